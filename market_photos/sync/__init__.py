@@ -1,0 +1,1 @@
+"""The job: from pages of returns to photos on disk."""
