@@ -1,0 +1,65 @@
+"""One SQLite connection on one thread, one function = one whole transaction."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from market_photos.archive.schema import open_catalog, unusable
+from market_photos.clock import Clock
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """The connection that the tables of a catalogue share.
+
+    Its methods, and so those of the tables, block and raise CatalogUnusable or ArchiveUnwritable. Inside the event
+    loop they are called through `do`, one after another on a thread of their own.
+    """
+
+    def __init__(self, path: Path, campaign: int, clock: Clock, *, read_only: bool = False) -> None:
+        self.path = path
+        self.campaign = campaign
+        self.clock = clock
+        self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
+        self._connection = open_catalog(path, read_only=read_only)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"catalog-{campaign}")
+
+    async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs it on the catalogue's thread. A cancelled caller does not undo it: what was begun is completed."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    def close(self) -> None:
+        """Waits for what is under way."""
+        self._thread.shutdown()
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self.before_commit(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise unusable(self.path, error) from error
+
+    def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise unusable(self.path, error) from error
+
+    def now(self) -> int:
+        """Seconds since 1970."""
+        return int(self.clock.now().wall)

@@ -1,0 +1,199 @@
+"""From bytes to a file that is whole.
+
+One order, always: a part file beside the target, the bytes hashed on the way, flush and fsync, rename, fsync of the
+folder. Whoever sees a file under its final name sees all of it, after a power cut too. The row in the catalogue
+follows; a file that has none is swept away and fetched again.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import aiofiles
+
+from market_photos.archive.layout import PART_SUFFIX
+from market_photos.archive.suffix import HEAD_BYTES
+from market_photos.errors import ArchiveUnwritable
+
+#: Bytes gathered before a write: a quarter MiB halves the time of 64 KiB writes, more brings nothing.
+WRITE_BYTES = 256 * 1024
+#: Bytes of the end that are kept to look for an image's end marker.
+TAIL_BYTES = 64 * 1024
+#: Where the settings name no floor: this many bytes or this share of the volume, whichever is less.
+DEFAULT_FLOOR_BYTES = 1_000_000_000
+DEFAULT_FLOOR_SHARE = 0.05
+
+_HINTS = {
+    errno.ENOSPC: "The disk (or its inodes, or your quota on it) is full. Make room; the same command then goes on.",
+    errno.EDQUOT: "Your disk quota is used up. Make room; the same command then goes on.",
+    errno.EROFS: "The volume is mounted read-only. Look for disk errors in the system log; mount it writable.",
+    errno.EACCES: "Give the user that runs this the right to write there.",
+    errno.EPERM: "Give the user that runs this the right to write there.",
+    errno.EIO: "The disk reports errors. Look at the system log and back the archive up before you go on.",
+}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns any OSError into ArchiveUnwritable that names the path and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        hint = _HINTS.get(error.errno or 0, "Check the volume; the same command then goes on.")
+        raise ArchiveUnwritable(f"{path}: {error.strerror or error}", hint) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Creates the folder and its parents, durably, closed to others. Raises ArchiveUnwritable."""
+    with disk_errors(folder):
+        _make_folder(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """A small file, whole or not at all. Raises ArchiveUnwritable."""
+    part = target.with_name(target.name + PART_SUFFIX)
+    with disk_errors(target):
+        try:
+            with open(part, "wb", opener=_private) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+            sync_folder(target.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def require_room(folder: Path, floor: int | None) -> None:
+    """Raises ArchiveUnwritable where less than `floor` bytes are free (None: the default floor)."""
+    with disk_errors(folder):
+        usage = shutil.disk_usage(folder)
+    needed = min(DEFAULT_FLOOR_BYTES, int(usage.total * DEFAULT_FLOOR_SHARE)) if floor is None else floor
+    if usage.free < needed:
+        raise ArchiveUnwritable(
+            f"{folder}: {usage.free / 1e6:,.0f} MB are free, less than the floor of {needed / 1e6:,.0f} MB.",
+            "Make room, or lower min_free_bytes in [archive]; the same command then goes on.",
+        )
+
+
+class Stored(NamedTuple):
+    """A photo that is durably on disk."""
+
+    path: Path
+    size: int
+    sha256: bytes
+
+
+class Part:
+    """An unfinished photo. Made by `part`, which removes it unless it was committed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.head = b""
+        self.tail = b""
+        self._hash = hashlib.sha256()
+        self._gathered = bytearray()
+
+    async def open(self) -> None:
+        self._file = await aiofiles.open(self.path, "wb", buffering=0, opener=_private)
+
+    async def write(self, chunk: bytes) -> None:
+        """Raises ArchiveUnwritable."""
+        self.size += len(chunk)
+        if len(self.head) < HEAD_BYTES:
+            self.head = (self.head + chunk)[:HEAD_BYTES]
+        self._gathered += chunk
+        if len(self._gathered) >= WRITE_BYTES:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        data = bytes(self._gathered)
+        self._gathered.clear()
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
+        self._hash.update(data)
+        with disk_errors(self.path):
+            await _write_all(self._file, data)
+
+    async def finish(self) -> bytes:
+        """Everything on disk, durably, still under the part's name; the SHA-256 of it."""
+        await self._flush()
+        with disk_errors(self.path):
+            await asyncio.to_thread(os.fsync, self._file.fileno())
+            await self._file.close()
+        return self._hash.digest()
+
+    async def commit(self, target: Path) -> Stored:
+        """After `finish`: under its final name, durably. Raises ArchiveUnwritable."""
+        with disk_errors(target):
+            await asyncio.to_thread(_rename, self.path, target)
+        return Stored(target, self.size, self._hash.digest())
+
+    async def close(self) -> None:
+        with suppress(OSError):
+            await self._file.close()
+
+
+async def _write_all(file: "aiofiles.threadpool.binary.AsyncFileIO", data: bytes) -> None:
+    """An unbuffered write may be short, on a disk that is nearly full for one."""
+    view = memoryview(data)
+    while view:
+        view = view[await file.write(view) :]
+
+
+def _rename(part: Path, target: Path) -> None:
+    part.replace(target)
+    sync_folder(target.parent)
+
+
+@asynccontextmanager
+async def part(path: Path) -> AsyncIterator[Part]:
+    """A new part file in a folder that exists; on leaving it is gone, or committed. Raises ArchiveUnwritable."""
+    unfinished = Part(path)
+    with disk_errors(path):
+        await unfinished.open()
+    try:
+        yield unfinished
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)  # first, for it cannot be cancelled
+        await unfinished.close()
+
+
+def sweep(folder: Path, stem: str) -> int:
+    """Removes what a killed run left of one photo: its part, and a file that never got its row."""
+    if not folder.is_dir():
+        return 0
+    with disk_errors(folder):
+        leftovers = [path for path in folder.iterdir() if path.name.partition(".")[0] == stem]
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+    return len(leftovers)

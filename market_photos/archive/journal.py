@@ -1,0 +1,89 @@
+"""The requests that still count against a quota, and the runs.
+
+A request is on record before it is sent, so that neither a restart nor `kill -9` gives the quota back.
+"""
+
+import json
+import sqlite3
+from typing import Any, NamedTuple
+
+from market_photos.archive.database import Database
+from market_photos.clock import Moment
+from market_photos.errors import ExitCode
+
+#: Requests are kept at least this long, seconds: they also tell which parts a killed run may have left.
+KEEP_REQUESTS = 3600
+
+
+class PastRequest(NamedTuple):
+    """A request of the last period."""
+
+    method: str
+    sent: Moment
+    answered: Moment | None
+
+
+class Requests:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._answers: list[tuple[float, float, int]] = []
+        database.before_commit = self._flush_answers
+
+    def sent(self, method: str, photo: int | None) -> int:
+        """Puts a request on record, durably, before it is sent; its id."""
+        moment = self._db.clock.now()
+        with self._db.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO requests(method, photo, sent, boot, sent_uptime) VALUES (?, ?, ?, ?, ?)",
+                (method, photo, moment.wall, moment.boot, moment.uptime),
+            )
+        return cursor.lastrowid or 0
+
+    def answered(self, request: int, moment: Moment) -> None:
+        """Written with the next transaction: until then the request counts from a restart, the safe side."""
+        self._answers.append((moment.wall, moment.uptime, request))
+
+    def flush(self) -> None:
+        """Writes what is known of answers; at the end of a run."""
+        with self._db.transaction():
+            pass
+
+    def _flush_answers(self, connection: sqlite3.Connection) -> None:
+        answers, self._answers = self._answers, []
+        statement = "UPDATE requests SET answered = ?, answered_uptime = ? WHERE id = ?"
+        connection.executemany(statement, answers)
+
+    def past_requests(self) -> list[PastRequest]:
+        """Those on record, oldest first."""
+        return [_past_request(row) for row in self._db.rows("SELECT * FROM requests ORDER BY id")]
+
+    def forget_requests(self, period: float) -> None:
+        """Drops requests that count no more. `period` in seconds."""
+        oldest = self._db.clock.now().wall - max(period, KEEP_REQUESTS)
+        with self._db.transaction() as connection:
+            connection.execute("DELETE FROM requests WHERE max(sent, coalesce(answered, 0)) < ?", (oldest,))
+
+
+def _past_request(row: sqlite3.Row) -> PastRequest:
+    sent = Moment(row["sent"], row["boot"], row["sent_uptime"])
+    answered = None if row["answered"] is None else Moment(row["answered"], row["boot"], row["answered_uptime"])
+    return PastRequest(row["method"], sent, answered)
+
+
+class Runs:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def begin(self, command: str) -> int:
+        with self._db.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO runs(command, started_at) VALUES (?, ?)", (command, self._db.now())
+            )
+        return cursor.lastrowid or 0
+
+    def end(self, run: int, exit_code: ExitCode, summary: dict[str, Any]) -> None:
+        with self._db.transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET ended_at = ?, exit_code = ?, summary = ? WHERE id = ?",
+                (self._db.now(), int(exit_code), json.dumps(summary, ensure_ascii=False), run),
+            )

@@ -1,0 +1,63 @@
+"""Where a photo lives. Pure: names in, names out.
+
+Invariants, for any ids and any hash:
+- the path stays inside the store's folder, and a name is at most 255 bytes;
+- different photos have different names, on file systems that ignore case too;
+- a photo's path never changes: the catalogue keeps the ids, the month and the suffix, and derives the rest.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from market_photos.model import PhotoKey
+
+CATALOG_NAME = "catalog.sqlite3"
+LOCK_NAME = "run.lock"
+PHOTOS = "photos"
+RECORD_NAME = "return.json"
+PART_SUFFIX = ".part"
+UNDATED = "undated"
+
+_MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))-\d", re.ASCII)
+#: What every file system takes and keeps apart: no upper case, for macOS and Windows shares fold it.
+_PLAIN = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
+_ODD = re.compile(r"[^A-Za-z0-9_-]+", re.ASCII)
+_SHOWN = 40
+
+
+def store_folder(archive: Path, campaign: int) -> Path:
+    return archive / str(campaign)
+
+
+def month_of(created: str) -> str:
+    """`2026-01` of an ISO date, in the date's own time zone; `undated` where there is none."""
+    match = _MONTH.match(created)
+    return match[1] if match else UNDATED
+
+
+def return_folder(month: str, order: int, return_id: int) -> Path:
+    """Relative to the store's folder."""
+    return Path(PHOTOS, month, f"{order}-{return_id}")
+
+
+def photo_stem(key: PhotoKey) -> str:
+    """The file's name without its suffix."""
+    return f"{key.item}-{safe_name(key.image_hash)}"
+
+
+def photo_path(month: str, key: PhotoKey, suffix: str) -> Path:
+    """Relative to the store's folder."""
+    return return_folder(month, key.order, key.return_id) / f"{photo_stem(key)}{suffix}"
+
+
+def safe_name(image_hash: str) -> str:
+    """The hash itself where that is safe; otherwise what can be shown of it, `~` and a digest of it.
+
+    No plain hash holds a `~`, so the two kinds never meet.
+    """
+    if _PLAIN.fullmatch(image_hash):
+        return image_hash
+    shown = _ODD.sub("_", image_hash)[:_SHOWN]
+    digest = hashlib.sha256(image_hash.encode()).hexdigest()[:16]
+    return f"{shown}~{digest}"

@@ -1,0 +1,186 @@
+"""Photos and their states: the queue of the run.
+
+Pending photos are claimed newest return first. A photo has exactly one state, so discovered = the sum over the
+states, always; `archived` is recorded only after the file is durably under its final name.
+"""
+
+import sqlite3
+from enum import StrEnum
+from typing import NamedTuple
+
+from market_photos.archive.database import Database
+from market_photos.model import PhotoKey
+
+#: After so many runs that failed to bring it, a photo is reported every night but no longer asked for.
+MAX_FAILURES = 10
+#: A photo that is gone is asked for once more by `sync --full` after this time, seconds.
+RECHECK_GONE_AFTER = 30 * 86_400
+
+
+class State(StrEnum):
+    PENDING = "pending"
+    ARCHIVED = "archived"
+    GONE = "gone"
+    FAILED = "failed"
+
+
+class Claim(NamedTuple):
+    """A photo that a worker is to bring."""
+
+    row: int
+    return_row: int
+    key: PhotoKey
+    month: str
+
+
+class Archived(NamedTuple):
+    """What is recorded of a stored photo."""
+
+    suffix: str
+    size: int
+    sha256: bytes
+    content_type: str
+    note: str
+
+
+class Tally(NamedTuple):
+    """How many photos are in a state, and their bytes."""
+
+    photos: int = 0
+    size: int = 0
+
+
+_CLAIM = "SELECT p.id, p.return_row, p.item, p.image_hash, r.order_id, r.return_id, r.month "
+#: The planner would take the index over all states and sort a million rows for each claim.
+_NEXT = (
+    f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
+    "WHERE p.state = 'pending' ORDER BY p.created_at DESC, p.id LIMIT ?1"
+)
+_NEXT_OF_RETURN = (
+    f"{_CLAIM} FROM returns r CROSS JOIN photos p ON r.id = p.return_row "
+    "WHERE r.order_id = ?2 AND r.return_id = ?3 AND +p.state = 'pending' ORDER BY p.id LIMIT ?1"
+)
+_UNFINISHED = (
+    f"{_CLAIM} FROM photos p JOIN returns r ON r.id = p.return_row "
+    "WHERE p.id IN (SELECT photo FROM requests) AND +p.state != 'archived'"
+)
+
+
+class Photos:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._claimed: set[int] = set()
+
+    def claim(self, only: tuple[int, int] | None = None) -> Claim | None:
+        """The pending photo of the newest return that nobody is at work on; None where there is none.
+
+        `only`: order and return, where just that return's photos are wanted. A claim lives in memory: it ends with
+        `release`, with a recorded outcome, or with the process.
+        """
+        query = _NEXT_OF_RETURN if only else _NEXT
+        rows = self._db.rows(query, len(self._claimed) + 1, *(only or ()))
+        row = next((row for row in rows if row["id"] not in self._claimed), None)
+        if row is None:
+            return None
+        self._claimed.add(row["id"])
+        return self._claim(row)
+
+    def _claim(self, row: sqlite3.Row) -> Claim:
+        key = PhotoKey(self._db.campaign, row["order_id"], row["return_id"], row["item"], row["image_hash"])
+        return Claim(row["id"], row["return_row"], key, row["month"])
+
+    def release(self, claim: Claim) -> None:
+        """The photo stays pending."""
+        self._claimed.discard(claim.row)
+
+    def record_archived(self, claim: Claim, stored: Archived) -> None:
+        with self._db.transaction() as connection:
+            connection.execute(
+                "UPDATE photos SET state = 'archived', changed_at = ?, suffix = ?, size = ?, sha256 = ?, "
+                "content_type = ?, note = ?, failures = 0, not_before = 0 WHERE id = ?",
+                (self._db.now(), *stored, claim.row),
+            )
+        self._claimed.discard(claim.row)
+
+    def record_gone(self, claim: Claim, reason: str) -> None:
+        with self._db.transaction() as connection:
+            connection.execute(
+                "UPDATE photos SET state = 'gone', changed_at = ?, note = ? WHERE id = ?",
+                (self._db.now(), reason, claim.row),
+            )
+        self._claimed.discard(claim.row)
+
+    def record_failed(self, claim: Claim, reason: str) -> None:
+        """Failed in this run; a later one tries again when its pause is over."""
+        with self._db.transaction() as connection:
+            failures = connection.execute("SELECT failures FROM photos WHERE id = ?", (claim.row,)).fetchone()[0] + 1
+            now = self._db.now()
+            connection.execute(
+                "UPDATE photos SET state = 'failed', changed_at = ?, note = ?, failures = ?, not_before = ? "
+                "WHERE id = ?",
+                (now, reason, failures, now + pause_after(failures), claim.row),
+            )
+        self._claimed.discard(claim.row)
+
+    def requeue(self, *, everything: bool = False, only: tuple[int, int] | None = None) -> int:
+        """Failed photos whose pause is over become pending again; how many.
+
+        `everything`: also those that were given up, and those that have been gone for 30 days.
+        `only`: order and return, whose photos are wanted now.
+        """
+        now = self._db.now()
+        due = "state = 'failed' AND failures < :most AND not_before <= :now"
+        if everything or only:
+            due = "(state = 'failed' OR state = 'gone' AND changed_at <= :now - :gone)"
+        if only:
+            due += " AND return_row IN (SELECT id FROM returns WHERE order_id = :order AND return_id = :return)"
+        order, return_id = only or (None, None)
+        values = {"most": MAX_FAILURES, "now": now, "gone": RECHECK_GONE_AFTER, "order": order, "return": return_id}
+        with self._db.transaction() as connection:
+            statement = f"UPDATE photos SET state = 'pending', changed_at = :now WHERE {due}"
+            return connection.execute(statement, values).rowcount
+
+    def unfinished(self) -> list[Claim]:
+        """Photos that were asked for lately and are not archived: a killed run may have left parts of them."""
+        return [self._claim(row) for row in self._db.rows(_UNFINISHED)]
+
+    def tally(self, only: tuple[int, int] | None = None) -> dict[State, Tally]:
+        """Photos and bytes by state; of one return where `only` names order and return."""
+        where = "WHERE return_row IN (SELECT id FROM returns WHERE order_id = ? AND return_id = ?)" if only else ""
+        query = f"SELECT state, count(*) photos, coalesce(sum(size), 0) size FROM photos {where} GROUP BY state"
+        found = {row["state"]: Tally(row["photos"], row["size"]) for row in self._db.rows(query, *(only or ()))}
+        return {state: found.get(state, Tally()) for state in State}
+
+    def given_up(self) -> int:
+        """Photos that failed in so many runs that they are no longer asked for."""
+        return int(
+            self._db.rows("SELECT count(*) n FROM photos WHERE state = 'failed' AND failures >= ?", MAX_FAILURES)[0][
+                "n"
+            ]
+        )
+
+    def failures(self, most: int) -> list[tuple[PhotoKey, str, int]]:
+        """(photo, reason, not before) of the newest failed ones."""
+        query = (
+            "SELECT p.item, p.image_hash, r.order_id, r.return_id, p.note, p.not_before FROM photos p "
+            "JOIN returns r ON r.id = p.return_row WHERE p.state = 'failed' ORDER BY p.created_at DESC LIMIT ?"
+        )
+        rows = self._db.rows(query, most)
+        campaign = self._db.campaign
+        return [
+            (
+                PhotoKey(campaign, r["order_id"], r["return_id"], r["item"], r["image_hash"]),
+                r["note"],
+                r["not_before"],
+            )
+            for r in rows
+        ]
+
+
+def pause_after(failures: int) -> int:
+    """Seconds before a photo is tried again after so many failed runs.
+
+    The first three nights (or a person who runs it again at once) wait for nothing; then 1 h, 2 h … at most 12 h, so
+    that a nightly run still tries every night.
+    """
+    return 0 if failures <= 3 else min(12, 2 ** (failures - 4)) * 3600

@@ -1,0 +1,106 @@
+"""Returns as listings gave them: records, how far the listing has come, what is saved beside the photos."""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from market_photos.archive.database import Database
+from market_photos.archive.layout import month_of
+from market_photos.model import Return
+
+
+class Found(NamedTuple):
+    """What a page added to the catalogue."""
+
+    returns: int
+    photos: int
+
+
+class Returns:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def record_page(self, page: Sequence[Return]) -> Found:
+        """Returns and photos of one page. Known ones keep their state; a changed record is to be saved again."""
+        with self._db.transaction() as connection:
+            added = sum(self._record_return(connection, found) for found in page)
+            photos = self._record_photos(connection, page)
+        return Found(added, photos)
+
+    def _record_return(self, connection: sqlite3.Connection, found: Return) -> int:
+        record = pack(found.record) if found.photos else None
+        cursor = connection.execute(
+            "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record) VALUES (?, ?, ?, ?, ?)",
+            (found.id, found.order, month_of(found.created), found.created_at, record),
+        )
+        if not cursor.rowcount and record is not None:
+            connection.execute(
+                "UPDATE returns SET record = ?1, saved = 0 "
+                "WHERE return_id = ?2 AND order_id = ?3 AND record IS NOT ?1",
+                (record, found.id, found.order),
+            )
+        return cursor.rowcount
+
+    def _record_photos(self, connection: sqlite3.Connection, page: Sequence[Return]) -> int:
+        now = self._db.now()
+        cursor = connection.executemany(
+            "INSERT OR IGNORE INTO photos(return_row, item, image_hash, created_at, state, changed_at) "
+            "SELECT id, ?3, ?4, created_at, 'pending', ?5 FROM returns WHERE return_id = ?1 AND order_id = ?2",
+            [(key.return_id, key.order, key.item, key.image_hash, now) for found in page for key in found.photos],
+        )
+        return max(0, cursor.rowcount)
+
+    def watermark(self) -> int | None:
+        """Up to when every return has been listed without error, seconds since 1970; None before the first time."""
+        value = self.meta("watermark")
+        return int(value) if value else None
+
+    def move_watermark(self, moment: float) -> None:
+        self.set_meta("watermark", str(int(moment)))
+
+    def meta(self, key: str) -> str | None:
+        rows = self._db.rows("SELECT value FROM meta WHERE key = ?", key)
+        return rows[0]["value"] if rows else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        with self._db.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?, ?)", (key, value))
+
+    def finished_windows(self) -> set[tuple[str, str]]:
+        return {(row["first"], row["last"]) for row in self._db.rows("SELECT first, last FROM windows")}
+
+    def finish_window(self, first: str, last: str) -> None:
+        with self._db.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO windows VALUES (?, ?, ?)", (first, last, self._db.now()))
+
+    def unsaved_record(self, return_row: int) -> dict[str, Any] | None:
+        """The API's record of a return whose return.json is not up to date; None where it is."""
+        rows = self._db.rows(
+            "SELECT record FROM returns WHERE id = ? AND saved = 0 AND record IS NOT NULL", return_row
+        )
+        return unpack(rows[0]["record"]) if rows else None
+
+    def outdated_records(self, most: int) -> list[tuple[int, str, int, int]]:
+        """(row, month, order, return) of returns with archived photos whose return.json is not up to date."""
+        rows = self._db.rows(
+            "SELECT id, month, order_id, return_id FROM returns WHERE saved = 0 AND record IS NOT NULL AND EXISTS "
+            "(SELECT 1 FROM photos WHERE return_row = returns.id AND +state = 'archived') LIMIT ?",
+            most,
+        )
+        return [tuple(row) for row in rows]
+
+    def record_saved(self, return_row: int) -> None:
+        with self._db.transaction() as connection:
+            connection.execute("UPDATE returns SET saved = 1 WHERE id = ?", (return_row,))
+
+
+def pack(record: dict[str, Any]) -> bytes:
+    """Plain ASCII, so that any text a stranger put into it survives; the same bytes for the same record."""
+    return zlib.compress(json.dumps(record, separators=(",", ":")).encode())
+
+
+def unpack(packed: bytes) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(zlib.decompress(packed))
+    return record

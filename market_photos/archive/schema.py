@@ -1,0 +1,161 @@
+"""The catalogue's tables, and how a catalogue is opened.
+
+One SQLite file a store. Photo states: pending -> archived | gone (404) | failed (reason, runs, not before).
+"""
+
+import sqlite3
+from pathlib import Path
+
+from market_photos.errors import ArchiveUnwritable, CatalogUnusable, MarketPhotosError
+
+APPLICATION_ID = 0x4D504831
+VERSION = 1
+#: How long a catalogue that another program has locked is waited for, seconds.
+BUSY_SECONDS = 30
+
+SCHEMA = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE returns(
+    id INTEGER PRIMARY KEY,
+    return_id INTEGER NOT NULL,
+    order_id INTEGER NOT NULL,
+    month TEXT NOT NULL,                 -- folder of its photos, fixed when first seen
+    created_at INTEGER NOT NULL,         -- seconds since 1970
+    record BLOB,                         -- the API's record, JSON, zlib; kept where there are photos
+    saved INTEGER NOT NULL DEFAULT 0,    -- whether return.json on disk holds this record
+    UNIQUE(return_id, order_id)
+);
+CREATE INDEX returns_to_save ON returns(id) WHERE saved = 0 AND record IS NOT NULL;
+
+CREATE TABLE photos(
+    id INTEGER PRIMARY KEY,
+    return_row INTEGER NOT NULL REFERENCES returns(id),
+    item INTEGER NOT NULL,
+    image_hash TEXT NOT NULL,
+    created_at INTEGER NOT NULL,         -- of the return: the order of the queue
+    state TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,         -- when it came into this state
+    suffix TEXT,
+    size INTEGER,
+    sha256 BLOB,
+    content_type TEXT,
+    note TEXT,                           -- what is odd about it, or why it failed or is gone
+    failures INTEGER NOT NULL DEFAULT 0, -- runs that failed to bring it
+    not_before INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(return_row, item, image_hash)
+);
+CREATE INDEX photo_queue ON photos(created_at DESC, id) WHERE state = 'pending';
+CREATE INDEX photo_counts ON photos(state, size);
+
+CREATE TABLE windows(first TEXT NOT NULL, last TEXT NOT NULL, done_at INTEGER NOT NULL, PRIMARY KEY(first, last))
+    WITHOUT ROWID;
+
+CREATE TABLE runs(
+    id INTEGER PRIMARY KEY,
+    command TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    exit_code INTEGER,
+    summary TEXT                         -- JSON: the counts, and the error if there was one
+);
+
+CREATE TABLE requests(                   -- sent in the last period: what is left of the quota after a restart
+    id INTEGER PRIMARY KEY,
+    method TEXT NOT NULL,
+    photo INTEGER,
+    sent REAL NOT NULL, boot TEXT NOT NULL, sent_uptime REAL NOT NULL,
+    answered REAL, answered_uptime REAL
+);
+"""
+
+
+def open_catalog(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection to the catalogue, made if it is not there.
+
+    Raises CatalogUnusable where it is locked for long, damaged, cut off, or made by a newer version.
+    """
+    try:
+        connection = _connect(path, read_only)
+        try:
+            _prepare(connection, path, read_only)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
+    return connection
+
+
+def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if not is_new and application != APPLICATION_ID:
+        raise CatalogUnusable(f"{path}: is an SQLite file, but no catalogue of market-photos.", _REPLACE)
+    if version > VERSION:
+        raise CatalogUnusable(
+            f"{path}: was made by a newer version of market-photos (format {version}, this one knows {VERSION}).",
+            "Update market-photos on this machine.",
+        )
+    _require_all_pages(connection, path)
+    if read_only:
+        return
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if is_new:
+        _create(connection)
+    path.chmod(0o600)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
+    connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {marks} COMMIT;")
+
+
+def _require_all_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """A file that was cut off is noticed here, not at the first query that meets the hole."""
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    size = connection.execute("PRAGMA page_size").fetchone()[0]
+    wal = path.with_name(path.name + "-wal")
+    if path.stat().st_size < pages * size and not (wal.exists() and wal.stat().st_size):
+        raise CatalogUnusable(f"{path}: is cut off: {path.stat().st_size} bytes of {pages * size}.", _REPLACE)
+
+
+_REPLACE = (
+    "Move the file aside (do not delete it) and run `market-photos rebuild`: it makes a new catalogue from the "
+    "photos on disk, and nothing is downloaded again."
+)
+
+
+#: SQLite's words where the disk is at fault, not the catalogue.
+_DISK_TROUBLE = ("disk is full", "disk I/O error", "readonly", "unable to open")
+
+
+def unusable(path: Path, error: sqlite3.Error) -> MarketPhotosError:
+    """The error in words, with the next step: CatalogUnusable, or ArchiveUnwritable where the disk is at fault."""
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return CatalogUnusable(
+            f"{path}: another program has kept the catalogue locked for {BUSY_SECONDS} s.",
+            "Close the program that has it open (a database browser, a backup), then run the same command again.",
+        )
+    if any(sign in text for sign in _DISK_TROUBLE):
+        return ArchiveUnwritable(
+            f"{path}: {text}.", "Make room, or mend the volume or its permissions; the same command then goes on."
+        )
+    return CatalogUnusable(f"{path}: the catalogue cannot be used: {text}.", _REPLACE)

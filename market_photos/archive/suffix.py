@@ -1,0 +1,128 @@
+"""What a photo is: from its Content-Type, checked against its first bytes. Pure."""
+
+import mimetypes
+import re
+from typing import NamedTuple
+
+#: Bytes of the beginning that `choose` wants to see.
+HEAD_BYTES = 512
+
+_SUFFIXES = {
+    "image/jpeg": ".jpg",
+    "image/jpg": ".jpg",
+    "image/pjpeg": ".jpg",
+    "image/png": ".png",
+    "image/x-png": ".png",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/heic": ".heic",
+    "image/heic-sequence": ".heic",
+    "image/heif": ".heif",
+    "image/heif-sequence": ".heif",
+    "image/bmp": ".bmp",
+    "image/x-bmp": ".bmp",
+    "image/x-ms-bmp": ".bmp",
+    "image/tiff": ".tiff",
+    "image/avif": ".avif",
+    "image/avif-sequence": ".avif",
+}
+#: Suffix by the brand of an ISO media file.
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"), ".heic"),
+    **dict.fromkeys((b"mif1", b"msf1"), ".heif"),
+    **dict.fromkeys((b"avif", b"avis"), ".avif"),
+}
+#: The standard library's own table: the machine's mime.types must not change where a photo lives.
+_REGISTRY = mimetypes.MimeTypes(filenames=())
+_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+_BYTES = {"application/octet-stream", "binary/octet-stream", "application/binary", "application/x-download"}
+UNKNOWN = ".bin"
+
+
+class Kind(NamedTuple):
+    """What to do with a body: a suffix, or a reason why it is no photo; and what is odd about it."""
+
+    suffix: str = ""
+    not_a_photo: str = ""
+    note: str = ""
+
+
+def choose(content_type: str, head: bytes) -> Kind:
+    """The suffix of a photo by its Content-Type header (as it came, may be empty) and its first bytes.
+
+    The header decides where it names an image, even when the bytes disagree (that is noted). A body that is HTML,
+    JSON or empty is no photo, whatever the header says.
+    """
+    media = _media_type(content_type)
+    if reason := _no_photo(head, media):
+        return Kind(not_a_photo=reason)
+    seen = sniff(head)
+    if media.startswith(("image/", "video/")):
+        suffix = _registered(media)
+        return Kind(suffix, note=f"header says {suffix}, bytes say {seen}" if seen and seen != suffix else "")
+    if seen:
+        return Kind(seen, note="" if media in _BYTES else f"Content-Type was {media or 'missing or nonsense'}")
+    if media and media not in _BYTES:
+        return Kind(not_a_photo=f"the answer is {media}, not a photo")
+    return Kind(UNKNOWN, note="neither Content-Type nor the first bytes tell what it is")
+
+
+def sniff(head: bytes) -> str:
+    """The suffix of the image that begins with these bytes; empty where it is none that we know."""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "")
+    if head[:4] == b"RIFF":
+        return ".webp" if head[8:12] == b"WEBP" else ""
+    if head[:2] == b"BM":
+        return ".bmp" if head[6:10] == b"\0\0\0\0" else ""
+    signatures = {
+        b"\xff\xd8\xff": ".jpg",
+        b"\x89PNG\r\n\x1a\n": ".png",
+        b"GIF87a": ".gif",
+        b"GIF89a": ".gif",
+        b"II*\0": ".tiff",
+        b"MM\0*": ".tiff",
+    }
+    return next((suffix for start, suffix in signatures.items() if head.startswith(start)), "")
+
+
+def ends_well(suffix: str, tail: bytes, size: int, head: bytes) -> bool:
+    """Whether the end of the file shows that the image is complete, where its format can show it.
+
+    `tail`: the last bytes (a few KiB: phones append data of their own behind a JPEG's end).
+    """
+    seen = sniff(head) or suffix
+    if seen == ".jpg":
+        return b"\xff\xd9" in tail
+    if seen == ".png":
+        return b"IEND\xaeB`\x82" in tail
+    if seen == ".webp":
+        return size >= int.from_bytes(head[4:8], "little") + 8
+    if seen == ".gif":
+        return tail.rstrip(b"\0").endswith(b";")
+    return False
+
+
+def _media_type(content_type: str) -> str:
+    """Lower case, without parameters; empty for nonsense."""
+    media = content_type.partition(";")[0].strip().lower()
+    return media if _TYPE.fullmatch(media) else ""
+
+
+def _registered(media: str) -> str:
+    known = _SUFFIXES.get(media) or _REGISTRY.guess_extension(media, strict=False)
+    subtype = re.sub(r"[^a-z0-9]", "", media.partition("/")[2].rpartition(".")[2].removeprefix("x-"))[:10]
+    return known or (f".{subtype}" if subtype else UNKNOWN)
+
+
+def _no_photo(head: bytes, media: str) -> str:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not text:
+        return "the answer is empty"
+    if text.startswith((b"{", b"[")):
+        return "the answer is JSON, not a photo"
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "the answer is HTML, not a photo"
+    if text.startswith((b"<?xml", b"<")) and media != "image/svg+xml":
+        return "the answer is markup, not a photo"
+    return ""

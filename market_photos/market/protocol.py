@@ -1,0 +1,228 @@
+"""The API without I/O: what to ask, and what a refusal means.
+
+Invariants:
+- a path is percent-encoded here, once, and goes onto the wire as it is;
+- every status other than 200 becomes a `Refusal` that says who must act;
+- nothing in a response is trusted to be present or well-formed.
+
+Sources: the official OpenAPI description and documentation of the Partner API, November 2026.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum, StrEnum
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from market_photos.model import PhotoKey
+
+#: Records on a page of returns or campaigns; more is cut (returns) or refused (campaigns). Official.
+PAGE_SIZE = 100
+#: The largest photo the API serves, bytes. Official.
+MAX_PHOTO_BYTES = 50 * 1024 * 1024
+#: Requests an hour for the record of one return. Official; too seldom used here to be a setting.
+RETURN_REQUESTS = 7000
+
+
+class Method(StrEnum):
+    """The API's methods; the server counts a quota for each of them and store."""
+
+    CAMPAIGNS = "campaigns"
+    RETURNS = "returns"
+    RETURN = "return"
+    PHOTO = "photo"
+    TOKEN = "token"  # noqa: S105 - the name of a method
+
+
+class Ask(NamedTuple):
+    """One request."""
+
+    method: Method
+    path: str
+    """From the root of the API, percent-encoded."""
+    query: tuple[tuple[str, str], ...] = ()
+    verb: str = "GET"
+
+
+def ask_token() -> Ask:
+    return Ask(Method.TOKEN, "/v2/auth/token", verb="POST")
+
+
+def ask_campaigns(page_token: str | None = None) -> Ask:
+    return Ask(Method.CAMPAIGNS, "/v2/campaigns", _paged([], page_token))
+
+
+def ask_returns(campaign: int, first: str | None, last: str | None, page_token: str | None = None) -> Ask:
+    """A page of returns updated from `first` to `last` (YYYY-MM-DD, None: open).
+
+    Every page repeats all filters. Goods that were never collected (UNREDEEMED) have no photos of a buyer.
+    """
+    query = [("type", "RETURN")]
+    query += [("fromDate", first)] if first else []
+    query += [("toDate", last)] if last else []
+    return Ask(Method.RETURNS, f"/v2/campaigns/{campaign}/returns", _paged(query, page_token))
+
+
+def ask_return(campaign: int, order: int, return_id: int) -> Ask:
+    return Ask(Method.RETURN, f"/v2/campaigns/{campaign}/orders/{order}/returns/{return_id}")
+
+
+def ask_photo(key: PhotoKey) -> Ask:
+    parent = ask_return(key.campaign, key.order, key.return_id).path
+    return Ask(Method.PHOTO, f"{parent}/decision/{key.item}/image/{encode_segment(key.image_hash)}")
+
+
+def encode_segment(text: str) -> str:
+    """Any text as one segment of a path.
+
+    Dots stay as they are but for `.` and `..`, which any party on the way would take for steps in the path.
+    """
+    return {".": "%2E", "..": "%2E%2E"}.get(text) or quote(text, safe="")
+
+
+def _paged(query: list[tuple[str, str]], page_token: str | None) -> tuple[tuple[str, str], ...]:
+    return (*query, ("limit", str(PAGE_SIZE)), *([("pageToken", page_token)] if page_token else []))
+
+
+class Act(Enum):
+    """Who must act on a refusal, and how."""
+
+    STOP_RUN = "stop the run: the key is refused"
+    SKIP_STORE = "skip the store: it is closed to this key"
+    LEAVE_STORE = "leave the store for this run: it is being migrated"
+    FORGET = "it is gone: record, do not ask again"
+    YIELD_SLOT = "too many at once: pause, use fewer slots"
+    WAIT_QUOTA = "the quota is spent: wait until it is renewed"
+    RESTART_LISTING = "the page token is no longer good: list from the start"
+    RETRY = "temporary: ask again after a pause"
+    GIVE_UP = "asking again would not help"
+
+
+_ACTS = {
+    401: Act.STOP_RUN,
+    404: Act.FORGET,
+    408: Act.RETRY,
+    410: Act.FORGET,
+    423: Act.LEAVE_STORE,
+    425: Act.RETRY,
+    499: Act.RETRY,
+}
+
+
+@dataclass(eq=False)
+class Refusal(Exception):
+    """A request that did not bring what was asked for."""
+
+    act: Act
+    reason: str
+    """For people: status and the server's own words, or what happened on the wire. Never the key."""
+    status: int | None = None
+    wait: float | None = None
+    """Seconds until the server says that it is worth asking again, where it says so."""
+    documented: bool = True
+    """Whether the body is the API's own: a proxy's 404 is no proof that a photo is gone."""
+    late: bool = False
+    """We hung up first, so the server may still be at work on it."""
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, wall: float) -> Refusal:
+    """What a response other than a success means. `wall` is our time, seconds since 1970."""
+    codes, message = error_texts(body)
+    act = _act(status, f"{codes} {message}".lower())
+    trace = headers.get("traceparent", "")
+    reason = f"HTTP {status}" + (f": {message or codes}" if message or codes else "")
+    return Refusal(
+        act,
+        reason + (f" (traceparent {clean(trace, 60)})" if trace else ""),
+        status,
+        wait=rate(headers, wall).renewed_in,
+        documented=bool(codes or message),
+    )
+
+
+def _act(status: int, text: str) -> Act:
+    by_text = {
+        # Only a missing scope concerns every store; all else is about this one.
+        403: Act.STOP_RUN if "scope" in text else Act.SKIP_STORE,
+        400: Act.RESTART_LISTING if "page token" in text or "page_token" in text else Act.GIVE_UP,
+        420: Act.YIELD_SLOT if "parallel" in text else Act.WAIT_QUOTA,
+    }
+    by_text[429] = by_text[420]
+    return by_text.get(status) or _ACTS.get(status) or (Act.RETRY if status >= 500 else Act.GIVE_UP)
+
+
+def error_texts(body: bytes) -> tuple[str, str]:
+    """Codes and messages of the API's error body; empty where the body is something else."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return "", ""
+    if not isinstance(content, dict):
+        return "", ""
+    errors = content.get("errors")
+    found = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    codes = ", ".join(clean(error["code"], 80) for error in found if error.get("code"))
+    messages = "; ".join(clean(error["message"], 300) for error in found if error.get("message"))
+    return codes or ("ERROR" if content.get("status") == "ERROR" else ""), messages
+
+
+def clean(value: Any, most: int) -> str:
+    """A stranger's text, fit for one line of a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in str(value)[:most])
+
+
+class Rate(NamedTuple):
+    """What the response's headers say of the quota of its method and store."""
+
+    remaining: int | None
+    renewed_in: float | None
+    """Seconds until the quota is renewed; None where unknown or already past."""
+
+
+def rate(headers: Mapping[str, str], wall: float) -> Rate:
+    """`X-RateLimit-Resource-*` and `Retry-After`, whatever is there of them. `wall`: our time, seconds since 1970."""
+    remaining = headers.get("X-RateLimit-Resource-Remaining", "").strip()
+    until = _seconds_until(headers.get("X-RateLimit-Resource-Until", ""), headers.get("Date", ""), wall)
+    retry_after = headers.get("Retry-After", "").strip()
+    if until is None and retry_after.isascii() and retry_after.isdecimal():
+        until = float(retry_after[:9])
+    return Rate(
+        int(remaining[:9]) if remaining.isascii() and remaining.isdecimal() else None,
+        until if until is not None and until > 0 else None,
+    )
+
+
+def _seconds_until(until: str, date: str, wall: float) -> float | None:
+    moment = parse_date(until)
+    if moment is None:
+        return None
+    skew = clock_skew(date, wall)
+    return moment - wall - skew
+
+
+def clock_skew(date: str, wall: float) -> float:
+    """Seconds by which the server's clock (its Date header) is ahead of ours.
+
+    The header counts whole seconds and took its time to arrive: within two seconds the clocks agree.
+    """
+    theirs = parse_date(date)
+    if theirs is None or abs(theirs - wall) <= 2:
+        return 0.0
+    return theirs - wall
+
+
+def parse_date(text: str) -> float | None:
+    """Seconds since 1970 of an HTTP or ISO date; None for anything else. The weekday is not looked at."""
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            moment = parse(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+    return None
