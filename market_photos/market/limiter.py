@@ -1,0 +1,165 @@
+"""May this request go, and when: quota and slots of one store.
+
+A request passes in this order, and a cancel on the way gives everything back:
+
+    quota token → slot → the ledger has it on disk → sent → the answer begins (the token's period starts)
+    → the last byte is read (the slot is free)
+
+The token comes first, as its wait may last an hour: a photo that waits for quota keeps no slot from the listing.
+While a request waits for its slot the server may close the gate; then it waits for that, its token in hand.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from aiohttp import (
+    ClientHandlerType,
+    ClientOSError,
+    ClientPayloadError,
+    ClientRequest,
+    ClientResponse,
+    ConnectionTimeoutError,
+    ServerDisconnectedError,
+)
+
+from market_photos.clock import Moment, age
+from market_photos.market.gate import Token
+from market_photos.market.quota import Quota
+from market_photos.market.slots import Slots
+
+#: Seconds after its sending by which a request has arrived at the server, or never does.
+TRANSIT = 60.0
+#: What breaks off an answer from the server's side.
+CUT = (ClientPayloadError, ServerDisconnectedError, ClientOSError)
+
+
+class Spent(NamedTuple):
+    """A request as the ledger kept it over a restart; `answered` is None if no answer (or failure) was recorded."""
+
+    sent: Moment
+    answered: Moment | None
+
+
+class Ledger(Protocol):
+    """Where requests are kept so that the next run knows them. The catalogue does it; market/ does not import it."""
+
+    async def sent(self, method: str) -> int:
+        """Return its number once it is on disk: a request must not leave before."""
+        ...
+
+    def answered(self, request_id: int) -> None:
+        """May reach the disk later, or never: a request without an answer weighs more, not less."""
+        ...
+
+
+def ages(requests: Iterable[Spent], now: Moment, period: float) -> list[float]:
+    """What `Quota(restored=…)` needs: seconds since each answer, and 0 for a request that was never answered.
+
+    The latter is forgotten only when it must have arrived over a period ago. So keep requests for `period + TRANSIT`.
+    """
+    counted = [age(request.answered, now) for request in requests if request.answered]
+    unknown = [request for request in requests if not request.answered and age(request.sent, now) < period + TRANSIT]
+    return [*counted, *(0.0 for _ in unknown)]
+
+
+class Limits:
+    """The limits of one store: its slots, and a quota for each method."""
+
+    def __init__(self, slots: Slots, quotas: Mapping[str, Quota], ledger: Ledger) -> None:
+        self.slots = slots
+        self.quotas = quotas
+        self.ledger = ledger
+
+    def passage(self, method: str) -> "Passage":
+        return Passage(method, self.quotas[method], self.slots, self.ledger)
+
+
+class Passage:
+    """One request's way through the limits, and the client middleware that leads each real request through it.
+
+        async with limits.passage("photo") as passage:
+            async with session.get(url, middlewares=(guard, passage)) as response:
+                ...  # passage.heed, .refused or .crowded; then read the body
+
+    A redirect hop or a retry of the same call gives its slot back and passes again, with a token of its own. The slot
+    is free when the block ends: at once if the server was through, after the cool-down if we hung up first.
+    """
+
+    def __init__(self, method: str, quota: Quota, slots: Slots, ledger: Ledger) -> None:
+        self._method = method
+        self._quota = quota
+        self._slots = slots
+        self._ledger = ledger
+        self._token = Token()
+        self._has_slot = False
+        self._response: ClientResponse | None = None
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._free_slot()
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        self._free_slot()
+        async with self._quota.token() as self._token:
+            request_id = await self._admitted()
+            self._quota.send(self._token)
+            try:
+                self._response = await handler(request)
+            except BaseException as failure:
+                self._failure = failure
+                raise
+            finally:
+                self._ledger.answered(request_id)
+        return self._response
+
+    def heed(self, remaining: int | None, until_in: float | None) -> None:
+        """Any answer but a 420; see `Quota.heed`."""
+        self._quota.heed(self._token, remaining, until_in)
+
+    def refused(self, until_in: float | None) -> None:
+        """A quota-420; see `Quota.refuse`."""
+        self._quota.refuse(self._token, until_in)
+
+    def crowded(self) -> None:
+        """A parallel-420; see `Slots.crowded`."""
+        self._slots.crowded()
+
+    async def _admitted(self) -> int:
+        """The number of the request in the ledger, once there is a slot for it and the gate is open."""
+        while True:
+            await self._take_slot()
+            request_id = await self._ledger.sent(self._method)
+            if self._quota.open:
+                return request_id
+            # it did not leave, but after a restart it counts as if it had: rare, and on the safe side
+            self._ledger.answered(request_id)
+            self._free_slot()
+
+    async def _take_slot(self) -> None:
+        while not self._has_slot:
+            await self._quota.opened()
+            await self._slots.acquire()
+            self._has_slot = True
+            if not self._quota.open:
+                self._free_slot()
+
+    def _free_slot(self) -> None:
+        if self._has_slot:
+            self._slots.release(late=still_served(self._response, self._failure))
+        self._has_slot, self._response, self._failure = False, None, None
+
+
+def still_served(response: ClientResponse | None, failure: BaseException | None) -> bool:
+    """Whether the server may still be busy with a request whose time here is over: we hung up first."""
+    if response is not None:
+        return not response.content.is_eof() and not isinstance(response.content.exception(), CUT)
+    # who could not connect has not been counted
+    gave_up = isinstance(failure, (asyncio.CancelledError, TimeoutError))
+    return gave_up and not isinstance(failure, ConnectionTimeoutError)

@@ -1,0 +1,81 @@
+"""An event loop on a virtual clock: days of waiting in milliseconds, and a deadlock is an error, not a hang.
+
+    virtual.run(scenario())
+
+Time stands still while anything is ready to run, and while a thread of the executor works; otherwise it jumps to the
+next timer. Sockets are polled but not waited for: a test that talks to a server belongs on the real clock.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+from market_photos.clock import Moment
+
+#: Seconds by which each look at the selector moves the clock on. A clock that lands on a deadline exactly would make
+#: `AsyncLimiter` ask again at the same instant for ever: what is missing then is less than a float can add to `now`.
+TICK = 1e-7
+#: Real seconds for a thread or a socket to report, when nothing at all is scheduled.
+PATIENCE = 5.0
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Deadlock(AssertionError):
+    """Nothing is scheduled, nothing is ready: every task waits for another."""
+
+
+class _Selector(selectors.DefaultSelector):
+    """Answers at once; the time it was asked to wait passes on the loop's clock only."""
+
+    now = 0.0
+    busy = 0  # calls that are with the executor
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(PATIENCE if self.busy or timeout is None else 0)
+        if not events and timeout is None:
+            raise Deadlock("every task waits for another")
+        self.now += TICK if events or self.busy else TICK + (timeout or 0)
+        return events
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._virtual = _Selector()
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        return self._virtual.now
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        self._virtual.busy += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._back)
+        return future
+
+    def _back(self, _: object) -> None:
+        self._virtual.busy -= 1
+
+
+class VirtualClock:
+    """A machine's clocks while it runs a `VirtualLoop`; `jump`: how far its wall clock has been set, in seconds."""
+
+    def __init__(self, wall: float = 1_780_000_000.0, boot: str = "virtual") -> None:
+        self.wall = wall
+        self.boot = boot
+        self.jump = 0.0
+
+    def now(self) -> Moment:
+        uptime = asyncio.get_running_loop().time()
+        return Moment(self.wall + uptime + self.jump, self.boot, uptime)
+
+
+def run(scenario: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` on a virtual clock that starts at 0."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(scenario)
