@@ -5,8 +5,8 @@ The world: a server that notes when each request arrives, a disk that outlives t
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market_photos.clock import Moment, age
-from market_photos.market.limiter import TRANSIT, Limits, Passage, Spent, ages
+from market_photos.market.limiter import TRANSIT, Limits, Spent, ages
 from market_photos.market.quota import MARGIN, Quota
 from market_photos.market.slots import Slots
 from tests import virtual
@@ -60,7 +60,8 @@ class Process:
         self.alive = True
         self._unflushed: list[tuple[int, Moment]] = []
         restored = ages(disk.since(period + TRANSIT), disk.clock.now(), period)
-        self.limits = Limits(Slots(slots), {"photo": Quota(amount, period, restored=restored)}, self)
+        quota = Quota(amount, period, restored=restored)
+        self.limits = Limits(Slots(slots, cool_down=1), {"photo": quota}, self)
         self.tasks: list[asyncio.Task[None]] = []
 
     async def sent(self, method: str) -> int:
@@ -89,7 +90,6 @@ class Server:
 
     def __init__(self) -> None:
         self.arrivals: list[float] = []
-        self.in_flight = 0
 
     async def serve(self, connect: float, answer: float) -> Any:
         now = asyncio.get_running_loop().time()
@@ -140,3 +140,130 @@ def test_a_backfill_of_three_days_never_exceeds_the_quota_and_uses_it_up(photos:
     steady = arrivals[5000:]  # what comes after the burst that a fresh quota allows
     used = len(steady) / (steady[-1] - steady[0]) * HOUR / 5000
     assert used >= 0.99, f"{used:.2%}"
+
+
+async def fetch(photos: int, slots: int, seconds: float) -> float:
+    """How long `photos` take, if each takes `seconds`."""
+    process = Process(Disk(virtual.VirtualClock()), 5000, HOUR, slots)
+    numbers = iter(range(photos))
+
+    async def work() -> None:
+        for _ in numbers:
+            async with process.limits.passage("photo") as passage:
+                await passage(REQUEST, lambda _: asyncio.sleep(seconds, ANSWER))
+
+    await asyncio.gather(*(work() for _ in range(slots)))
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize(
+    ("photos", "slots", "least", "most"),
+    [
+        (300, 4, 11.25, 11.3),  # 75 rounds of 150 ms: not paced at all
+        (5000, 4, 187.5, 188.5),  # nor is a whole quota
+        (5001, 4, HOUR, 1.002 * HOUR),
+        (20_000, 4, 3 * HOUR, 3 * 1.002 * HOUR + 190),  # three periods, and the burst
+    ],
+)
+def test_a_fresh_quota_is_not_paced_and_a_spent_one_costs_no_more_than_it_must(
+    photos: int, slots: int, least: float, most: float
+) -> None:
+    assert least <= virtual.run(fetch(photos, slots, 0.15)) <= most
+
+
+def test_one_large_limiter_lets_nearly_twice_the_quota_through() -> None:
+    """What the ring is for; and that `worst` sees it."""
+
+    async def scenario() -> list[float]:
+        limiter = AsyncLimiter(5000, HOUR)
+        arrivals = []
+        for _ in range(12_000):
+            await limiter.acquire()
+            arrivals.append(asyncio.get_running_loop().time())
+        return arrivals
+
+    assert worst(virtual.run(scenario()), HOUR) >= 9_990
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request: it starts after `start` s, and arrives after `connect` s unless it is cancelled before."""
+
+    start: float
+    connect: float
+    answer: float
+    fails: bool
+    cancelled_after: float | None
+
+
+def seconds(most: float) -> st.SearchStrategy[float]:
+    return st.floats(0, most) | st.integers(0, int(most)).map(float)
+
+
+plans = st.builds(
+    Plan, seconds(150), seconds(120) | seconds(1), seconds(120) | seconds(1), st.booleans(), st.none() | seconds(200)
+)
+
+
+@dataclass
+class Trial:
+    """Any requests against any quota, with kills at any time."""
+
+    amount: int
+    period: float
+    slots: int
+    plans: list[Plan]
+    lives: list[float]
+
+    def patience(self) -> float:
+        """Seconds in which all must be done, however unlucky: every request alone, and every token spent anew."""
+        busy = sum(plan.start + plan.connect + plan.answer + 1 for plan in self.plans)
+        return busy + (len(self.plans) + self.amount) * (1 + len(self.lives)) * self.period * (1 + MARGIN)
+
+    async def run(self) -> list[float]:
+        disk = Disk(virtual.VirtualClock())
+        self.arrivals: list[float] = []
+        self.left = list(self.plans)
+        for life in [*self.lives, None]:
+            process = Process(disk, self.amount, self.period, self.slots)
+            process.tasks = [asyncio.create_task(self._request(process, plan)) for plan in self.left]
+            if process.tasks:
+                await asyncio.wait(process.tasks, timeout=self.patience() if life is None else life)
+            await process.kill()
+            disk.clock.jump -= HOUR
+        return self.arrivals
+
+    async def _request(self, process: Process, plan: Plan) -> None:
+        await asyncio.sleep(plan.start)
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(plan.cancelled_after), process.limits.passage("photo") as passage:
+                await passage(REQUEST, lambda _: self._serve(plan))
+        self.left.remove(plan)
+
+    async def _serve(self, plan: Plan) -> Any:
+        try:
+            await asyncio.sleep(plan.connect)
+        finally:  # the last moment at which a request that is given up can reach the server
+            self.arrivals.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(plan.answer)
+        if plan.fails:
+            raise OSError
+        return ANSWER
+
+
+trials = st.builds(
+    Trial,
+    st.integers(1, 20),
+    st.floats(1, 100) | st.integers(1, 100).map(float),
+    st.integers(1, 25),
+    st.lists(plans, max_size=60),
+    st.lists(seconds(150), max_size=4),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(trials)
+def test_whatever_happens_the_quota_holds_and_every_request_has_its_turn(trial: Trial) -> None:
+    arrivals = virtual.run(trial.run())  # a deadlock is an error of the virtual loop
+    assert worst(arrivals, trial.period) <= trial.amount
+    assert not trial.left
