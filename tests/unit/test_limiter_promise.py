@@ -39,10 +39,11 @@ def worst(arrivals: list[float], period: float) -> int:
 
 
 class Disk:
-    """Keeps what was sent; answers reach it twenty at a time, and a kill loses the rest of them."""
+    """Keeps what was sent; answers reach it `batch` at a time, and a kill loses the rest of them."""
 
-    def __init__(self, clock: virtual.VirtualClock) -> None:
+    def __init__(self, clock: virtual.VirtualClock, batch: int = 20) -> None:
         self.clock = clock
+        self.batch = batch
         self.rows: dict[int, Spent] = {}
         self.count = 0
 
@@ -73,7 +74,7 @@ class Process:
         if not self.alive:
             return  # it was killed: this is Python cleaning up after a task
         self._unflushed.append((request_id, self.disk.clock.now()))
-        if len(self._unflushed) >= 20:
+        if len(self._unflushed) >= self.disk.batch:
             for number, moment in self._unflushed:
                 self.disk.rows[number] = Spent(self.disk.rows[number].sent, moment)
             self._unflushed.clear()
@@ -201,7 +202,12 @@ def seconds(most: float) -> st.SearchStrategy[float]:
 
 
 plans = st.builds(
-    Plan, seconds(150), seconds(120) | seconds(1), seconds(120) | seconds(1), st.booleans(), st.none() | seconds(200)
+    Plan,
+    st.just(0.0) | seconds(150),
+    seconds(120) | seconds(1),
+    seconds(120) | seconds(1),
+    st.booleans(),
+    st.none() | seconds(200),
 )
 
 
@@ -214,6 +220,7 @@ class Trial:
     slots: int
     plans: list[Plan]
     lives: list[float]
+    batch: int
 
     def patience(self) -> float:
         """Seconds in which all must be done, however unlucky: every request alone, and every token spent anew."""
@@ -221,7 +228,7 @@ class Trial:
         return busy + (len(self.plans) + self.amount) * (1 + len(self.lives)) * self.period * (1 + MARGIN)
 
     async def run(self) -> list[float]:
-        disk = Disk(virtual.VirtualClock())
+        disk = Disk(virtual.VirtualClock(), self.batch)
         self.arrivals: list[float] = []
         self.left = list(self.plans)
         for life in [*self.lives, None]:
@@ -253,15 +260,16 @@ class Trial:
 
 trials = st.builds(
     Trial,
-    st.integers(1, 20),
+    st.integers(1, 3) | st.integers(1, 20),
     st.floats(1, 100) | st.integers(1, 100).map(float),
     st.integers(1, 25),
-    st.lists(plans, max_size=60),
-    st.lists(seconds(150), max_size=4),
+    st.lists(plans, min_size=2, max_size=60),
+    st.lists(seconds(20) | seconds(150), max_size=4),
+    st.sampled_from([1, 3, 20]),
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(trials)
 def test_whatever_happens_the_quota_holds_and_every_request_has_its_turn(trial: Trial) -> None:
     arrivals = virtual.run(trial.run())  # a deadlock is an error of the virtual loop

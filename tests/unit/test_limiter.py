@@ -1,0 +1,238 @@
+"""A request's way through quota, slots and ledger: the order, and that a cancel anywhere loses nothing."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from market_photos.clock import Moment
+from market_photos.market.limiter import Limits, Spent, ages, still_served
+from market_photos.market.quota import Quota
+from market_photos.market.slots import Slots
+from tests import virtual
+
+HOUR = 3600.0
+REQUEST = cast(Any, None)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def response(*, whole: bool = True, broken: BaseException | None = None) -> Any:
+    return SimpleNamespace(content=SimpleNamespace(is_eof=lambda: whole, exception=lambda: broken))
+
+
+class World:
+    """A store's limits, a server that answers after `latency`, and the log of what happened."""
+
+    def __init__(self, *, photos: int = 100, slots: int = 3, latency: float = 1, disk: float = 0) -> None:
+        self.log: list[str] = []
+        self.latency = latency
+        self.disk = disk
+        self.disk_full = False
+        self.photos = Quota(photos, HOUR)
+        self.listing = Quota(100, HOUR)
+        self.slots = Slots(slots, cool_down=10)
+        self.limits = Limits(self.slots, {"photo": self.photos, "returns": self.listing}, self)
+
+    async def sent(self, method: str) -> int:
+        await asyncio.sleep(self.disk)
+        if self.disk_full:
+            raise OSError("no space left")
+        self.log.append(f"recorded {method}")
+        return 7
+
+    def answered(self, request_id: int) -> None:
+        self.log.append(f"answered {request_id}")
+
+    async def serve(self, _: Any) -> Any:
+        self.log.append("sent")
+        await asyncio.sleep(self.latency)
+        return response()
+
+    async def get(self, method: str = "photo", body: float = 0) -> float:
+        """When the answer began."""
+        async with self.limits.passage(method) as passage:
+            await passage(REQUEST, self.serve)
+            begin = now()
+            await asyncio.sleep(body)
+        return begin
+
+
+def test_a_request_is_on_disk_before_it_leaves() -> None:
+    async def scenario() -> None:
+        world = World()
+        await world.get()
+        assert world.log == ["recorded photo", "sent", "answered 7"]
+
+    virtual.run(scenario())
+
+
+def test_the_slot_is_held_until_the_body_is_read_and_the_period_starts_with_the_answer() -> None:
+    async def scenario() -> None:
+        world = World(photos=1, slots=1, latency=5)
+        photo = asyncio.create_task(world.get(body=50))
+        await asyncio.sleep(1)
+        assert await world.get("returns") == pytest.approx(60, abs=0.01)
+        await photo
+        assert await world.get() == pytest.approx(5 + HOUR * 1.001 + 5, abs=0.01)
+
+    virtual.run(scenario())
+
+
+def test_a_photo_that_waits_for_quota_keeps_no_slot_from_the_listing() -> None:
+    async def scenario() -> None:
+        world = World(photos=1, slots=1)
+        await world.get()
+        waiting = [asyncio.create_task(world.get()) for _ in range(5)]
+        await asyncio.sleep(10)
+        assert await world.get("returns") == pytest.approx(12, abs=0.01)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+
+    virtual.run(scenario())
+
+
+@pytest.mark.parametrize("disk", [0, 2])
+def test_a_gate_that_closes_meanwhile_lets_nothing_more_out(disk: float) -> None:
+    """Some wait for a slot, one for the disk, when the 420 comes: all of them stay, and keep no slot."""
+
+    async def scenario() -> None:
+        world = World(slots=2, latency=1, disk=disk)
+        waiting = [asyncio.create_task(world.get()) for _ in range(8)]
+        await asyncio.sleep(disk + 0.5)
+        async with world.limits.passage("photo") as refused:
+            refused.refused(600)
+        sent = world.log.count("sent")
+        await asyncio.sleep(300)
+        assert world.log.count("sent") == sent
+        assert world.slots.taken == 0
+        assert await world.get("returns") < 320
+        await asyncio.gather(*waiting)
+        assert world.log.count("sent") == 9
+        assert now() >= 600
+
+    virtual.run(scenario())
+
+
+def test_a_hop_or_hidden_retry_pays_its_own_token_and_needs_no_second_slot() -> None:
+    async def scenario() -> None:
+        world = World(slots=1)
+        async with world.limits.passage("photo") as passage:
+            await passage(REQUEST, world.serve)
+            await passage(REQUEST, world.serve)
+            assert world.slots.taken == 1
+        assert world.slots.taken == 0
+        assert world.photos.left == 98
+
+    virtual.run(scenario())
+
+
+def test_headers_and_refusals_reach_the_limits_of_this_request() -> None:
+    async def scenario() -> None:
+        world = World()
+        async with world.limits.passage("photo") as passage:
+            await passage(REQUEST, world.serve)
+            passage.heed(5, 60)
+            assert (world.photos.left, world.listing.left) == (5, 100)
+            passage.crowded()
+            assert world.slots.allowed == 2
+            passage.refused(60)
+            assert (world.photos.left, world.listing.left) == (0, 100)
+
+    virtual.run(scenario())
+
+
+def test_a_disk_that_fails_costs_neither_slot_nor_token() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.disk_full = True
+        with pytest.raises(OSError, match="no space"):
+            await world.get()
+        assert (world.log, world.slots.taken, world.photos.left) == ([], 0, 100)
+
+    virtual.run(scenario())
+
+
+@pytest.mark.parametrize("steps", range(40))
+def test_a_cancel_at_any_step_loses_nothing(steps: int) -> None:
+    """Three requests share one slot; the second is cancelled after so many steps of the loop."""
+
+    async def scenario() -> None:
+        world = World(slots=1, latency=0, disk=0)
+        tasks = [asyncio.create_task(world.get()) for _ in range(3)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        tasks[1].cancel()
+        await asyncio.wait(tasks)
+        await asyncio.sleep(10)
+        assert world.slots.taken == 0
+        assert world.photos.left == 100 - world.log.count("sent")
+        assert world.log.count("sent") >= 2
+        assert world.log.count("answered 7") >= world.log.count("sent")
+        assert not tasks[0].cancelled()
+        assert not tasks[2].cancelled()
+
+    virtual.run(scenario())
+
+
+CLOSED = aiohttp.ClientConnectionError("Connection closed")
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure", "late"),
+    [
+        (None, None, False),  # it never left
+        (None, aiohttp.ClientOSError("reset"), False),
+        (None, aiohttp.ServerDisconnectedError(), False),
+        (None, aiohttp.ConnectionTimeoutError(), False),  # no connection, no request
+        (None, aiohttp.SocketTimeoutError(), True),
+        (None, TimeoutError(), True),
+        (None, asyncio.CancelledError(), True),
+        (response(), None, False),
+        (response(broken=CLOSED), None, False),  # aiohttp marks every body on release
+        (response(whole=False, broken=CLOSED), None, True),  # we left before its end
+        (response(whole=False), None, True),
+        (response(whole=False, broken=aiohttp.SocketTimeoutError()), None, True),
+        (response(whole=False, broken=aiohttp.ClientPayloadError()), None, False),  # the server cut it
+        (response(whole=False, broken=aiohttp.ClientOSError("reset")), None, False),
+    ],
+)
+def test_a_slot_cools_down_where_we_hung_up_first(answer: Any, failure: BaseException | None, late: bool) -> None:
+    assert still_served(answer, failure) is late
+
+
+def test_after_a_cancel_the_slot_cools_down() -> None:
+    async def scenario() -> None:
+        world = World(slots=1, latency=100)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await world.get()
+        world.latency = 0
+        assert await world.get() == pytest.approx(15, abs=0.01)
+
+    virtual.run(scenario())
+
+
+def at(uptime: float) -> Moment:
+    return Moment(1e9 + uptime, "boot", uptime)
+
+
+@pytest.mark.parametrize(
+    ("request_", "restored"),
+    [
+        (Spent(at(100), at(130)), [870]),  # from the answer, not from the sending
+        (Spent(at(100), None), [0]),  # who knows when it arrived
+        (Spent(at(-2650), None), [0]),
+        (Spent(at(-2670), None), []),  # arrived within a minute, if ever, and that is over an hour ago
+        (Spent(at(100), Moment(5e9, "boot", 130)), [870]),  # the wall clock was set
+        (Spent(at(100), Moment(5e9, "other", 130)), [0]),
+        (Spent(at(100), at(2000)), [0]),
+    ],
+)
+def test_ages(request_: Spent, restored: list[float]) -> None:
+    assert ages([request_], at(1000), HOUR) == restored

@@ -1,0 +1,182 @@
+"""One method's quota: who waits, for what, and that nobody loses a token."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from market_photos.market.gate import DATE_STEP, Token
+from market_photos.market.quota import MARGIN, Quota, Wait
+from tests import virtual
+
+PERIOD = 100.0
+LAP = PERIOD * (1 + MARGIN)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def request(quota: Quota, latency: float = 0) -> float:
+    """When it was sent."""
+    async with quota.token() as token:
+        quota.send(token)
+        begin = now()
+        await asyncio.sleep(latency)
+    return begin
+
+
+def near(*times: float) -> object:
+    return pytest.approx(list(times), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("amount", "latencies", "sent"),
+    [
+        (3, [0, 0, 0], [0, 0, 0]),
+        (2, [0, 0, 0, 0, 0], [0, 0, LAP, LAP, 2 * LAP]),
+        (1, [5, 5, 5], [0, 5 + LAP, 10 + 2 * LAP]),  # the period starts with the answer
+        (1, [250, 0], [0, 250 + LAP]),  # though it be longer than a period
+        (2, [250, 0, 0, 0], [0, 0, LAP, 2 * LAP]),  # one that is slow keeps none but its own token
+    ],
+)
+def test_a_token_comes_back_a_period_after_the_answer(amount: int, latencies: list[float], sent: list[float]) -> None:
+    async def scenario() -> None:
+        quota = Quota(amount, PERIOD)
+        assert sorted(await asyncio.gather(*(request(quota, latency) for latency in latencies))) == near(*sent)
+
+    virtual.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("ages", "sent"),
+    [
+        ([], [0, 0, LAP]),
+        ([0], [0, LAP, LAP]),
+        ([30], [0, LAP - 30, LAP]),
+        ([90, 30], [LAP - 90, LAP - 30, 2 * LAP - 90]),
+        ([30, 90], [LAP - 90, LAP - 30, 2 * LAP - 90]),
+        ([500, 1e9], [0, 0, LAP]),
+        ([-40], [0, LAP, LAP]),  # from the future: now
+        ([0, 30, 60, 99], [LAP - 30, LAP, 2 * LAP - 30]),  # the quota was lowered: the youngest count
+    ],
+)
+def test_a_restart_knows_the_requests_of_the_last_period(ages: list[float], sent: list[float]) -> None:
+    async def scenario() -> None:
+        quota = Quota(2, PERIOD, restored=ages)
+        assert [await request(quota) for _ in range(3)] == near(*sent)
+
+    virtual.run(scenario())
+
+
+def test_a_token_that_was_not_spent_goes_to_the_next_at_once() -> None:
+    async def scenario() -> None:
+        quota = Quota(2, PERIOD)
+        await request(quota)
+        async with quota.token():
+            waiting = asyncio.create_task(request(quota))  # naps on the first token
+            await asyncio.sleep(1)
+            assert not waiting.done()
+        assert [await waiting] == near(1)
+
+    virtual.run(scenario())
+
+
+def test_a_request_that_failed_is_spent() -> None:
+    async def scenario() -> None:
+        quota = Quota(1, PERIOD)
+        with suppress(OSError):
+            async with quota.token() as token:
+                quota.send(token)
+                raise OSError("reset")
+        assert [await request(quota)] == near(LAP)
+
+    virtual.run(scenario())
+
+
+def test_first_come_first_served_and_who_leaves_the_queue_loses_nothing() -> None:
+    async def scenario() -> None:
+        quota = Quota(1, PERIOD)
+        order: list[int] = []
+
+        async def queue(number: int) -> None:
+            await request(quota)
+            order.append(number)
+
+        tasks = [asyncio.create_task(queue(number)) for number in range(6)]
+        await asyncio.sleep(1)
+        for number in (1, 3):  # the head, and one further back
+            tasks[number].cancel()
+        await asyncio.wait(tasks)
+        assert order == [0, 2, 4, 5]
+        assert now() == pytest.approx(3 * LAP, abs=0.01)
+
+    virtual.run(scenario())
+
+
+def test_first_come_first_served_when_the_gate_opens() -> None:
+    async def scenario() -> None:
+        quota = Quota(9, PERIOD)
+        order: list[int] = []
+
+        async def queue(number: int) -> None:
+            await request(quota)
+            order.append(number)
+
+        quota.refuse(Token(), 0.1)
+        await asyncio.gather(*(queue(number) for number in range(8)))
+        assert order == sorted(order)
+        assert now() == pytest.approx(0.1 + DATE_STEP, abs=0.01)
+
+    virtual.run(scenario())
+
+
+def test_who_is_cancelled_at_the_gate_gives_the_token_back() -> None:
+    async def scenario() -> None:
+        quota = Quota(1, PERIOD)
+        quota.refuse(Token(), 50)
+        waiting = asyncio.create_task(request(quota))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert [await request(quota)] == near(51)
+
+    virtual.run(scenario())
+
+
+def test_what_waits_is_told_why_and_until_when() -> None:
+    async def scenario() -> None:
+        quota = Quota(2, PERIOD)
+        assert (quota.left, quota.wait) == (2, None)
+        await request(quota)
+        assert (quota.left, quota.wait) == (1, None)
+        async with quota.token() as token:
+            quota.send(token)
+            assert (quota.left, quota.wait) == (0, ("spent", pytest.approx(LAP, abs=0.01)))
+        await asyncio.sleep(LAP + 1)
+        assert (quota.left, quota.wait) == (2, None)
+        quota.heed(token, 1, 50)
+        assert (quota.left, quota.wait) == (1, None)
+        quota.heed(token, 0, 50)
+        assert (quota.left, quota.wait) == (0, ("remaining", pytest.approx(now() + 51, abs=0.01)))
+        quota.refuse(token, 80)
+        assert (quota.left, quota.wait) == (0, ("refused", pytest.approx(now() + 81, abs=0.01)))
+
+    virtual.run(scenario())
+
+
+def test_all_tokens_with_requests_in_flight_has_no_end_to_tell() -> None:
+    async def scenario() -> None:
+        quota = Quota(1, PERIOD)
+        async with quota.token() as token:
+            quota.send(token)
+            assert quota.wait == Wait("spent", None)
+
+    virtual.run(scenario())
+
+
+@pytest.mark.parametrize("make", [lambda: Quota(0, PERIOD), lambda: Quota(1, 0)])
+def test_a_quota_of_nothing_is_refused(make: Callable[[], Quota]) -> None:
+    with pytest.raises(ValueError, match="lets nothing through"):
+        make()

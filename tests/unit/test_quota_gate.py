@@ -1,0 +1,179 @@
+"""What the server says only tightens: headers and quota-420s, case by case."""
+
+import math
+from random import Random
+from typing import Any
+
+import pytest
+
+from market_photos.market.gate import DATE_STEP, OVERTIME, Gate, Token
+
+NOW = 1000.0
+HOUR = 3600.0
+
+
+def gate_with(sent: int, *, reserve: int = 0, unanswered: tuple[int, ...] = ()) -> tuple[Gate, list[Token]]:
+    """A gate through which `sent` requests went, all answered but those numbered."""
+    gate = Gate(HOUR, reserve=reserve, rng=Random(1))
+    tokens = [Token() for _ in range(sent)]
+    for token in tokens:
+        gate.send(token, NOW)
+    for token in tokens:
+        if token.seq not in unanswered:
+            gate.answered(token)
+    return gate, tokens
+
+
+@pytest.mark.parametrize(
+    ("sent", "unanswered", "answer", "remaining", "allowance"),
+    [
+        (1, (), 1, 10, 10),
+        (1, (), 1, 0, 0),
+        (1, (), 1, -5, 0),  # nonsense is none
+        (3, (), 3, 10, 10),  # the latest answer is exact
+        (3, (2, 3), 1, 10, 8),  # two more are on their way
+        (3, (), 1, 10, 8),  # an answer that comes late counts what left after it
+        (3, (1, 2), 3, 10, 8),  # those sent before may not have been counted yet
+        (4, (1, 4), 2, 10, 7),  # one before, two after
+        (2, (2,), 1, 1, 0),
+        (2, (2,), 1, 0, 0),
+    ],
+)
+def test_remaining_counts_from_when_the_server_counted(
+    sent: int, unanswered: tuple[int, ...], answer: int, remaining: int, allowance: int
+) -> None:
+    gate, tokens = gate_with(sent, unanswered=unanswered)
+    gate.heed(tokens[answer - 1], remaining, 60, NOW)
+    assert gate.allowance(NOW) == allowance
+    assert gate.is_open(NOW) == (allowance > 0)
+
+
+@pytest.mark.parametrize(
+    ("remaining", "until_in"),
+    [(0, None), (0, 0.0), (0, -5.0), (0, math.nan), (None, 60.0), (None, None), (5, None)],
+)
+def test_headers_that_say_nothing_of_use_change_nothing(remaining: int | None, until_in: float | None) -> None:
+    gate, (token,) = gate_with(1)
+    gate.heed(token, remaining, until_in, NOW)
+    assert gate.is_open(NOW)
+    assert gate.allowance(NOW) == math.inf
+
+
+def test_every_request_sent_comes_off_what_remained() -> None:
+    gate, (token,) = gate_with(1)
+    gate.heed(token, 2, 60, NOW)
+    gate.send(Token(), NOW + 1)
+    assert gate.is_open(NOW + 1)
+    gate.send(Token(), NOW + 2)
+    assert not gate.is_open(NOW + 2)
+    assert gate.reason == "remaining"
+    assert gate.until == NOW + 60 + DATE_STEP
+
+
+def test_when_the_window_is_over_what_was_known_of_it_is_forgotten() -> None:
+    gate, (token,) = gate_with(1)
+    gate.heed(token, 0, 60, NOW)
+    assert not gate.is_open(NOW + 60)
+    assert gate.is_open(NOW + 61)
+    for _ in range(5):
+        gate.send(Token(), NOW + 61)
+    assert gate.is_open(NOW + 61)
+
+
+def test_a_reserve_is_left_to_others() -> None:
+    gate, (token,) = gate_with(1, reserve=100)
+    gate.heed(token, 101, 60, NOW)
+    assert gate.allowance(NOW) == 1
+    gate.send(Token(), NOW)
+    assert not gate.is_open(NOW)
+
+
+@pytest.mark.parametrize(
+    ("readings", "allowance"),
+    [
+        ([(10, 60.0), (20, 60.0)], 10),  # the same window only tightens
+        ([(10, 60.0), (20, 61.5)], 10),  # its end is cut to seconds, and answers take their time
+        ([(10, 60.0), (20, 58.0)], 10),
+        ([(10, 60.0), (5, 60.0)], 5),
+        ([(10, 60.0), (20, 600.0)], 20),  # a new window
+        ([(10, 600.0), (2, 60.0)], 10),  # an answer of the window before
+        ([(10, 60.0), (20, None)], 10),
+        ([(10, 1e9)], 10),
+    ],
+)
+def test_windows(readings: list[tuple[int, float | None]], allowance: int) -> None:
+    gate, (token,) = gate_with(1)
+    for remaining, until_in in readings:
+        gate.heed(token, remaining, until_in, NOW)
+    assert gate.allowance(NOW) == allowance
+
+
+@pytest.mark.parametrize(
+    ("until_in", "closed_for"),
+    [(60.0, 60 + DATE_STEP), (3600.0, HOUR + DATE_STEP), (3e7, HOUR + OVERTIME), (math.inf, HOUR + OVERTIME)],
+)
+def test_a_quota_420_closes_until_it_says_but_for_no_year(until_in: float, closed_for: float) -> None:
+    gate, (token,) = gate_with(1)
+    gate.refuse(token, until_in, NOW)
+    assert gate.until - NOW == closed_for
+    assert gate.reason == "refused"
+    assert not gate.is_open(math.nextafter(gate.until, 0))
+    assert gate.is_open(gate.until)
+
+
+@pytest.mark.parametrize("until_in", [None, 0.0, -60.0, math.nan])
+def test_a_quota_420_without_a_usable_end_closes_for_a_growing_pause(until_in: float | None) -> None:
+    gate, _ = gate_with(0)
+    now = NOW
+    for ceiling in [1, 2, 4, 8, 16, 32, 60, 60, *[60] * 2000]:
+        token = Token()
+        gate.send(token, now)
+        gate.refuse(token, until_in, now)
+        assert ceiling / 2 <= gate.until - now <= ceiling
+        now = gate.until
+
+
+def test_a_pause_is_no_longer_than_a_short_period() -> None:
+    gate = Gate(2.0, rng=Random(1))
+    for _ in range(10):
+        token = Token()
+        gate.send(token, NOW)
+        gate.refuse(token, None, NOW)
+    assert gate.until - NOW <= 2
+
+
+def test_refusals_of_one_wave_double_the_pause_once() -> None:
+    gate, tokens = gate_with(4)
+    for token in tokens:
+        gate.refuse(token, None, NOW)
+    assert gate.until - NOW <= 1
+
+
+def test_an_answer_to_a_request_sent_after_the_refusal_ends_the_doubling() -> None:
+    gate, (early, refused) = gate_with(2)
+    gate.refuse(refused, None, NOW)
+    gate.heed(early, None, None, NOW)  # sent before: says nothing of now
+    again, good, last = Token(), Token(), Token()
+    gate.send(again, gate.until)
+    gate.refuse(again, None, NOW + 100)
+    assert gate.until - (NOW + 100) >= 1
+    gate.send(good, NOW + 200)
+    gate.heed(good, None, None, NOW + 200)
+    gate.send(last, NOW + 300)
+    gate.refuse(last, None, NOW + 300)
+    assert gate.until - (NOW + 300) <= 1
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        lambda gate, token: gate.heed(token, 5000, 3000.0, NOW + 1),
+        lambda gate, token: gate.refuse(token, 5.0, NOW + 1),
+        lambda gate, token: gate.refuse(token, None, NOW + 1),
+    ],
+)
+def test_a_closed_gate_does_not_open_early(later: Any) -> None:
+    gate, (token,) = gate_with(1)
+    gate.refuse(token, 60, NOW)
+    later(gate, token)
+    assert gate.until == NOW + 60 + DATE_STEP
