@@ -60,13 +60,13 @@ class Gate:
         """How many more may go as far as the server has told us; infinite if it has not."""
         return max(0, self._allowance - self.reserve) if now < self._window else math.inf
 
-    def send(self, token: Token, now: float) -> None:
+    def send(self, token: Token) -> None:
         """The request leaves now."""
         self._last += 1
         token.seq = self._last
         self._flying.add(token.seq)
         self._allowance -= 1
-        self._close_if_used_up(now)
+        self._close_if_used_up()
 
     def answered(self, token: Token) -> None:
         """The answer begins, or the request failed."""
@@ -90,7 +90,7 @@ class Gate:
             self._window, self._allowance = ends, allowance
         elif ends >= self._window - step:
             self._allowance = min(self._allowance, allowance)
-        self._close_if_used_up(now)
+        self._close_if_used_up()
 
     def refuse(self, token: Token, until_in: float | None, now: float) -> None:
         """A quota-420: closed for `until_in` seconds, or for a growing pause where that is of no use.
@@ -110,9 +110,9 @@ class Gate:
     def _believable(self, until_in: float | None) -> float:
         return min((until_in or 0) + DATE_STEP, self.period + OVERTIME)
 
-    def _close_if_used_up(self, now: float) -> None:
-        if now < self._window and self._allowance <= self.reserve:
-            self._close(self._window, "remaining")
+    def _close_if_used_up(self) -> None:
+        if self._allowance <= self.reserve:
+            self._close(self._window, "remaining")  # of no effect once that is past
 
     def _close(self, until: float, reason: Reason) -> None:
         if until > self.until:

@@ -84,7 +84,7 @@ class Quota:
 
     def send(self, token: Token) -> None:
         """Spend the token: from here on the request may reach the server."""
-        self._gate.send(token, _now())
+        self._gate.send(token)
 
     def heed(self, token: Token, remaining: int | None, until_in: float | None) -> None:
         """`X-RateLimit-Resource-*` of an answer that is no quota-420; None: not told."""

@@ -97,20 +97,23 @@ def test_a_photo_that_waits_for_quota_keeps_no_slot_from_the_listing() -> None:
     virtual.run(scenario())
 
 
-@pytest.mark.parametrize("disk", [0, 2])
-def test_a_gate_that_closes_meanwhile_lets_nothing_more_out(disk: float) -> None:
-    """Some wait for a slot, one for the disk, when the 420 comes: all of them stay, and keep no slot."""
+@pytest.mark.parametrize(("disk", "moment"), [(0, 0.5), (2, 1), (2, 2.5)])
+def test_a_gate_that_closes_meanwhile_lets_nothing_more_out(disk: float, moment: float) -> None:
+    """Some wait for a slot or for the disk when the 420 comes: all of them stay, and keep no slot."""
 
     async def scenario() -> None:
         world = World(slots=2, latency=1, disk=disk)
         waiting = [asyncio.create_task(world.get()) for _ in range(8)]
-        await asyncio.sleep(disk + 0.5)
+        await asyncio.sleep(moment)
         async with world.limits.passage("photo") as refused:
             refused.refused(600)
         sent = world.log.count("sent")
         await asyncio.sleep(300)
         assert world.log.count("sent") == sent
         assert world.slots.taken == 0
+        recorded = world.log.count("recorded photo")
+        assert recorded == world.log.count("answered 7")
+        assert recorded == sent or disk
         assert await world.get("returns") < 320
         await asyncio.gather(*waiting)
         assert world.log.count("sent") == 9
@@ -128,6 +131,23 @@ def test_a_hop_or_hidden_retry_pays_its_own_token_and_needs_no_second_slot() -> 
             assert world.slots.taken == 1
         assert world.slots.taken == 0
         assert world.photos.left == 98
+
+    virtual.run(scenario())
+
+
+def test_a_hop_that_waits_for_quota_keeps_no_slot() -> None:
+    async def scenario() -> None:
+        world = World(photos=1, slots=1)
+
+        async def redirected() -> None:
+            async with world.limits.passage("photo") as passage:
+                await passage(REQUEST, world.serve)
+                await passage(REQUEST, world.serve)
+
+        hopping = asyncio.create_task(redirected())
+        await asyncio.sleep(10)
+        assert await world.get("returns") == pytest.approx(11, abs=0.01)
+        await hopping
 
     virtual.run(scenario())
 

@@ -72,7 +72,8 @@ def test_a_restart_knows_the_requests_of_the_last_period(ages: list[float], sent
 
 def test_a_token_that_was_not_spent_goes_to_the_next_at_once() -> None:
     async def scenario() -> None:
-        quota = Quota(2, PERIOD)
+        quota = Quota(3, PERIOD)
+        await request(quota)
         await request(quota)
         async with quota.token():
             waiting = asyncio.create_task(request(quota))  # naps on the first token
@@ -145,7 +146,38 @@ def test_who_is_cancelled_at_the_gate_gives_the_token_back() -> None:
     virtual.run(scenario())
 
 
+def test_who_is_at_the_gate_waits_longer_if_it_closes_for_longer() -> None:
+    async def scenario() -> None:
+        quota = Quota(9, PERIOD)
+        quota.refuse(Token(), 10)
+        waiting = asyncio.create_task(request(quota))
+        await asyncio.sleep(5)
+        quota.refuse(Token(), 20)
+        assert [await waiting] == near(26)
+
+    virtual.run(scenario())
+
+
+def test_what_the_server_has_answered_is_not_subtracted_again() -> None:
+    async def scenario() -> None:
+        quota = Quota(100, PERIOD)
+        for _ in range(5):
+            await request(quota)
+        async with quota.token() as token:
+            quota.send(token)
+        quota.heed(token, 10, 50)
+        assert quota.left == 10
+
+    virtual.run(scenario())
+
+
 def test_what_waits_is_told_why_and_until_when() -> None:
+    def is_told(quota: Quota, reason: str, until: float) -> bool:
+        wait = quota.wait
+        assert wait is not None
+        assert wait.until == pytest.approx(until, abs=0.01)
+        return wait.reason == reason and quota.left == 0
+
     async def scenario() -> None:
         quota = Quota(2, PERIOD)
         assert (quota.left, quota.wait) == (2, None)
@@ -153,15 +185,15 @@ def test_what_waits_is_told_why_and_until_when() -> None:
         assert (quota.left, quota.wait) == (1, None)
         async with quota.token() as token:
             quota.send(token)
-            assert (quota.left, quota.wait) == (0, ("spent", pytest.approx(LAP, abs=0.01)))
+            assert is_told(quota, "spent", LAP)
         await asyncio.sleep(LAP + 1)
         assert (quota.left, quota.wait) == (2, None)
         quota.heed(token, 1, 50)
         assert (quota.left, quota.wait) == (1, None)
         quota.heed(token, 0, 50)
-        assert (quota.left, quota.wait) == (0, ("remaining", pytest.approx(now() + 51, abs=0.01)))
+        assert is_told(quota, "remaining", now() + 51)
         quota.refuse(token, 80)
-        assert (quota.left, quota.wait) == (0, ("refused", pytest.approx(now() + 81, abs=0.01)))
+        assert is_told(quota, "refused", now() + 81)
 
     virtual.run(scenario())
 

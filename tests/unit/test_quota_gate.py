@@ -17,7 +17,7 @@ def gate_with(sent: int, *, reserve: int = 0, unanswered: tuple[int, ...] = ()) 
     gate = Gate(HOUR, reserve=reserve, rng=Random(1))
     tokens = [Token() for _ in range(sent)]
     for token in tokens:
-        gate.send(token, NOW)
+        gate.send(token)
     for token in tokens:
         if token.seq not in unanswered:
             gate.answered(token)
@@ -62,9 +62,9 @@ def test_headers_that_say_nothing_of_use_change_nothing(remaining: int | None, u
 def test_every_request_sent_comes_off_what_remained() -> None:
     gate, (token,) = gate_with(1)
     gate.heed(token, 2, 60, NOW)
-    gate.send(Token(), NOW + 1)
+    gate.send(Token())
     assert gate.is_open(NOW + 1)
-    gate.send(Token(), NOW + 2)
+    gate.send(Token())
     assert not gate.is_open(NOW + 2)
     assert gate.reason == "remaining"
     assert gate.until == NOW + 60 + DATE_STEP
@@ -76,7 +76,7 @@ def test_when_the_window_is_over_what_was_known_of_it_is_forgotten() -> None:
     assert not gate.is_open(NOW + 60)
     assert gate.is_open(NOW + 61)
     for _ in range(5):
-        gate.send(Token(), NOW + 61)
+        gate.send(Token())
     assert gate.is_open(NOW + 61)
 
 
@@ -84,7 +84,7 @@ def test_a_reserve_is_left_to_others() -> None:
     gate, (token,) = gate_with(1, reserve=100)
     gate.heed(token, 101, 60, NOW)
     assert gate.allowance(NOW) == 1
-    gate.send(Token(), NOW)
+    gate.send(Token())
     assert not gate.is_open(NOW)
 
 
@@ -127,7 +127,7 @@ def test_a_quota_420_without_a_usable_end_closes_for_a_growing_pause(until_in: f
     now = NOW
     for ceiling in [1, 2, 4, 8, 16, 32, 60, 60, *[60] * 2000]:
         token = Token()
-        gate.send(token, now)
+        gate.send(token)
         gate.refuse(token, until_in, now)
         assert ceiling / 2 <= gate.until - now <= ceiling
         now = gate.until
@@ -137,7 +137,7 @@ def test_a_pause_is_no_longer_than_a_short_period() -> None:
     gate = Gate(2.0, rng=Random(1))
     for _ in range(10):
         token = Token()
-        gate.send(token, NOW)
+        gate.send(token)
         gate.refuse(token, None, NOW)
     assert gate.until - NOW <= 2
 
@@ -154,14 +154,21 @@ def test_an_answer_to_a_request_sent_after_the_refusal_ends_the_doubling() -> No
     gate.refuse(refused, None, NOW)
     gate.heed(early, None, None, NOW)  # sent before: says nothing of now
     again, good, last = Token(), Token(), Token()
-    gate.send(again, gate.until)
+    gate.send(again)
     gate.refuse(again, None, NOW + 100)
     assert gate.until - (NOW + 100) >= 1
-    gate.send(good, NOW + 200)
+    gate.send(good)
     gate.heed(good, None, None, NOW + 200)
-    gate.send(last, NOW + 300)
+    gate.send(last)
     gate.refuse(last, None, NOW + 300)
     assert gate.until - (NOW + 300) <= 1
+
+
+def test_a_window_that_ended_says_nothing_of_the_next_however_short_that_is() -> None:
+    gate, (token,) = gate_with(1)
+    gate.heed(token, 0, 60, NOW)
+    gate.heed(token, 7, 1, NOW + 61)
+    assert gate.allowance(NOW + 61) == 7
 
 
 @pytest.mark.parametrize(

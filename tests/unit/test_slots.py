@@ -115,6 +115,17 @@ def test_a_crowd_costs_a_slot_for_a_calm_minute_and_pauses_what_is_new() -> None
     virtual.run(scenario())
 
 
+def test_a_crowd_after_a_calm_minute_is_the_first_again() -> None:
+    async def scenario() -> None:
+        slots = Slots(3)
+        slots.crowded()
+        await asyncio.sleep(CALM + 1)
+        slots.crowded()
+        assert slots.allowed == 2
+
+    virtual.run(scenario())
+
+
 def test_the_last_slot_is_kept_and_all_come_back_one_a_minute() -> None:
     async def scenario() -> None:
         slots = Slots(3, rng=Random(1))
