@@ -29,8 +29,9 @@ from market_photos.market.gate import Token
 from market_photos.market.quota import Quota
 from market_photos.market.slots import Slots
 
-#: Seconds after its sending by which a request has arrived at the server, or never does.
-TRANSIT = 60.0
+#: Seconds after its sending by which a request has arrived at the server, or never does. Resolving, connecting and
+#: the TLS handshake each have time-outs well below; to be generous costs a restart a token or two.
+TRANSIT = 600.0
 #: What breaks off an answer from the server's side.
 CUT = (ClientPayloadError, ServerDisconnectedError, ClientOSError)
 

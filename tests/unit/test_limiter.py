@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from market_photos.clock import Moment
-from market_photos.market.limiter import Limits, Spent, ages, still_served
+from market_photos.market.limiter import TRANSIT, Limits, Spent, ages, still_served
 from market_photos.market.quota import Quota
 from market_photos.market.slots import Slots
 from tests import virtual
@@ -247,8 +247,8 @@ def at(uptime: float) -> Moment:
     [
         (Spent(at(100), at(130)), [870]),  # from the answer, not from the sending
         (Spent(at(100), None), [0]),  # who knows when it arrived
-        (Spent(at(-2650), None), [0]),
-        (Spent(at(-2670), None), []),  # arrived within a minute, if ever, and that is over an hour ago
+        (Spent(at(1001 - HOUR - TRANSIT), None), [0]),
+        (Spent(at(999 - HOUR - TRANSIT), None), []),  # if it ever arrived, then over an hour ago
         (Spent(at(100), Moment(5e9, "boot", 130)), [870]),  # the wall clock was set
         (Spent(at(100), Moment(5e9, "other", 130)), [0]),
         (Spent(at(100), at(2000)), [0]),
