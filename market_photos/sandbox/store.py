@@ -1,0 +1,205 @@
+"""A store of the sandbox: its returns and the photos on them."""
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from market_photos.sandbox.pictures import JPEG, PNG, padded, picture
+from market_photos.sandbox.returns import ABSENT, ORDERS, Filters, Record, Return, present
+
+if TYPE_CHECKING:
+    from market_photos.sandbox.world import Market
+
+AVAILABLE = "AVAILABLE"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo by its place, with what is served there."""
+
+    campaign: int
+    order: int
+    return_id: int
+    item: int
+    image_hash: str
+    content_type: str
+    given: bytes | None = None
+    size: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        """Drawn each time it is asked for: a world of many photos stays small."""
+        if self.given is not None:
+            return self.given
+        drawn = self.content_type if self.content_type in {JPEG, PNG} else JPEG
+        return padded(self.size, drawn, self.image_hash) if self.size else picture(self.image_hash, drawn)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Dress:
+    """How a photo is served; what is None is as usual."""
+
+    content_type: str | None = None
+    body: bytes | None = None
+    size: int | None = None
+
+
+class Store:
+    """A campaign. `fields` override or extend its record."""
+
+    def __init__(self, market: "Market", campaign: int, fields: Record) -> None:
+        self.market = market
+        self.campaign = campaign
+        self.returns: dict[int, Return] = {}
+        self.fields = {
+            "id": campaign,
+            "domain": f"Магазин {campaign}",
+            "clientId": campaign * 10,
+            "business": {"id": 9_000, "name": "Кабинет"},
+            "placementType": "FBS",
+            "apiAvailability": AVAILABLE,
+        } | fields
+        self._dresses: dict[tuple[int, str], _Dress] = {}
+        self._gone: set[tuple[int, str]] = set()
+        self._listings: dict[Any, Sequence[Return]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Store {self.campaign}: {len(self.returns)} returns>"
+
+    def record(self) -> Record:
+        record: Record = present(self.fields)
+        return record
+
+    @property
+    def available(self) -> bool:
+        return self.fields["apiAvailability"] in {AVAILABLE, ABSENT}
+
+    @property
+    def has_photos(self) -> bool:
+        """LAAS stores list returns, but have no photo method."""
+        return bool(self.fields["placementType"] != "LAAS")
+
+    def add_return(
+        self,
+        photos: int = 0,
+        *,
+        id: int | None = None,
+        order: int | None = None,
+        created: datetime | None = None,
+        updated: datetime | None = None,
+        type: str = "RETURN",
+        comment: Any = ...,
+        item: int | None = None,
+        images: Any = ...,
+        decisions: Any = ...,
+        items: list[Record] | None = None,
+        content_type: str | None = None,
+        size: int | None = None,
+        **fields: Any,
+    ) -> Return:
+        """A return with one item, one decision and `photos` photos, unless told otherwise.
+
+        `comment`, `images` (hashes), `decisions` and `items` stand in the record as they are given; each but the last
+        may be None or ABSENT. `item` is the decision's returnItemId. `fields` do the same at the top:
+        `refundStatus=ABSENT`, `newField=1`. `content_type` and `size` tell how its photos are served.
+        """
+        market = self.market
+        if images is ...:
+            images = [market.image_hash() for _ in range(photos)]
+        if decisions is ...:
+            decisions = [market.decision(images, comment, item)]
+        created = created or market.now - timedelta(days=1)
+        back = Return(
+            store=self,
+            id=market.return_id(type) if id is None else id,
+            order=market.order() if order is None else order,
+            created=created,
+            updated=updated or created,
+            type=type,
+            items=[market.item(decisions)] if items is None else items,
+            fields=market.return_fields(type) | fields,
+        )
+        return self._added(back, _Dress(content_type, None, size))
+
+    def add_photo(self, back: Return, image_hash: str | None = None, **dress: Any) -> Photo:
+        """One more photo on the return's last decision; its update date stays, for nothing says that it moves."""
+        decision = back.decisions()[-1]
+        image_hash = image_hash or self.market.image_hash()
+        decision["images"] = [*_images(decision), image_hash]
+        self._dresses[decision["returnItemId"], image_hash] = _Dress(**dress)
+        return self.photos(back)[-1]
+
+    def serve(
+        self, photo: Photo, *, body: bytes | None = None, content_type: str | None = None, size: int | None = None
+    ) -> None:
+        """From now on answer this photo with these bytes, or this type, or a picture of this size."""
+        self._dresses[photo.item, photo.image_hash] = _Dress(content_type, body, size)
+
+    def lose(self, photo: Photo) -> None:
+        """The photo is gone: still listed, but answered with 404."""
+        self._gone.add((photo.item, photo.image_hash))
+
+    def find(self, photo: Photo) -> None:
+        """The photo is there again."""
+        self._gone.discard((photo.item, photo.image_hash))
+
+    def remove(self, back: Return) -> None:
+        """The return is neither listed nor answered any more."""
+        del self.returns[back.id]
+        self.changed()
+
+    def photos(self, back: Return) -> list[Photo]:
+        """The photos of one return in the order of its record, those that are gone included."""
+        return [
+            self._photo(back, decision["returnItemId"], image_hash)
+            for decision in back.decisions()
+            for image_hash in _images(decision)
+        ]
+
+    def photo(self, order: int, return_id: int, item: int, image_hash: str) -> Photo | None:
+        """The photo at this very place; None when there is none, or none any more."""
+        back = self.returns.get(return_id)
+        if back is None or back.order != order or (item, image_hash) in self._gone:
+            return None
+        found = (photo for photo in self.photos(back) if (photo.item, photo.image_hash) == (item, image_hash))
+        return next(found, None)
+
+    def listing(self, filters: Filters) -> Sequence[Return]:
+        """The returns that pass, in the Market's order; sorted once, then kept for the next page."""
+        order, inclusive = self.market.listing_order, self.market.to_date_inclusive
+        key = (filters, order, inclusive)
+        if key not in self._listings:
+            passing = (back for back in self.returns.values() if filters.passes(back, inclusive))
+            self._listings[key] = sorted(passing, key=ORDERS[order])
+        return self._listings[key]
+
+    def changed(self) -> None:
+        """What was sorted before holds no more."""
+        self._listings.clear()
+
+    def _added(self, back: Return, dress: _Dress) -> Return:
+        self.returns[back.id] = back
+        self.changed()
+        if dress != _Dress():
+            self._dresses |= {(photo.item, photo.image_hash): dress for photo in self.photos(back)}
+        return back
+
+    def _photo(self, back: Return, item: int, image_hash: str) -> Photo:
+        dress = self._dresses.get((item, image_hash), _Dress())
+        # one in five is a PNG, the same ones each time
+        usual = PNG if zlib.crc32(image_hash.encode()) % 5 == 0 else JPEG
+        place = (self.campaign, back.order, back.id, item, image_hash)
+        return Photo(*place, dress.content_type or usual, dress.body, dress.size)
+
+
+def _images(decision: Record) -> list[str]:
+    """The hashes that can be asked for: none where the decision has no id of its own."""
+    images = decision.get("images")
+    return images if isinstance(images, list) and isinstance(decision.get("returnItemId"), int) else []
