@@ -1,1 +1,39 @@
-"""An embedded Market: the API's rules and faults on a loopback address, for the demo and the tests."""
+"""An embedded Market: a small imitation of the seller's API on 127.0.0.1, for the demo and the integration tests.
+
+    market = Market(seed=1)
+    market.add_store(campaign=101).add_return(photos=3)
+    async with Sandbox(market) as sandbox:
+        sandbox.faults.add(actions.status(503), kind="photo", times=2)
+        ...
+        assert sandbox.log.count("photo") == 5
+
+It keeps to what is documented. Where nothing is, it does what a client must survive, or lets the test choose.
+"""
+
+from market_photos.sandbox import actions
+from market_photos.sandbox.faults import ALWAYS, Fault, Faults
+from market_photos.sandbox.limits import Limits, Quota
+from market_photos.sandbox.log import Entry, Log
+from market_photos.sandbox.returns import ABSENT, Return
+from market_photos.sandbox.server import Sandbox, running, serve
+from market_photos.sandbox.store import Photo, Store
+from market_photos.sandbox.world import Market
+
+__all__ = [
+    "ABSENT",
+    "ALWAYS",
+    "Entry",
+    "Fault",
+    "Faults",
+    "Limits",
+    "Log",
+    "Market",
+    "Photo",
+    "Quota",
+    "Return",
+    "Sandbox",
+    "Store",
+    "actions",
+    "running",
+    "serve",
+]

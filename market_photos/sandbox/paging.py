@@ -1,0 +1,78 @@
+"""A listing's query: filters, limit, and the opaque tokens between pages."""
+
+import base64
+import json
+import re
+import zlib
+from datetime import date
+
+from market_photos.sandbox.replies import Refused
+from market_photos.sandbox.returns import Filters
+
+_MOST_ORDER_IDS = 50
+#: Makes every token begin with `+/`: a client that does not encode its query is found out.
+_SALT = b"\xfb\xff"
+
+Query = dict[str, str]
+
+
+def filters_of(query: Query) -> Filters:
+    order_ids = _listed(query, "orderIds")
+    if len(order_ids) > _MOST_ORDER_IDS:
+        raise Refused(400, "BAD_REQUEST", f"orderIds: at most {_MOST_ORDER_IDS}")
+    try:
+        return Filters(
+            from_date=_day(query.get("fromDate")),
+            to_date=_day(query.get("toDate")),
+            type=query.get("type", ""),
+            statuses=_listed(query, "statuses"),
+            shipment_statuses=_listed(query, "shipmentStatuses"),
+            order_ids=frozenset(map(int, order_ids)),
+        )
+    except ValueError as problem:
+        raise Refused(400, "BAD_REQUEST", str(problem)) from problem
+
+
+def limit_of(query: Query, usual: int) -> int:
+    text = query.get("limit", str(usual))
+    if not text.isdecimal() or int(text) < 1:
+        raise Refused(400, "BAD_REQUEST", "limit must be at least 1")
+    return int(text)
+
+
+def offset_of(query: Query, filters: Filters) -> int:
+    """Where the page begins. A token belongs to its filters: with others it is a bad one."""
+    token = query.get("pageToken", query.get("page_token"))
+    if token is None:
+        return 0
+    try:
+        offset, listing, _ = json.loads(base64.b64decode(token, validate=True).removeprefix(_SALT))
+        if listing == _fingerprint(filters) and isinstance(offset, int) and offset >= 0:
+            return offset
+    except (ValueError, TypeError):
+        pass
+    raise Refused(400, "BAD_REQUEST", "Bad page token")
+
+
+def paging(end: int, whole: int, filters: Filters) -> Query:
+    return {"nextPageToken": token_at(end, filters)} if end < whole else {}
+
+
+def token_at(offset: int, filters: Filters, nonce: int = 0) -> str:
+    """The token of the page that begins there; another nonce makes another token of the same page."""
+    return base64.b64encode(_SALT + json.dumps([offset, _fingerprint(filters), nonce]).encode()).decode()
+
+
+def _fingerprint(filters: Filters) -> int:
+    parts = (value if not isinstance(value, frozenset) else sorted(value) for value in vars(filters).values())
+    return zlib.crc32(repr(list(parts)).encode())
+
+
+def _day(text: str | None) -> date | None:
+    if text is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError(f"not a date as YYYY-MM-DD: {text}")
+    return date.fromisoformat(text) if text else None
+
+
+def _listed(query: Query, name: str) -> frozenset[str]:
+    return frozenset(value for value in query.get(name, "").split(",") if value)

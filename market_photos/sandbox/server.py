@@ -1,0 +1,195 @@
+"""The embedded Market: the seller's API on 127.0.0.1.
+
+async with Sandbox(market) as sandbox:
+    ...  sandbox.url, sandbox.log, sandbox.faults; sandbox.market may change meanwhile
+
+with running(market) as sandbox:      # in a thread of its own, for a program that runs as a subprocess
+"""
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from email.utils import formatdate
+from typing import Any, Self
+
+from market_photos.sandbox.api import Call, answer, turned_away, understand
+from market_photos.sandbox.faults import Faults
+from market_photos.sandbox.limits import Ledger, Limits, Visit
+from market_photos.sandbox.log import Entry, Log
+from market_photos.sandbox.replies import error
+from market_photos.sandbox.wire import Line, Reply, Request, read_request
+from market_photos.sandbox.world import Market
+
+HOST = "127.0.0.1"
+#: What a broken-off connection answers: nothing, until a fault says how.
+_SILENCE = Reply(head=False)
+
+
+class Sandbox:
+    """One server over one market, with its own limits, faults and log.
+
+    `latency` is the time in seconds that each answer takes; `wall` the server's clock, for windows, `Date` and the
+    log. On leaving, whatever is in flight is broken off.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        port: int = 0,
+        limits: Limits | None = None,
+        latency: float = 0.0,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.market = market
+        self.port = port
+        self.latency = latency
+        self.limits = limits or Limits()
+        self.log = Log()
+        self.faults = Faults()
+        self.ledger = Ledger(self.limits)
+        self._wall = wall
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.url} {self.market!r}>"
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, HOST, self.port, backlog=1024)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._server:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._server:
+            await self._server.wait_closed()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection: one request, one answer."""
+        line = Line(reader, writer)
+        try:
+            if await self._broken_at_connect(line):
+                return
+            request = await read_request(reader)
+            if request is not None:
+                await self._exchange(understand(request), line)
+        except ConnectionError:
+            pass  # the client hung up, as clients may
+        except asyncio.CancelledError:
+            line.abort()
+            raise
+        finally:
+            await line.close()
+
+    async def _broken_at_connect(self, line: Line) -> bool:
+        call = Call(Request("CONNECT", ""), "connect")
+        reply = self.faults.applied(call, _SILENCE)
+        if reply is _SILENCE:
+            return False
+        entry = self.log.arrive(call, self._wall())
+        try:
+            await asyncio.sleep(reply.delay)
+            await line.end(reply.ending)
+        finally:
+            self.log.leave(entry, 0)
+        # a mere delay breaks nothing off
+        return reply.stop_after is not None
+
+    async def _exchange(self, call: Call, line: Line) -> None:
+        entry = self.log.arrive(call, self._wall())
+        try:
+            refusal = turned_away(self.market, call)
+            if refusal:
+                await self._say(call, refusal, entry, line)
+            else:
+                await self._within_limits(call, entry, line)
+        finally:
+            self.log.leave(entry, line.sent)
+
+    async def _within_limits(self, call: Call, entry: Entry, line: Line) -> None:
+        visit = Visit(call.kind, call.campaign, entry.wall)
+        if text := self.ledger.enter(visit):
+            reply = error(420, "LIMIT_EXCEEDED", text)
+            await self._say(call, self._with_quota(reply, visit), entry, line)
+            return
+        try:
+            await self._say(call, self._with_quota(answer(self.market, call), visit), entry, line, visit)
+        finally:
+            self.ledger.leave(visit)
+
+    def _with_quota(self, reply: Reply, visit: Visit) -> Reply:
+        return replace(reply, headers=reply.headers | self.ledger.headers(visit))
+
+    async def _say(self, call: Call, reply: Reply, entry: Entry, line: Line, visit: Visit | None = None) -> None:
+        """The last steps of every answer: what all have in common, what goes wrong, and out."""
+        common = {"Date": formatdate(entry.wall, usegmt=True), "traceparent": _traceparent()}
+        reply = self.faults.applied(call, replace(reply, headers=common | reply.headers, delay=self.latency))
+        if visit:
+            self.ledger.settle(visit, reply.status)
+        if reply.delay:
+            await asyncio.sleep(reply.delay)
+        entry.status = reply.status if reply.head else 0
+        await line.send(reply)
+        await line.end(reply.ending)
+
+
+def _traceparent() -> str:
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+async def serve(market: Market, *, ready: Callable[[Sandbox], Any] = print, **options: Any) -> None:
+    """Serve until cancelled; `ready` is called once the port is open. Options are those of Sandbox."""
+    async with Sandbox(market, **options) as sandbox:
+        ready(sandbox)
+        await asyncio.Event().wait()
+
+
+@contextmanager
+def running(market: Market, **options: Any) -> Iterator[Sandbox]:
+    """A sandbox in a thread with a loop of its own, from here to the end of the block."""
+    started: list[Sandbox] = []
+    opened = threading.Event()
+    loop = asyncio.new_event_loop()
+
+    def ready(sandbox: Sandbox) -> None:
+        started.append(sandbox)
+        opened.set()
+
+    serving = loop.create_task(serve(market, ready=ready, **options))
+    thread = threading.Thread(target=_run, args=(loop, serving, opened), name="sandbox", daemon=True)
+    thread.start()
+    try:
+        opened.wait()
+        if not started:
+            raise RuntimeError("the sandbox did not start") from serving.exception()
+        yield started[0]
+    finally:
+        if started:
+            loop.call_soon_threadsafe(serving.cancel)
+        thread.join()
+        loop.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None], opened: threading.Event) -> None:
+    try:
+        loop.run_until_complete(asyncio.wait([serving]))
+    finally:
+        opened.set()

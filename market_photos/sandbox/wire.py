@@ -1,0 +1,164 @@
+"""HTTP/1.1 as the sandbox speaks it: one request per connection, and answers that may break off anywhere.
+
+Written on bare sockets, for a web framework would keep us from sending what a broken server sends.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Literal
+from urllib.parse import parse_qsl, unquote
+
+_PIECE = 64 * 1024
+#: A drip sends this often, so that its pieces are small.
+_DRIP_EVERY_S = 0.02
+#: Time for the kernel to hand over what it holds: a reset discards what is unsent.
+_LET_GO_S = 0.02
+_PHRASES = {420: "Enhance Your Calm", 423: "Locked", 499: "Client Closed Request"}
+
+Framing = Literal["length", "chunked", "close"]
+Ending = Literal["close", "reset", "hang"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What came in; the target as it stood on the request line."""
+
+    method: str
+    target: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def path(self) -> list[str]:
+        """The segments, each percent-decoded once and not resolved: a hash of `..` or `a%2Fb` arrives as it is."""
+        return [unquote(segment) for segment in self.target.partition("?")[0].split("/")[1:]]
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, and how it goes over the wire.
+
+    delay       seconds before anything is sent
+    framing     by Content-Length, chunked, or by closing the connection
+    declared    a Content-Length that is not the body's
+    head        whether status line and headers are sent at all
+    raw         sent instead of status line and headers
+    stop_after  bytes of the body to send; negative: so many less than all
+    ending      how the connection ends: closed, reset (RST), or left open until the client goes
+    rate        bytes per second
+    """
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay: float = 0.0
+    framing: Framing = "length"
+    declared: int | None = None
+    head: bool = True
+    raw: bytes | None = None
+    stop_after: int | None = None
+    ending: Ending = "close"
+    rate: float | None = None
+
+    @property
+    def sent_body(self) -> memoryview:
+        return memoryview(self.body)[: self.stop_after]
+
+    def head_bytes(self) -> bytes:
+        if self.raw is not None or not self.head:
+            return self.raw or b""
+        lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}", "Connection: close"]
+        lines += [f"{name}: {value}" for name, value in (self.headers | self._framing_headers()).items()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+
+    def _framing_headers(self) -> dict[str, str]:
+        if self.framing == "length":
+            return {"Content-Length": str(len(self.body) if self.declared is None else self.declared)}
+        return {"Transfer-Encoding": "chunked"} if self.framing == "chunked" else {}
+
+
+def _phrase(status: int) -> str:
+    try:
+        return _PHRASES.get(status) or HTTPStatus(status).phrase
+    except ValueError:
+        return "Unheard Of"
+
+
+async def read_request(reader: asyncio.StreamReader) -> Request | None:
+    """The next request, or None if the client leaves before it is whole."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        line, *fields = head.rstrip("\r\n").split("\r\n")
+        method, target, _ = line.split(" ")
+        named = (line.partition(":") for line in fields)
+        headers = {name.strip().lower(): value.strip() for name, _, value in named}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+        return None
+    return Request(method, target, headers, body)
+
+
+class Line:
+    """One connection's sending half. `sent` counts the bytes of the body, framing aside."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.sent = 0
+        # drain() now means that the kernel has it all
+        writer.transport.set_write_buffer_limits(0)
+
+    async def send(self, reply: Reply) -> None:
+        """All that the reply sends; how the connection then ends is left to `end`."""
+        await self._write(reply.head_bytes())
+        for piece in _pieces(reply.sent_body, reply.rate):
+            await self._write(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) if reply.framing == "chunked" else piece)
+            self.sent += len(piece)
+            if reply.rate:
+                await asyncio.sleep(len(piece) / reply.rate)
+        if reply.framing == "chunked" and reply.stop_after is None:
+            await self._write(b"0\r\n\r\n")
+
+    async def end(self, ending: Ending) -> None:
+        if ending == "hang":
+            await self._until_the_client_goes()
+        if ending == "reset":
+            await asyncio.sleep(_LET_GO_S)
+            self._reset()
+
+    async def close(self) -> None:
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+    def abort(self) -> None:
+        """Close without waiting for a client that does not read."""
+        self._writer.transport.abort()
+
+    async def _write(self, data: bytes | memoryview) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def _until_the_client_goes(self) -> None:
+        with suppress(ConnectionError):
+            while await self._reader.read(_PIECE):
+                pass
+
+    def _reset(self) -> None:
+        linger_for_no_time = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_no_time)
+        self._writer.transport.abort()
+
+
+def _pieces(body: memoryview, rate: float | None) -> Iterator[memoryview]:
+    size = max(1, int(rate * _DRIP_EVERY_S)) if rate else _PIECE
+    return (body[at : at + size] for at in range(0, len(body), size))
