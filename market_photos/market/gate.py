@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-#: Seconds that an HTTP date, being cut to whole seconds, may be early.
+#: Seconds that an HTTP date, being cut to whole seconds, may be early; and the share of a period that is worth
+#: waiting for it. Windows of hours end on whole seconds anyway, and coming early costs no more than one refusal.
 DATE_STEP = 1.0
+DATE_STEP_SHARE = 0.001
 #: Seconds by which two readings of one window's end may differ: the dates' steps and the time on the wire.
 SAME_WINDOW = 3.0
 #: Seconds over one period after which a window must have ended, whatever its `Until` says.
@@ -108,7 +110,7 @@ class Gate:
         return ceiling * self._rng.uniform(0.5, 1)
 
     def _believable(self, until_in: float | None) -> float:
-        return min((until_in or 0) + DATE_STEP, self.period + OVERTIME)
+        return min((until_in or 0) + date_step(self.period), self.period + OVERTIME)
 
     def _close_if_used_up(self) -> None:
         if self._allowance <= self.reserve:
@@ -117,6 +119,11 @@ class Gate:
     def _close(self, until: float, reason: Reason) -> None:
         if until > self.until:
             self.until, self.reason = until, reason
+
+
+def date_step(period: float) -> float:
+    """Seconds that are added to a server's `Until`."""
+    return min(DATE_STEP, period * DATE_STEP_SHARE)
 
 
 def _is_ahead(until_in: float | None) -> bool:

@@ -46,7 +46,7 @@ class Spent(NamedTuple):
 class Ledger(Protocol):
     """Where requests are kept so that the next run knows them. The catalogue does it; market/ does not import it."""
 
-    async def sent(self, method: str) -> int:
+    async def sent(self, method: str, photo: int | None) -> int:
         """Return its number once it is on disk: a request must not leave before."""
         ...
 
@@ -73,8 +73,9 @@ class Limits:
         self.quotas = quotas
         self.ledger = ledger
 
-    def passage(self, method: str) -> "Passage":
-        return Passage(method, self.quotas[method], self.slots, self.ledger)
+    def passage(self, method: str, photo: int | None = None) -> "Passage":
+        """`photo`: what the ledger is to know the request by."""
+        return Passage(method, photo, self.quotas[method], self.slots, self.ledger)
 
 
 class Passage:
@@ -88,8 +89,9 @@ class Passage:
     is free when the block ends: at once if the server was through, after the cool-down if we hung up first.
     """
 
-    def __init__(self, method: str, quota: Quota, slots: Slots, ledger: Ledger) -> None:
+    def __init__(self, method: str, photo: int | None, quota: Quota, slots: Slots, ledger: Ledger) -> None:
         self._method = method
+        self._photo = photo
         self._quota = quota
         self._slots = slots
         self._ledger = ledger
@@ -120,6 +122,11 @@ class Passage:
                 self._ledger.answered(request_id)
         return self._response
 
+    @property
+    def in_flight(self) -> bool:
+        """Whether it has its slot: its request is with the server, or about to leave."""
+        return self._has_slot
+
     def heed(self, remaining: int | None, until_in: float | None) -> None:
         """Any answer but a 420; see `Quota.heed`."""
         self._quota.heed(self._token, remaining, until_in)
@@ -136,7 +143,7 @@ class Passage:
         """The number of the request in the ledger, once there is a slot for it and the gate is open."""
         while True:
             await self._take_slot()
-            request_id = await self._ledger.sent(self._method)
+            request_id = await self._ledger.sent(self._method, self._photo)
             if self._quota.open:
                 return request_id
             # it did not leave, but after a restart it counts as if it had: rare, and on the safe side

@@ -101,6 +101,8 @@ class Act(Enum):
     GIVE_UP = "asking again would not help"
 
 
+#: The Market's own status of a limit, and the one that the world agreed upon.
+_LIMITED = {420, 429}
 _ACTS = {
     401: Act.STOP_RUN,
     404: Act.FORGET,
@@ -141,7 +143,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, wall: float) -
         act,
         reason + (f" (traceparent {clean(trace, 60)})" if trace else ""),
         status,
-        wait=rate(headers, wall).renewed_in,
+        wait=rate(headers, wall).renewed_in if status in _LIMITED else _retry_after(headers),
         documented=bool(codes or message),
     )
 
@@ -189,13 +191,18 @@ def rate(headers: Mapping[str, str], wall: float) -> Rate:
     """`X-RateLimit-Resource-*` and `Retry-After`, whatever is there of them. `wall`: our time, seconds since 1970."""
     remaining = headers.get("X-RateLimit-Resource-Remaining", "").strip()
     until = _seconds_until(headers.get("X-RateLimit-Resource-Until", ""), headers.get("Date", ""), wall)
-    retry_after = headers.get("Retry-After", "").strip()
-    if until is None and retry_after.isascii() and retry_after.isdecimal():
-        until = float(retry_after[:9])
+    if until is None:
+        until = _retry_after(headers)
     return Rate(
         int(remaining[:9]) if remaining.isascii() and remaining.isdecimal() else None,
         until if until is not None and until > 0 else None,
     )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds; the API sends none today, a proxy in front of it may."""
+    text = headers.get("Retry-After", "").strip()
+    return float(text[:9]) if text.isascii() and text.isdecimal() else None
 
 
 def _seconds_until(until: str, date: str, wall: float) -> float | None:

@@ -38,7 +38,7 @@ class World:
         self.slots = Slots(slots, cool_down=10)
         self.limits = Limits(self.slots, {"photo": self.photos, "returns": self.listing}, self)
 
-    async def sent(self, method: str) -> int:
+    async def sent(self, method: str, photo: int | None) -> int:
         await asyncio.sleep(self.disk)
         if self.disk_full:
             raise OSError("no space left")

@@ -65,7 +65,7 @@ class Process:
         self.limits = Limits(Slots(slots, cool_down=1), {"photo": quota}, self)
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def sent(self, method: str) -> int:
+    async def sent(self, method: str, photo: int | None) -> int:
         self.disk.count += 1
         self.disk.rows[self.disk.count] = Spent(self.disk.clock.now(), None)
         return self.disk.count

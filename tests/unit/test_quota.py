@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from market_photos.market.gate import DATE_STEP, Token
+from market_photos.market.gate import Token, date_step
 from market_photos.market.quota import MARGIN, Quota, Wait
 from tests import virtual
 
@@ -128,7 +128,7 @@ def test_first_come_first_served_when_the_gate_opens() -> None:
         quota.refuse(Token(), 0.1)
         await asyncio.gather(*(queue(number) for number in range(8)))
         assert order == sorted(order)
-        assert now() == pytest.approx(0.1 + DATE_STEP, abs=0.01)
+        assert now() == pytest.approx(0.1 + date_step(PERIOD), abs=0.01)
 
     virtual.run(scenario())
 
@@ -141,7 +141,7 @@ def test_who_is_cancelled_at_the_gate_gives_the_token_back() -> None:
         await asyncio.sleep(1)
         waiting.cancel()
         await asyncio.wait([waiting])
-        assert [await request(quota)] == near(51)
+        assert [await request(quota)] == near(50 + date_step(PERIOD))
 
     virtual.run(scenario())
 
@@ -153,7 +153,7 @@ def test_who_is_at_the_gate_waits_longer_if_it_closes_for_longer() -> None:
         waiting = asyncio.create_task(request(quota))
         await asyncio.sleep(5)
         quota.refuse(Token(), 20)
-        assert [await waiting] == near(26)
+        assert [await waiting] == near(25 + date_step(PERIOD))
 
     virtual.run(scenario())
 
@@ -194,9 +194,9 @@ def test_what_waits_is_told_why_and_until_when() -> None:
         quota.heed(token, 1, 50)
         assert (quota.left, quota.wait) == (1, None)
         quota.heed(token, 0, 50)
-        assert is_told(quota, "remaining", now() + 51)
+        assert is_told(quota, "remaining", now() + 50 + date_step(PERIOD))
         quota.refuse(token, 80)
-        assert is_told(quota, "refused", now() + 81)
+        assert is_told(quota, "refused", now() + 80 + date_step(PERIOD))
 
     virtual.run(scenario())
 
