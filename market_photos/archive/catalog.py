@@ -39,8 +39,8 @@ class Catalog:
         self.runs = Runs(self._database)
 
     def close(self) -> None:
-        """Waits for what is under way on its thread."""
-        self._database.close()
+        """Waits for what is under way on its thread and writes what is left to write."""
+        self._database.close(self.requests.flush)
 
     def __enter__(self) -> Self:
         return self

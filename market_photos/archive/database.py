@@ -34,10 +34,13 @@ class Database:
         """Runs it on the catalogue's thread. A cancelled caller does not undo it: what was begun is completed."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
-    def close(self) -> None:
-        """Waits for what is under way."""
+    def close(self, last: Callable[[], None]) -> None:
+        """Waits for what is under way, then does the last thing."""
         self._thread.shutdown()
-        self._connection.close()
+        try:
+            last()
+        finally:
+            self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -59,6 +62,15 @@ class Database:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise unusable(self.path, error) from error
+
+    @contextmanager
+    def attached(self, path: Path, name: str) -> Iterator[None]:
+        """Another catalogue beside this one, for one query over both."""
+        self.rows(f"ATTACH DATABASE ? AS {name}", str(path))
+        try:
+            yield
+        finally:
+            self.rows(f"DETACH DATABASE {name}")
 
     def now(self) -> int:
         """Seconds since 1970."""

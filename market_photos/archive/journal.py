@@ -8,7 +8,7 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from market_photos.archive.database import Database
-from market_photos.clock import Moment
+from market_photos.clock import Moment, iso
 from market_photos.errors import ExitCode
 
 #: Requests are kept at least this long, seconds: they also tell which parts a killed run may have left.
@@ -45,8 +45,9 @@ class Requests:
 
     def flush(self) -> None:
         """Writes what is known of answers; at the end of a run."""
-        with self._db.transaction():
-            pass
+        if self._answers:
+            with self._db.transaction():
+                pass
 
     def _flush_answers(self, connection: sqlite3.Connection) -> None:
         answers, self._answers = self._answers, []
@@ -59,15 +60,38 @@ class Requests:
 
     def forget_requests(self, period: float) -> None:
         """Drops requests that count no more. `period` in seconds."""
-        oldest = self._db.clock.now().wall - max(period, KEEP_REQUESTS)
+        now = self._db.clock.now()
+        kept = max(period, KEEP_REQUESTS)
         with self._db.transaction() as connection:
-            connection.execute("DELETE FROM requests WHERE max(sent, coalesce(answered, 0)) < ?", (oldest,))
+            connection.execute(
+                "DELETE FROM requests WHERE CASE WHEN boot != '' AND boot = ? "
+                "THEN max(sent_uptime, coalesce(answered_uptime, 0)) < ? "
+                "ELSE max(sent, coalesce(answered, 0)) < ? END",
+                (now.boot, now.uptime - kept, now.wall - kept),
+            )
 
 
 def _past_request(row: sqlite3.Row) -> PastRequest:
     sent = Moment(row["sent"], row["boot"], row["sent_uptime"])
     answered = None if row["answered"] is None else Moment(row["answered"], row["boot"], row["answered_uptime"])
     return PastRequest(row["method"], sent, answered)
+
+
+class PastRun(NamedTuple):
+    command: str
+    started_at: int
+    ended_at: int | None
+    exit_code: ExitCode | None
+    summary: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "command": self.command,
+            "started_at": iso(self.started_at),
+            "ended_at": iso(self.ended_at) if self.ended_at is not None else None,
+            "exit_code": int(self.exit_code) if self.exit_code is not None else None,
+            "summary": self.summary,
+        }
 
 
 class Runs:
@@ -87,3 +111,12 @@ class Runs:
                 "UPDATE runs SET ended_at = ?, exit_code = ?, summary = ? WHERE id = ?",
                 (self._db.now(), int(exit_code), json.dumps(summary, ensure_ascii=False), run),
             )
+
+    def last(self, most: int = 1) -> list[PastRun]:
+        """Newest first."""
+        return [_past_run(row) for row in self._db.rows("SELECT * FROM runs ORDER BY id DESC LIMIT ?", most)]
+
+
+def _past_run(row: sqlite3.Row) -> PastRun:
+    code = None if row["exit_code"] is None else ExitCode(row["exit_code"])
+    return PastRun(row["command"], row["started_at"], row["ended_at"], code, json.loads(row["summary"] or "{}"))

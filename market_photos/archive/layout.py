@@ -14,6 +14,7 @@ from market_photos.model import PhotoKey
 
 CATALOG_NAME = "catalog.sqlite3"
 LOCK_NAME = "run.lock"
+TURN_NAME = ".turn.lock"
 PHOTOS = "photos"
 RECORD_NAME = "return.json"
 PART_SUFFIX = ".part"

@@ -6,6 +6,7 @@ states, always; `archived` is recorded only after the file is durably under its 
 
 import sqlite3
 from enum import StrEnum
+from pathlib import Path
 from typing import NamedTuple
 
 from market_photos.archive.database import Database
@@ -151,29 +152,43 @@ class Photos:
         found = {row["state"]: Tally(row["photos"], row["size"]) for row in self._db.rows(query, *(only or ()))}
         return {state: found.get(state, Tally()) for state in State}
 
+    def lacking(self, listed: Path) -> int:
+        """Photos in the catalogue at `listed` (of a dry run) and here together that a run would ask for."""
+        queue = (
+            f"state = 'pending' OR state = 'failed' AND failures < {MAX_FAILURES} AND not_before <= {self._db.now()}"
+        )
+        known = self._db.rows(f"SELECT count(*) n FROM photos WHERE {queue}")[0]["n"]
+        with self._db.attached(listed, "listed"):
+            new = self._db.rows(
+                "SELECT count(*) n FROM listed.photos p JOIN listed.returns r ON r.id = p.return_row "
+                "WHERE NOT EXISTS (SELECT 1 FROM main.photos p2 JOIN main.returns r2 ON r2.id = p2.return_row "
+                "WHERE r2.return_id = r.return_id AND r2.order_id = r.order_id "
+                "AND p2.item = p.item AND p2.image_hash = p.image_hash)"
+            )[0]["n"]
+        return int(known + new)
+
     def given_up(self) -> int:
         """Photos that failed in so many runs that they are no longer asked for."""
-        return int(
-            self._db.rows("SELECT count(*) n FROM photos WHERE state = 'failed' AND failures >= ?", MAX_FAILURES)[0][
-                "n"
-            ]
-        )
+        query = "SELECT count(*) n FROM photos WHERE state = 'failed' AND failures >= ?"
+        return int(self._db.rows(query, MAX_FAILURES)[0]["n"])
 
-    def failures(self, most: int) -> list[tuple[PhotoKey, str, int]]:
-        """(photo, reason, not before) of the newest failed ones."""
+    def failures(self, most: int, only: tuple[int, int] | None = None) -> list[tuple[PhotoKey, str, int, int]]:
+        """(photo, reason, failed runs, not before) of the newest failed ones; `only`: of that order and return."""
+        of_return = "AND r.order_id = ?2 AND r.return_id = ?3" if only else ""
         query = (
-            "SELECT p.item, p.image_hash, r.order_id, r.return_id, p.note, p.not_before FROM photos p "
-            "JOIN returns r ON r.id = p.return_row WHERE p.state = 'failed' ORDER BY p.created_at DESC LIMIT ?"
+            f"SELECT p.item, p.image_hash, r.order_id, r.return_id, p.note, p.failures, p.not_before FROM photos p "
+            f"JOIN returns r ON r.id = p.return_row WHERE p.state = 'failed' {of_return} "
+            "ORDER BY p.created_at DESC LIMIT ?1"
         )
-        rows = self._db.rows(query, most)
         campaign = self._db.campaign
         return [
             (
                 PhotoKey(campaign, r["order_id"], r["return_id"], r["item"], r["image_hash"]),
                 r["note"],
+                r["failures"],
                 r["not_before"],
             )
-            for r in rows
+            for r in self._db.rows(query, most, *(only or ()))
         ]
 
 

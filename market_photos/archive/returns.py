@@ -16,32 +16,48 @@ class Found(NamedTuple):
 
     returns: int
     photos: int
+    repeated: int
+    """Returns that this listing had already brought: they moved between pages while we read."""
 
 
 class Returns:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def record_page(self, page: Sequence[Return]) -> Found:
-        """Returns and photos of one page. Known ones keep their state; a changed record is to be saved again."""
-        with self._db.transaction() as connection:
-            added = sum(self._record_return(connection, found) for found in page)
-            photos = self._record_photos(connection, page)
-        return Found(added, photos)
+    def record_page(self, page: Sequence[Return], listing: int = 0) -> Found:
+        """Returns and photos of one page. Known ones keep their state; a changed record is to be saved again.
 
-    def _record_return(self, connection: sqlite3.Connection, found: Return) -> int:
+        `listing`: a number of its own for each listing.
+        """
+        with self._db.transaction() as connection:
+            added = [self._add(connection, found, listing) for found in page]
+            known = [found for found, is_new in zip(page, added, strict=True) if not is_new]
+            repeated = sum(self._was_listed(connection, found, listing) for found in known)
+            self._update_records(connection, known)
+            photos = self._record_photos(connection, page)
+        return Found(sum(added), photos, repeated)
+
+    def _add(self, connection: sqlite3.Connection, found: Return, listing: int) -> bool:
         record = pack(found.record) if found.photos else None
         cursor = connection.execute(
-            "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record) VALUES (?, ?, ?, ?, ?)",
-            (found.id, found.order, month_of(found.created), found.created_at, record),
+            "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, listed) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (found.id, found.order, month_of(found.created), found.created_at, record, listing),
         )
-        if not cursor.rowcount and record is not None:
-            connection.execute(
-                "UPDATE returns SET record = ?1, saved = 0 "
-                "WHERE return_id = ?2 AND order_id = ?3 AND record IS NOT ?1",
-                (record, found.id, found.order),
-            )
-        return cursor.rowcount
+        return cursor.rowcount > 0
+
+    def _was_listed(self, connection: sqlite3.Connection, found: Return, listing: int) -> bool:
+        cursor = connection.execute(
+            "UPDATE returns SET listed = ?1 WHERE return_id = ?2 AND order_id = ?3 AND listed != ?1",
+            (listing, found.id, found.order),
+        )
+        return not cursor.rowcount
+
+    def _update_records(self, connection: sqlite3.Connection, known: Sequence[Return]) -> None:
+        connection.executemany(
+            "UPDATE returns SET record = ?1, saved = 0 WHERE return_id = ?2 AND order_id = ?3 AND record IS NOT ?1",
+            [(pack(found.record), found.id, found.order) for found in known if found.photos],
+        )
 
     def _record_photos(self, connection: sqlite3.Connection, page: Sequence[Return]) -> int:
         now = self._db.now()

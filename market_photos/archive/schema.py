@@ -24,6 +24,7 @@ CREATE TABLE returns(
     created_at INTEGER NOT NULL,         -- seconds since 1970
     record BLOB,                         -- the API's record, JSON, zlib; kept where there are photos
     saved INTEGER NOT NULL DEFAULT 0,    -- whether return.json on disk holds this record
+    listed INTEGER NOT NULL DEFAULT 0,   -- the listing that saw it last
     UNIQUE(return_id, order_id)
 );
 CREATE INDEX returns_to_save ON returns(id) WHERE saved = 0 AND record IS NOT NULL;

@@ -1,0 +1,125 @@
+"""Which stores a run is to visit."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from random import Random
+from typing import NamedTuple
+
+from market_photos.errors import KeyRefused, MarketPhotosError
+from market_photos.market.client import Client
+from market_photos.market.limiter import Limits
+from market_photos.market.protocol import Act, Method, Refusal, ask_campaigns
+from market_photos.market.quota import Quota
+from market_photos.market.records import Store, parse_campaigns
+from market_photos.market.slots import Slots
+from market_photos.sync.producer import as_error
+from market_photos.sync.retry import Patience
+
+log = logging.getLogger(__name__)
+
+#: Requests an hour for the list of stores, and for the key's scopes. Official.
+CABINET_QUOTAS = {Method.CAMPAIGNS: 1000, Method.TOKEN: 100}
+#: Pages of stores after which something is wrong: 100 000 stores.
+MAX_PAGES = 1000
+
+
+class Candidate(NamedTuple):
+    campaign: int
+    name: str = ""
+    refused: str = ""
+    """Why it cannot be served, though it was asked for by number."""
+
+
+class Discovered(NamedTuple):
+    candidates: list[Candidate]
+    skipped: list[tuple[str, str]]
+    """(store, why): stores that nobody asked for by number and that have no photos for us."""
+
+
+class Unrecorded:
+    """A ledger for the cabinet's own requests: a handful a run, never near their quota."""
+
+    async def sent(self, method: str, photo: int | None) -> int:
+        return 0
+
+    def answered(self, request_id: int) -> None:
+        pass
+
+
+def cabinet_limits(rng: Random) -> Limits:
+    """For requests that concern no store."""
+    quotas: dict[str, Quota] = {method: Quota(amount, 3600) for method, amount in CABINET_QUOTAS.items()}
+    return Limits(Slots(1, rng=rng), quotas, Unrecorded())
+
+
+async def discover(client: Client, named: Iterable[int], rng: Random) -> Discovered:
+    """The stores that were named, or every store the key sees that has photos and an open API.
+
+    Raises KeyRefused where there is none, or ServerUnavailable. Named stores are visited even where the list of
+    stores cannot be had: it would only tell their names and which of them are closed.
+    """
+    wanted = sorted(set(named))
+    try:
+        seen = {store.id: store for store in await list_stores(client, rng)}
+    except Refusal as refusal:
+        if not wanted or refusal.act is Act.STOP_RUN:
+            raise as_error(refusal, "the list of stores") from refusal
+        log.warning("cannot get the list of stores: %s; going on with the configured ones", refusal)
+        seen = {}
+    if wanted:
+        return Discovered([_named(campaign, seen.get(campaign)) for campaign in wanted], [])
+    return _every(list(seen.values()))
+
+
+def _named(campaign: int, store: Store | None) -> Candidate:
+    if store is None:
+        return Candidate(campaign)
+    return Candidate(campaign, store.domain or "", store.why_skipped())
+
+
+def _every(stores: list[Store]) -> Discovered:
+    skipped = [
+        (f"store {store.id} {store.domain or ''}".strip(), why) for store in stores if (why := store.why_skipped())
+    ]
+    candidates = [Candidate(store.id, store.domain or "") for store in stores if not store.why_skipped()]
+    if not candidates:
+        raise _none(skipped)
+    return Discovered(sorted(candidates), skipped)
+
+
+def _none(skipped: list[tuple[str, str]]) -> MarketPhotosError:
+    if not skipped:
+        return KeyRefused("The key sees no store.", "Give the key access to the stores in the seller's cabinet.")
+    reasons = "; ".join(f"{store}: {why}" for store, why in skipped)
+    return KeyRefused(f"None of the stores that the key sees can be served: {reasons}.")
+
+
+async def list_stores(client: Client, rng: Random) -> list[Store]:
+    """Every store the key sees. Raises Refusal."""
+    limits = cabinet_limits(rng)
+    stores: list[Store] = []
+    token: str | None = None
+    for _ in range(MAX_PAGES):
+        page = await _page(client, limits, token, rng)
+        stores += page[0]
+        token = page[1]
+        if token is None:
+            return stores
+    raise Refusal(Act.RETRY, "the list of stores goes in circles")
+
+
+async def _page(client: Client, limits: Limits, token: str | None, rng: Random) -> tuple[list[Store], str | None]:
+    patience = Patience()
+    while True:
+        try:
+            page = parse_campaigns(await client.read(ask_campaigns(token), limits.passage))
+        except Refusal as refusal:
+            pause = patience.after(refusal, rng)
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
+        else:
+            for problem in page.unreadable:
+                log.warning("the list of stores: cannot be read: %s", problem)
+            return page.rows, page.next_token

@@ -1,0 +1,46 @@
+"""Which stores are this run's own, and since when: taken before any request is sent."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from market_photos.archive import files, layout, lock
+from market_photos.clock import Clock
+from market_photos.errors import AlreadyRunning
+
+
+@dataclass
+class Locks:
+    """The locks of one run; they end with `held`, or with the process."""
+
+    archive: Path
+    command: str
+    clock: Clock
+    held: ExitStack
+    refused: dict[int, AlreadyRunning] = field(default_factory=dict)
+
+    def take_archive(self) -> None:
+        """For a run over every store: excludes another such run before the API is asked which stores there are.
+
+        Raises AlreadyRunning.
+        """
+        self.held.enter_context(lock.Lock(self.archive / layout.LOCK_NAME, self.command, self.clock))
+
+    def take_stores(self, campaigns: list[int]) -> set[int]:
+        """The stores that are ours now; the others stand in `refused`. Raises AlreadyRunning where none is ours."""
+        # Alone for this moment, so that of two runs over the same stores one gets them all.
+        with lock.turn(self.archive / layout.TURN_NAME):
+            ours = {campaign for campaign in campaigns if self._take(campaign)}
+        if self.refused and not ours:
+            raise next(iter(self.refused.values()))
+        return ours
+
+    def _take(self, campaign: int) -> bool:
+        folder = layout.store_folder(self.archive, campaign)
+        files.make_folder(folder)
+        try:
+            self.held.enter_context(lock.Lock(folder / layout.LOCK_NAME, self.command, self.clock))
+        except AlreadyRunning as error:
+            self.refused[campaign] = error
+            return False
+        return True

@@ -1,0 +1,167 @@
+"""Pages of returns -> photos that the archive lacks, in the catalogue.
+
+Invariants: a page is recorded in one transaction before the next is asked for; the watermark and a finished window
+are recorded last, and only after a listing without error.
+"""
+
+import asyncio
+import datetime as dt
+import logging
+from collections.abc import Callable
+
+from market_photos.errors import KeyRefused, MarketPhotosError, ServerUnavailable, StoreRefused, UsageError
+from market_photos.market.protocol import Act, Ask, Refusal, ask_return, ask_returns
+from market_photos.market.records import Page, parse_return, parse_returns
+from market_photos.model import Return
+from market_photos.sync.retry import Patience
+from market_photos.sync.spans import Span, day_of, fresh, months
+from market_photos.sync.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Times that a span is listed when returns moved between its pages meanwhile.
+MAX_PASSES = 3
+#: Restarts of a listing whose page token is refused.
+MAX_RESTARTS = 3
+
+
+class Producer:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._listing = int(store.started_at * 1000)
+
+    async def nightly(self, *, full: bool) -> None:
+        """What was updated since the watermark; everything where `full`. Moves the watermark to the run's start."""
+        store = self._store
+        settings = store.settings.sync
+        watermark = await store.catalog.do(store.catalog.returns.watermark)
+        started_at = store.clock.now().wall
+        span = Span(None, None) if full else fresh(watermark, settings.overlap_days, settings.first_sync_from)
+        if await self._list(span):
+            await store.catalog.do(store.catalog.returns.move_watermark, started_at)
+
+    async def backfill(self, first: dt.date, last: dt.date) -> None:
+        """A span in windows of a month, newest first; finished ones are not listed again."""
+        catalog = self._store.catalog
+        finished = await catalog.do(catalog.returns.finished_windows)
+        today = day_of(self._store.started_at)
+        for window in months(first, last):
+            name = (str(window.first), str(window.last))
+            # A window that reaches into today is not over: it is listed again next time.
+            if name not in finished and await self._list(window) and window.last and window.last < today:
+                await catalog.do(catalog.returns.finish_window, *name)
+
+    async def refresh(self) -> None:
+        """During a backfill: what is new, for a seller's 48 hours do not wait for an archive."""
+        store = self._store
+        watermark = await store.catalog.do(store.catalog.returns.watermark)
+        if watermark is not None:
+            return await self.nightly(full=False)
+        await self._list(fresh(store.started_at, store.settings.sync.overlap_days, None))
+        return None
+
+    async def one(self, order: int, return_id: int) -> None:
+        """The record of one return. Raises UsageError where the API knows no such return."""
+        try:
+            page = await self._read(ask_return(self._store.campaign, order, return_id), parse_return)
+        except Refusal as refusal:
+            if refusal.act is not Act.FORGET:
+                raise as_error(refusal, f"return {return_id}") from refusal
+            raise UsageError(
+                f"store {self._store.campaign}: the API knows no return {return_id} of order {order}.",
+                "Check the three numbers: campaign, order, return.",
+            ) from refusal
+        await self._record(page)
+
+    async def _list(self, span: Span) -> bool:
+        """Lists a span, again where returns moved between pages; whether everything in it could be read."""
+        counters = self._store.counters
+        unreadable = len(counters.unreadable)
+        counters.listing = str(span)
+        try:
+            for _ in range(MAX_PASSES):
+                self._listing += 1
+                moved, found = await self._pass(span)
+                if not (moved and found):
+                    break
+                log.info(
+                    "store %s: returns moved between pages while they were read; listing again", self._store.title
+                )
+        finally:
+            counters.listing = ""
+        return len(counters.unreadable) == unreadable
+
+    async def _pass(self, span: Span) -> tuple[int, int]:
+        """One listing from the first page to the last: returns that moved meanwhile, photos that were new."""
+        moved = found = restarts = 0
+        token: str | None = None
+        seen: set[int] = set()
+        while True:
+            try:
+                page = await self._read(ask_returns(self._store.campaign, *span.asked(), token), parse_returns)
+            except Refusal as refusal:
+                if refusal.act is not Act.RESTART_LISTING or token is None or restarts >= MAX_RESTARTS:
+                    raise as_error(refusal, "the list of returns") from refusal
+                token, seen, restarts = None, set(), restarts + 1
+                self._listing += 1
+                continue
+            added = await self._record(page)
+            moved, found = moved + added[0], found + added[1]
+            if page.next_token is None:
+                return moved, found
+            token = self._unseen(page.next_token, seen)
+
+    def _unseen(self, token: str, seen: set[int]) -> str:
+        if hash(token) in seen:
+            raise ServerUnavailable(
+                f"store {self._store.title}: the list of returns goes in circles: a page token came twice.",
+                "A fault of the server. What was listed is kept; run the same command again later.",
+            )
+        seen.add(hash(token))
+        return token
+
+    async def _read(self, ask: Ask, parse: Callable[[int, bytes], Page[Return]]) -> Page[Return]:
+        """One page, asked for as often as patience lasts. Raises Refusal."""
+        store, patience = self._store, Patience()
+        while True:
+            try:
+                return parse(store.campaign, await store.client.read(ask, store.passage_for()))
+            except Refusal as refusal:
+                pause = patience.after(refusal, store.rng)
+                if pause is None:
+                    raise
+                log.info("store %s: %s; again in %.1f s", store.title, refusal, pause)
+                await asyncio.sleep(pause)
+
+    async def _record(self, page: Page[Return]) -> tuple[int, int]:
+        store = self._store
+        found = await store.catalog.do(store.catalog.returns.record_page, page.rows, self._listing)
+        counters = store.counters
+        counters.pages += 1
+        counters.returns += len(page.rows)
+        counters.found += found.photos
+        for problem in page.unreadable:
+            log.warning("store %s: cannot be read: %s", store.title, problem)
+            counters.unreadable.append(problem)
+        if found.photos:
+            store.tell()
+        return found.repeated, found.photos
+
+
+def as_error(refusal: Refusal, what: str) -> MarketPhotosError:
+    """A refusal that ends the work on a store, as the error for a person."""
+    if refusal.act is Act.STOP_RUN:
+        return KeyRefused(
+            f"The API refuses the key: {refusal}.",
+            "Check the key and its scopes in the seller's cabinet; `market-photos doctor` shows what the API sees.",
+        )
+    if refusal.act is Act.SKIP_STORE:
+        return StoreRefused(
+            f"The API refuses this store to the key: {refusal}.",
+            "Give the key access to the store, or leave the store out: ids in [campaigns].",
+        )
+    if refusal.act is Act.LEAVE_STORE:
+        return ServerUnavailable(f"The store is being migrated: {refusal}.", "Run the same command again later.")
+    return ServerUnavailable(
+        f"Could not get {what}: {refusal}.", "Nothing is lost: run the same command again when the server works."
+    )

@@ -1,0 +1,93 @@
+"""What to do after a refusal. Pure, but for the dice that are passed in."""
+
+from dataclasses import dataclass
+from random import Random
+
+from market_photos.errors import ServerUnavailable
+from market_photos.market.protocol import Act, Refusal
+
+#: Attempts at a photo or a page in one run.
+ATTEMPTS = 4
+#: Seconds: the first pause is at most this long, each further one at most twice as long as the one before.
+FIRST_PAUSE = 1.0
+#: Seconds of a server's own Retry-After that we are ready to sit out between two attempts.
+LONGEST_WAIT = 60.0
+#: 420s in a row for one photo or page, each with its pause or wait; they are no attempts, but end some time too.
+MAX_YIELDS = 60
+
+#: Photo requests that fail alike before the first success, after which the run stops: it would burn the quota.
+ALIKE = 20
+#: Seconds of the first pause when the server goes down in mid-run, and of the longest.
+OUTAGE_PAUSES = (15.0, 900.0)
+#: Seconds after which an outage ends the run.
+LONGEST_OUTAGE = 3600.0
+
+
+@dataclass
+class Patience:
+    """How often one photo or page has been asked for."""
+
+    attempts: int = 0
+    yields: int = 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no further attempt follows this one."""
+        return self.attempts >= ATTEMPTS - 1
+
+    def after(self, refusal: Refusal, rng: Random) -> float | None:
+        """Seconds to wait before asking again; None: give up.
+
+        After a 420 the limits themselves make us wait, and it is no attempt. Pauses are exponential with full jitter.
+        """
+        if refusal.act in (Act.YIELD_SLOT, Act.WAIT_QUOTA):
+            self.yields += 1
+            return 0.0 if self.yields < MAX_YIELDS else None
+        self.attempts += 1
+        if refusal.act is not Act.RETRY or self.attempts >= ATTEMPTS:
+            return None
+        pause = rng.uniform(0, FIRST_PAUSE * 2 ** (self.attempts - 1))
+        return max(pause, min(refusal.wait or 0.0, LONGEST_WAIT))
+
+
+class Health:
+    """Whether a store's photo method works at all: tells an outage from a few bad photos.
+
+    Times are seconds of the event loop's clock, passed in.
+    """
+
+    def __init__(self) -> None:
+        self.worked = False
+        self._alike = 0
+        self._kind: str | int | None = None
+        self._down_since = 0.0
+        self._pause = OUTAGE_PAUSES[0]
+        self.paused_until = 0.0
+
+    def succeeded(self) -> None:
+        """The server does its work: a photo came, or the API itself said that there is none."""
+        self.worked = True
+        self._alike = 0
+        self._pause = OUTAGE_PAUSES[0]
+
+    def failed(self, refusal: Refusal, now: float) -> None:
+        """Raises ServerUnavailable where going on would only burn the quota; else may ask for a pause."""
+        if refusal.act in (Act.YIELD_SLOT, Act.WAIT_QUOTA):
+            return
+        kind = refusal.status or refusal.reason
+        self._alike = self._alike + 1 if kind == self._kind else 1
+        self._kind = kind
+        if self._alike == 1:
+            self._down_since = now
+        if self._alike >= ALIKE:
+            self._outage(refusal, now)
+
+    def _outage(self, refusal: Refusal, now: float) -> None:
+        if not self.worked or now - self._down_since > LONGEST_OUTAGE:
+            raise ServerUnavailable(
+                f"{self._alike} photo requests in a row failed alike: {refusal.reason}.",
+                "Nothing is lost: run the same command again when the server (or the network on the way) works.",
+            )
+        if now >= self.paused_until:
+            self.paused_until = now + self._pause
+            self._pause = min(self._pause * 2, OUTAGE_PAUSES[1])

@@ -1,0 +1,192 @@
+"""One run over the stores: wiring and outcomes."""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from market_photos.archive import files, layout
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.photos import MAX_FAILURES
+from market_photos.clock import Clock, iso
+from market_photos.config import Settings
+from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, MarketPhotosError, StoreRefused
+from market_photos.market.client import Client
+from market_photos.sync.discover import Candidate, discover
+from market_photos.sync.locks import Locks
+from market_photos.sync.report import SHOWN_FAILURES, Failure, Report, StoreReport, verdict
+from market_photos.sync.stop import Budget, Stop
+from market_photos.sync.store import Store
+from market_photos.sync.store_run import Plan, run_store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the plan."""
+
+    command: str
+    campaigns: tuple[int, ...] = ()
+    max_seconds: float | None = None
+    max_photos: int | None = None
+    dry_run: bool = False
+
+
+class Run:
+    """One run. `stores` fills as they start, for whoever shows progress; `stop` ends it early."""
+
+    def __init__(self, settings: Settings, plan: Plan, options: Options, clock: Clock, rng: Random) -> None:
+        self.settings = settings
+        self.plan = plan
+        self.options = options
+        self.clock = clock
+        self.rng = rng
+        self.stores: list[Store] = []
+        self.has_stores = False
+        self.stop = Stop()
+        self._budget = Budget(options.max_photos)
+        self._archive = settings.archive.directory
+
+    async def __call__(self) -> Report:
+        """Raises MarketPhotosError for what concerns the run as a whole; what befalls one store is in its report."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        key = self.settings.api_key()
+        if self.options.max_seconds is not None:
+            loop.call_later(self.options.max_seconds, self.stop.request, ExitCode.LIMIT, "--max-duration is over")
+        files.make_folder(self._archive)
+        files.require_room(self._archive, self.settings.archive.min_free_bytes)
+        with ExitStack() as held:
+            reports, skipped = await self._visit(key, Locks(self._archive, self.options.command, self.clock, held))
+        return Report(reports, loop.time() - began, skipped, self._hours_at_quota(reports))
+
+    async def _visit(self, key: str, locks: Locks) -> tuple[list[StoreReport], list[tuple[str, str]]]:
+        named = sorted(set(self.options.campaigns or self.settings.campaigns.ids))
+        ours = locks.take_stores(named) if named else set()
+        if not named:
+            locks.take_archive()
+        api = self.settings.api
+        async with Client(api.base_url, key, self.clock, read_timeout=api.read_timeout_seconds) as client:
+            found = await discover(client, named, self.rng)
+            if not named:
+                ours = locks.take_stores([candidate.campaign for candidate in found.candidates])
+            visits = [
+                self._visit_one(candidate, client) for candidate in found.candidates if candidate.campaign in ours
+            ]
+            reports = await asyncio.gather(*visits)
+        for campaign, error in locks.refused.items():
+            reports.append(StoreReport(campaign, exit_code=error.exit_code, error=error))
+        return sorted(reports, key=lambda report: report.campaign), found.skipped
+
+    async def _visit_one(self, candidate: Candidate, client: Client) -> StoreReport:
+        """The store's part of the run. What befalls it is in the report; the key and the disk concern every store."""
+        report = StoreReport(candidate.campaign, candidate.name)
+        try:
+            if candidate.refused:
+                raise StoreRefused(
+                    f"It cannot be served: {candidate.refused}.", "Leave it out of ids in [campaigns]."
+                )
+            async with self._store(candidate, client) as store:
+                await self._run(store, report)
+        except MarketPhotosError as error:
+            report.error, report.exit_code = error, error.exit_code
+        except Exception:
+            log.exception("store %s: internal error", candidate.campaign)
+            report.error = MarketPhotosError("Internal error; its traceback stands above.", "Please report it.")
+            report.exit_code = ExitCode.INTERNAL
+        if isinstance(report.error, KeyRefused | ArchiveUnwritable):
+            self.stop.request(report.error.exit_code, report.error.message)
+        return report
+
+    @asynccontextmanager
+    async def _store(self, candidate: Candidate, client: Client) -> AsyncIterator[Store]:
+        folder = layout.store_folder(self._archive, candidate.campaign)
+        async with AsyncExitStack() as opened:
+            catalog = await asyncio.to_thread(Catalog, folder, candidate.campaign, self.clock)
+            opened.push_async_callback(asyncio.to_thread, catalog.close)
+            await catalog.do(catalog.returns.set_meta, "name", candidate.name)
+            listed = opened.enter_context(scratch(catalog, self.clock)) if self.options.dry_run else catalog
+            store = Store(
+                campaign=candidate.campaign,
+                name=candidate.name,
+                folder=folder,
+                catalog=listed,
+                ledger=catalog,
+                client=client,
+                settings=self.settings,
+                clock=self.clock,
+                rng=self.rng,
+                stop=self.stop,
+                budget=self._budget,
+            )
+            self.stores.append(store)
+            self.has_stores = True
+            opened.callback(self.stores.remove, store)
+            yield store
+
+    async def _run(self, store: Store, report: StoreReport) -> None:
+        """Runs the store and fills the report, after an error too. Raises only what leaves no report to give."""
+        runs = store.ledger.runs
+        run = await store.ledger.do(runs.begin, self.options.command)
+        is_listed = False
+        report.counters = store.counters
+        try:
+            is_listed = await run_store(store, self.plan)
+        except MarketPhotosError as error:
+            report.error = error
+        await self._take_stock(store, report)
+        report.exit_code = verdict(
+            {} if self.options.dry_run else report.tally,
+            error=report.error,
+            stopped=self.stop.code,
+            is_listed=is_listed,
+            unreadable=len(store.counters.unreadable),
+        )
+        await store.ledger.do(runs.end, run, report.exit_code, report.as_json())
+
+    async def _take_stock(self, store: Store, report: StoreReport) -> None:
+        catalog = store.ledger
+        report.tally = await catalog.do(catalog.photos.tally, self.plan.only)
+        watermark = await catalog.do(catalog.returns.watermark)
+        report.watermark = iso(watermark) if watermark is not None else None
+        if self.options.dry_run:
+            report.would_fetch = await catalog.do(catalog.photos.lacking, store.catalog.path)
+            return
+        for key, reason, failures, not_before in await catalog.do(
+            catalog.photos.failures, SHOWN_FAILURES, self.plan.only
+        ):
+            report.failures.append(Failure(str(key), reason, next_try(failures, not_before, self.clock.now().wall)))
+
+    def _hours_at_quota(self, reports: list[StoreReport]) -> float | None:
+        """Of a dry run: stores are fetched side by side, so the one with the most photos decides."""
+        if not self.options.dry_run:
+            return None
+        limits = self.settings.limits
+        most = max((report.would_fetch or 0 for report in reports), default=0)
+        return max(0, most - limits.photo_requests) / limits.photo_requests * limits.period_seconds / 3600
+
+
+@contextmanager
+def scratch(real: Catalog, clock: Clock) -> Iterator[Catalog]:
+    """A dry run lists into a catalogue of its own, which begins where the real one is and is gone afterwards."""
+    with (
+        tempfile.TemporaryDirectory(prefix="market-photos-") as folder,
+        Catalog(Path(folder), real.campaign, clock) as catalog,
+    ):
+        if (watermark := real.returns.watermark()) is not None:
+            catalog.returns.move_watermark(watermark)
+        for window in real.returns.finished_windows():
+            catalog.returns.finish_window(*window)
+        yield catalog
+
+
+def next_try(failures: int, not_before: int, wall: float) -> str:
+    """When a failed photo is asked for again, in words."""
+    if failures >= MAX_FAILURES:
+        return f"given up after {failures} runs; `sync --full` tries once more"
+    return f"next try from {iso(not_before)}" if not_before > wall else "the next run tries again"

@@ -1,0 +1,57 @@
+"""Which dates to list. Pure.
+
+The API filters by date of update, in a time zone it does not name, and does not say whether the last day is included:
+every span that is asked for is a day wider at both ends, and what comes twice is recorded once.
+"""
+
+import datetime as dt
+from typing import NamedTuple
+
+DAY = dt.timedelta(days=1)
+
+
+class Span(NamedTuple):
+    """Dates of update, both included; None: open."""
+
+    first: dt.date | None
+    last: dt.date | None
+
+    def asked(self) -> tuple[str | None, str | None]:
+        """As fromDate and toDate, padded."""
+        return (
+            (self.first - DAY).isoformat() if self.first else None,
+            (self.last + DAY).isoformat() if self.last else None,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.first or 'the beginning'} to {self.last or 'now'}"
+
+
+def day_of(wall: float) -> dt.date:
+    """The date of a moment (seconds since 1970), in UTC."""
+    return dt.datetime.fromtimestamp(wall, dt.UTC).date()
+
+
+def fresh(watermark: float | None, overlap_days: int, first_sync_from: dt.date | None) -> Span:
+    """What a nightly sync lists: from `overlap_days` before the watermark; the first time everything, or from
+    `first_sync_from`."""
+    if watermark is None:
+        return Span(first_sync_from, None)
+    return Span(_days_before(day_of(watermark), overlap_days), None)
+
+
+def _days_before(day: dt.date, days: int) -> dt.date:
+    try:
+        return day - dt.timedelta(days=days)
+    except OverflowError:
+        return dt.date.min + DAY
+
+
+def months(first: dt.date, last: dt.date) -> list[Span]:
+    """The windows of a backfill, newest first: calendar months, cut off at both ends."""
+    windows = []
+    while first <= last:
+        next_month = (first.replace(day=1) + 32 * DAY).replace(day=1)
+        windows.append(Span(first, min(last, next_month - DAY)))
+        first = next_month
+    return windows[::-1]

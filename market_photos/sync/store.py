@@ -1,0 +1,212 @@
+"""One store of a run: what its producer and its workers share."""
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from market_photos.archive import files, layout
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.photos import Archived, Claim
+from market_photos.clock import Clock, age
+from market_photos.config import Limits as LimitSettings
+from market_photos.config import Settings
+from market_photos.market.client import Client, PassageFor
+from market_photos.market.limiter import TRANSIT, Limits, Passage, Spent, ages
+from market_photos.market.protocol import RETURN_REQUESTS, Method
+from market_photos.market.quota import Quota
+from market_photos.market.slots import Slots
+from market_photos.sync.retry import Health
+from market_photos.sync.stop import Budget, Stop
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Counters:
+    """What this run did for one store; progress and summary read it."""
+
+    pages: int = 0
+    returns: int = 0
+    found: int = 0
+    requests: int = 0
+    photo_requests: int = 0
+    downloaded: int = 0
+    size: int = 0
+    gone: int = 0
+    failed: int = 0
+    listing: str = ""
+    """The span that is being listed; empty when the listing is over."""
+    unreadable: list[str] = field(default_factory=list)
+
+
+class CatalogLedger:
+    """Puts requests on record in the store's catalogue."""
+
+    def __init__(self, catalog: Catalog, clock: Clock, counters: Counters) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._counters = counters
+
+    async def sent(self, method: str, photo: int | None) -> int:
+        self._counters.requests += 1
+        self._counters.photo_requests += method == Method.PHOTO
+        return await self._catalog.do(self._catalog.requests.sent, method, photo)
+
+    def answered(self, request_id: int) -> None:
+        self._catalog.requests.answered(request_id, self._clock.now())
+
+
+class Store:
+    """The shared things of one store's run, and the news that wakes its workers. Made inside the event loop."""
+
+    def __init__(
+        self,
+        *,
+        campaign: int,
+        name: str,
+        folder: Path,
+        catalog: Catalog,
+        ledger: Catalog,
+        client: Client,
+        settings: Settings,
+        clock: Clock,
+        rng: Random,
+        stop: Stop,
+        budget: Budget,
+    ) -> None:
+        """`ledger`: the catalogue whose requests count; the same one, but for a dry run."""
+        self.campaign = campaign
+        self.name = name
+        self.folder = folder
+        self.catalog = catalog
+        self.ledger = ledger
+        self.client = client
+        self.settings = settings
+        self.clock = clock
+        self.rng = rng
+        self.stop = stop
+        self.budget = budget
+        self.started_at = clock.now().wall
+        self.counters = Counters()
+        self.health = Health()
+        self.is_listed = False
+        self.limits = restored_limits(
+            ledger, settings.limits, clock, CatalogLedger(ledger, clock, self.counters), rng
+        )
+        self._news = asyncio.Event()
+        self._saving = asyncio.Lock()
+        self._doubted: list[tuple[Claim, str]] = []
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether this run lists only, into a catalogue of its own."""
+        return self.ledger is not self.catalog
+
+    @property
+    def title(self) -> str:
+        return f"{self.campaign} {self.name}".strip()
+
+    def passage_for(self, photo: int | None = None) -> PassageFor:
+        """The way through this store's limits, on record as a request for that photo."""
+
+        def passage(method: str) -> Passage:
+            return self.limits.passage(method, photo)
+
+        return passage
+
+    async def record_archived(self, claim: Claim, stored: Archived) -> None:
+        await self.catalog.do(self.catalog.photos.record_archived, claim, stored)
+        self.counters.downloaded += 1
+        self.counters.size += stored.size
+        await self.save_record(claim.return_row, claim.month, claim.key.order, claim.key.return_id)
+
+    async def record_gone(self, claim: Claim, reason: str) -> None:
+        await self.catalog.do(self.catalog.photos.record_gone, claim, reason)
+        self.counters.gone += 1
+        log.info("store %s: %s is gone: %s", self.title, claim.key, reason)
+
+    async def record_failed(self, claim: Claim, reason: str) -> None:
+        await self.catalog.do(self.catalog.photos.record_failed, claim, reason)
+        self.counters.failed += 1
+        log.warning("store %s: %s failed: %s", self.title, claim.key, reason)
+
+    def doubt(self, claim: Claim, reason: str) -> None:
+        """A 404 that is not the API's own: believed once another photo shows that our URLs are right."""
+        self._doubted.append((claim, reason))
+
+    async def settle_doubts(self) -> None:
+        """At the end of a run that was not cut short."""
+        for claim, reason in self._doubted:
+            if self.health.worked:
+                await self.record_gone(claim, reason)
+            else:
+                await self.record_failed(
+                    claim, f"{reason}, but not in the API's own words: wrong base_url, or a proxy?"
+                )
+        self._doubted.clear()
+
+    async def save_record(self, row: int, month: str, order: int, return_id: int) -> None:
+        """Writes return.json beside the photos where the one on disk is not up to date."""
+        async with self._saving:  # the photos of one return come side by side
+            record = await self.catalog.do(self.catalog.returns.unsaved_record, row)
+            if record is None:
+                return
+            folder = self.folder / layout.return_folder(month, order, return_id)
+            content = json.dumps(record, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n"
+            await asyncio.to_thread(_save, folder, content)
+            await self.catalog.do(self.catalog.returns.record_saved, row)
+
+    async def save_outdated_records(self) -> None:
+        """For returns whose record changed after their photos had come."""
+        while rows := await self.catalog.do(self.catalog.returns.outdated_records, 100):
+            for row in rows:
+                await self.save_record(*row)
+
+    @property
+    def news(self) -> asyncio.Event:
+        """Set at the next `tell`. Take it before you look, then nothing is missed."""
+        return self._news
+
+    def tell(self) -> None:
+        """There may be more to claim, or nothing more will come."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+def _save(folder: Path, content: bytes) -> None:
+    files.make_folder(folder)
+    files.write_whole(folder / layout.RECORD_NAME, content)
+
+
+def restored_limits(
+    catalog: Catalog, settings: LimitSettings, clock: Clock, ledger: CatalogLedger, rng: Random
+) -> Limits:
+    """Quota and slots as earlier runs left them."""
+    period = settings.period_seconds
+    catalog.requests.forget_requests(period + TRANSIT)
+    past = catalog.requests.past_requests()
+    now = clock.now()
+    amounts = {
+        Method.PHOTO: (settings.photo_requests, settings.reserve_requests),
+        Method.RETURNS: (settings.return_requests, 0),
+        Method.RETURN: (RETURN_REQUESTS, 0),
+    }
+    quotas: dict[str, Quota] = {
+        method: Quota(
+            amount,
+            period,
+            reserve=min(reserve, amount - 1),
+            restored=ages([Spent(r.sent, r.answered) for r in past if r.method == method], now, period),
+            rng=rng,
+        )
+        for method, (amount, reserve) in amounts.items()
+    }
+    slots = Slots(settings.parallel_requests, rng=rng)
+    # The server may still be at work for a run that was killed a moment ago.
+    for request in past:
+        if request.answered is None and (left := slots.cool_down - age(request.sent, now)) > 0:
+            slots.hold(1, left)
+    return Limits(slots, quotas, ledger)

@@ -1,0 +1,154 @@
+"""One photo after another: claim, fetch, store, record."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+
+from market_photos.archive import files, layout, suffix
+from market_photos.archive.photos import Archived, Claim
+from market_photos.market.client import PassageFor, Photo
+from market_photos.market.limiter import Passage
+from market_photos.market.protocol import Act, Refusal, ask_photo
+from market_photos.sync.producer import as_error
+from market_photos.sync.retry import Patience
+from market_photos.sync.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Brings photos until there are no more, the budget is spent or the run is stopped."""
+
+    def __init__(self, store: Store, only: tuple[int, int] | None = None) -> None:
+        """`only`: order and return, where just that return's photos are wanted."""
+        self._store = store
+        self._only = only
+        self._passage: Passage | None = None
+        self._is_storing = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a photo is on its way, so that it is worth waiting for."""
+        return self._is_storing or (self._passage is not None and self._passage.in_flight)
+
+    async def run(self) -> None:
+        while (claim := await self._next()) is not None:
+            try:
+                await self._bring(claim)
+            except BaseException:
+                self._store.catalog.photos.release(claim)
+                raise
+
+    async def _next(self) -> Claim | None:
+        """The next photo; waits for the listing where it may still bring one."""
+        store = self._store
+        while not store.stop.requested:
+            await self._sit_out_an_outage()
+            news, is_listed = store.news, store.is_listed
+            claim = await store.catalog.do(store.catalog.photos.claim, self._only)
+            if claim is not None:
+                return self._within_budget(claim)
+            if is_listed:
+                return None
+            await news.wait()
+        return None
+
+    def _within_budget(self, claim: Claim) -> Claim | None:
+        if self._store.budget.take():
+            return claim
+        self._store.catalog.photos.release(claim)
+        return None
+
+    async def _sit_out_an_outage(self) -> None:
+        pause = self._store.health.paused_until - asyncio.get_running_loop().time()
+        if pause > 0:
+            await asyncio.sleep(pause)
+
+    async def _bring(self, claim: Claim) -> None:
+        """Raises what ends the work on the store; everything else becomes the photo's state."""
+        store, patience = self._store, Patience()
+        doubted: set[bytes] = set()
+        while True:
+            try:
+                stored = await self._fetch(claim, doubted, is_last=patience.is_last)
+            except Refusal as refusal:
+                pause = await self._refused(claim, refusal, patience)
+                if pause is None:
+                    return
+                log.debug("store %s: %s: %s; again in %.1f s", store.title, claim.key, refusal, pause)
+                await asyncio.sleep(pause)
+            else:
+                await self._archived(claim, stored)
+                return
+
+    async def _refused(self, claim: Claim, refusal: Refusal, patience: Patience) -> float | None:
+        """Seconds until the next attempt; None where the photo's fate is recorded. Raises what ends the store."""
+        store = self._store
+        if refusal.act in (Act.STOP_RUN, Act.SKIP_STORE, Act.LEAVE_STORE):
+            raise as_error(refusal, "a photo") from refusal
+        if refusal.act is Act.FORGET and refusal.documented:
+            store.health.succeeded()
+            await store.record_gone(claim, refusal.reason)
+            return None
+        store.health.failed(refusal, asyncio.get_running_loop().time())
+        if refusal.act is Act.FORGET:
+            store.doubt(claim, refusal.reason)
+            return None
+        pause = patience.after(refusal, store.rng)
+        if pause is None:
+            await store.record_failed(claim, refusal.reason)
+        return pause
+
+    async def _fetch(self, claim: Claim, doubted: set[bytes], *, is_last: bool) -> Archived:
+        """Asks, streams to a part, commits. Raises Refusal, or ArchiveUnwritable."""
+        store = self._store
+        folder = store.folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
+        files.require_room(store.folder, store.settings.archive.min_free_bytes)
+        try:
+            async with AsyncExitStack() as clean_up:
+                async with store.client.photo(ask_photo(claim.key), self._passage_for(claim)) as photo:
+                    self._is_storing = True
+                    await asyncio.to_thread(files.make_folder, folder)
+                    part_path = folder / f"{layout.photo_stem(claim.key)}{layout.PART_SUFFIX}"
+                    part = await clean_up.enter_async_context(files.part(part_path))
+                    async for chunk in photo.chunks():
+                        await part.write(chunk)
+                # Here the slot is free for the next request; the disk is our own affair.
+                kind = await _checked(part, photo, doubted, is_last=is_last)
+                stored = await part.commit(store.folder / layout.photo_path(claim.month, claim.key, kind.suffix))
+                return Archived(kind.suffix, stored.size, stored.sha256, photo.content_type[:200], kind.note)
+        finally:
+            self._is_storing, self._passage = False, None
+
+    def _passage_for(self, claim: Claim) -> PassageFor:
+        passage_for = self._store.passage_for(claim.row)
+
+        def passage(method: str) -> Passage:
+            self._passage = passage_for(method)
+            return self._passage
+
+        return passage
+
+    async def _archived(self, claim: Claim, stored: Archived) -> None:
+        self._store.health.succeeded()
+        await self._store.record_archived(claim, stored)
+        if stored.note:
+            log.info("store %s: %s: %s", self._store.title, claim.key, stored.note)
+
+
+async def _checked(part: files.Part, photo: Photo, doubted: set[bytes], *, is_last: bool) -> suffix.Kind:
+    """What the part holds, once it is durably on disk. Raises Refusal where it is no photo, or may be half of one.
+
+    A body without any framing may have been cut off unnoticed. Without the end marker of its format it is asked for
+    again, and believed when the same bytes come twice or patience ends.
+    """
+    kind = suffix.choose(photo.content_type, part.head)
+    if kind.not_a_photo:
+        raise Refusal(Act.GIVE_UP, kind.not_a_photo, 200)
+    digest = await part.finish()
+    if photo.is_framed or suffix.ends_well(kind.suffix, part.tail, part.size, part.head):
+        return kind
+    if digest not in doubted and not is_last:
+        doubted.add(digest)
+        raise Refusal(Act.RETRY, "the photo may be cut off: it came without a length and without its end marker", 200)
+    return kind._replace(note=f"{kind.note}; no length, no end marker".lstrip("; "))
