@@ -1,5 +1,234 @@
-"""The command line."""
+"""The command line. Heavy imports stand inside the commands, so that --help is quick."""
+
+import datetime as dt
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from market_photos import __version__, console
+from market_photos.errors import ExitCode, MarketPhotosError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from market_photos.sync.store_run import Plan
+
+_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+
+
+class Duration(click.ParamType[float]):
+    """`6h`, `90m`, `1h30m`, `2d`: seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", str(value).lower())
+        if not parts or "".join(f"{number}{unit}" for number, unit in parts) != str(value).lower():
+            self.fail(f"{value!r} is not a duration like 6h, 90m or 1h30m", param, ctx)
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+DAY = click.DateTime(["%Y-%m-%d"])
+STORE = click.IntRange(min=1)
+
+
+def _config_option(command: "Callable[..., Any]") -> "Callable[..., Any]":
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help="Configuration file. Default: $MARKET_PHOTOS_CONFIG, else ./config.toml.",
+    )(command)
+
+
+def _run_options(command: "Callable[..., Any]") -> "Callable[..., Any]":
+    """What sync, backfill and fetch have in common."""
+    for option in (
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing on success."),
+        click.option("-v", "--verbose", count=True, help="Tell what happens; twice: each request."),
+        click.option("--json", "as_json", is_flag=True, help="End standard output with one JSON object."),
+        click.option("--dry-run", is_flag=True, help="List only; say what would be fetched and how long it takes."),
+        click.option("--max-photos", type=click.IntRange(min=0), help="Ask for at most so many photos, then stop."),
+        click.option("--max-duration", type=Duration(), help="Stop after this time: 6h, 90m."),
+        _config_option,
+    ):
+        command = option(command)
+    return command
+
+
+_campaigns_option = click.option(
+    "--campaign", "campaigns", type=STORE, multiple=True, help="Only this store; may be repeated."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def cli() -> None:
+    """Download the photos that buyers attach to returns on Yandex Market."""
+
+
+@cli.command()
+@click.option("--full", is_flag=True, help="List everything again; ask once more for what was given up or long gone.")
+@_campaigns_option
+@_run_options
+def sync(*, full: bool, campaigns: tuple[int, ...], **options: Any) -> None:
+    """Tonight: list what is new, then fetch every photo that the archive lacks."""
+    from market_photos.sync.store_run import Plan  # noqa: PLC0415
+
+    _run(Plan(lambda producer: producer.nightly(full=full), everything=full), campaigns, **options)
+
+
+@cli.command()
+@click.option("--from", "first", type=DAY, required=True, help="First day of update, YYYY-MM-DD.")
+@click.option("--to", "last", type=DAY, help="Last day of update, YYYY-MM-DD. Default: today.")
+@_campaigns_option
+@_run_options
+def backfill(*, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[int, ...], **options: Any) -> None:
+    """The past: list a span month by month, fetch its photos; the same command goes on where it was.
+
+    The API filters returns by the date of their last update. For days on end it also looks for fresh returns
+    every refresh_hours and takes those first.
+    """
+    from market_photos.sync.store_run import Plan  # noqa: PLC0415
+
+    today = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)  # a day ahead somewhere on earth
+    until = min(last.date(), today) if last else dt.datetime.now(dt.UTC).date()
+    if first.date() > until:
+        raise UsageError(f"--from {first.date()} is after --to {until}.", "Give the earlier day to --from.")
+    plan = Plan(lambda producer: producer.backfill(first.date(), until), refresh_hours=True)
+    _run(plan, campaigns, **options)
+
+
+@cli.command()
+@click.option("--campaign", type=STORE, required=True, help="The store.")
+@click.option("--order", type=STORE, required=True, help="The order.")
+@click.option("--return", "return_id", type=STORE, required=True, help="The return.")
+@_run_options
+def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
+    """The photos of one return, now."""
+    from market_photos.sync.store_run import Plan  # noqa: PLC0415
+
+    plan = Plan(lambda producer: producer.one(order, return_id), only=(order, return_id))
+    _run(plan, (campaign,), **options)
+
+
+@cli.command()
+@_config_option
+@_campaigns_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def status(*, config: Path | None, campaigns: tuple[int, ...], as_json: bool) -> None:
+    """What is archived, pending, failed and gone, and how long the rest takes. Does not disturb a run."""
+    from market_photos.clock import SystemClock  # noqa: PLC0415
+    from market_photos.config import find_config, load  # noqa: PLC0415
+    from market_photos.sync.status import statuses  # noqa: PLC0415
+
+    settings = load(find_config(config))
+    found = list(statuses(settings.archive.directory, campaigns, settings.limits, SystemClock()))
+    if as_json:
+        console.give({"archive": str(settings.archive.directory), "stores": [one.as_json() for one in found]})
+        return
+    for line in [line for one in found for line in one.lines()] or [f"{settings.archive.directory}: no archive yet"]:
+        click.echo(line)
+
+
+@cli.command()
+@_config_option
+def doctor(*, config: Path | None) -> None:
+    """Would a sync work here? Configuration, key and scopes, stores, archive, clock; at most three requests."""
+    import asyncio  # noqa: PLC0415
+
+    from market_photos.config import find_config, load  # noqa: PLC0415
+    from market_photos.sync.doctor import examine  # noqa: PLC0415
+
+    path = find_config(config)
+    settings = load(path)
+    click.echo(f"ok: configuration {path or '(environment only)'}")
+    sys.exit(asyncio.run(examine(settings, click.echo)))
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="0: any free one.")
+@click.option("--stores", type=click.IntRange(1, 100), default=2, show_default=True)
+@click.option("--returns", type=click.IntRange(1, 1_000_000), default=40, show_default=True)
+@click.option("--photos", type=click.IntRange(0, 1_000_000), default=120, show_default=True)
+@click.option("--latency", type=click.FloatRange(0, 60), default=0.1, show_default=True, help="Seconds an answer.")
+@click.option("--quota", type=click.IntRange(1), default=5000, show_default=True, help="Photo requests in a period.")
+@click.option("--period", type=click.FloatRange(0.1), default=3600.0, show_default=True, help="Seconds.")
+@click.option("--faults", is_flag=True, help="Fail now and then, as a real server does.")
+def sandbox(**options: Any) -> None:
+    """Serve an embedded Market on 127.0.0.1, and print a configuration to use with it."""
+    from market_photos.sandbox.command import serve_until_interrupted  # noqa: PLC0415
+
+    serve_until_interrupted(**options)
+
+
+@cli.command()
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing on success.")
+@click.option("-v", "--verbose", count=True, help="Tell what happens.")
+def demo(*, quiet: bool, verbose: int) -> None:
+    """See it work: an embedded Market with a few faults, synced into ./demo-archive. No key needed."""
+    console.set_up_logging(verbose, quiet)
+    from market_photos.demo import run_demo  # noqa: PLC0415
+
+    sys.exit(run_demo(Path("demo-archive"), quiet=quiet))
+
+
+def _run(
+    plan: "Plan",
+    campaigns: tuple[int, ...],
+    *,
+    config: Path | None,
+    max_duration: float | None,
+    max_photos: int | None,
+    dry_run: bool,
+    as_json: bool,
+    verbose: int,
+    quiet: bool,
+) -> None:
+    """Runs the plan and ends the process with its exit code."""
+    console.set_up_logging(verbose, quiet)
+    from market_photos.config import find_config, load  # noqa: PLC0415
+    from market_photos.sync.command import execute, say_report  # noqa: PLC0415
+    from market_photos.sync.report import failed_report  # noqa: PLC0415
+    from market_photos.sync.run import Options  # noqa: PLC0415
+
+    options = Options(_command_line(), campaigns, max_duration, max_photos, dry_run)
+    try:
+        report = execute(load(find_config(config)), plan, options, quiet=quiet)
+    except MarketPhotosError as error:
+        if as_json:
+            console.give(failed_report(error))
+        raise
+    say_report(report, quiet=quiet)
+    if as_json:
+        console.give(report.as_json())
+    sys.exit(report.exit_code)
+
+
+def _command_line() -> str:
+    """For the lock and the catalogue: `sync --full`, without paths."""
+    return " ".join(argument for argument in sys.argv[1:] if not Path(argument).is_absolute())[:200]
 
 
 def main() -> None:
-    raise SystemExit("market-photos: not yet")
+    """The console script."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    except click.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
+    except MarketPhotosError as error:
+        console.say_error(error)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        sys.exit(console.say_internal_error(error))
+
+
+if __name__ == "__main__":
+    main()

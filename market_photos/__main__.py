@@ -1,0 +1,3 @@
+from market_photos.cli import main
+
+main()

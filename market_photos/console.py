@@ -1,0 +1,100 @@
+"""What is printed, and never the key: logging, errors and results of the command line.
+
+People read standard error; programs read standard output.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from market_photos.errors import ExitCode, MarketPhotosError
+
+_HIDDEN = "(key)"
+
+
+class Redactor:
+    """Takes secrets out of texts, however they are encoded."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+
+    def hide(self, secret: str) -> None:
+        encoded = {secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1]}
+        self._secrets |= {text for text in encoded if text}
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, _HIDDEN)
+        return text
+
+
+redact = Redactor()
+
+
+class _Handler(logging.Handler):
+    """One line a record, on standard error, through the live view where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return redact(text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}")
+
+
+def set_up_logging(verbose: int, quiet: bool) -> None:
+    """`verbose`: 1 tells what happens, 2 each request. `quiet`: errors only."""
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    handler = _Handler()
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S") if verbose else _Formatter("%(message)s"))
+    root = logging.getLogger("market_photos")
+    root.handlers = [handler]
+    root.propagate = False
+    root.setLevel(logging.ERROR if quiet else level)
+
+
+def say(text: str) -> None:
+    """To people. A terminal that has gone away stops nothing."""
+    with _unless_closed():
+        print(redact(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def give(data: dict[str, Any]) -> None:
+    """To programs: one JSON object on one line."""
+    with _unless_closed():
+        print(redact(json.dumps(data, ensure_ascii=True)), flush=True)  # noqa: T201
+
+
+@contextlib.contextmanager
+def _unless_closed() -> Iterator[None]:
+    try:
+        yield
+    except (BrokenPipeError, ValueError):
+        # Python would complain once more when it flushes at exit.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+                continue
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(devnull, stream.fileno())
+
+
+def say_error(error: MarketPhotosError) -> None:
+    say(f"error: {error.message}")
+    if error.hint:
+        say(f"  {error.hint}")
+
+
+def say_internal_error(error: BaseException) -> ExitCode:
+    say(redact("".join(traceback.format_exception(error))))
+    say("error: internal error; the archive is as the last completed step left it. Please report the lines above.")
+    return ExitCode.INTERNAL

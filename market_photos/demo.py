@@ -1,0 +1,46 @@
+"""See it work in half a minute: an embedded Market, a real sync, a look at the archive."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from market_photos.config import Api, Archive, Settings
+from market_photos.console import say
+from market_photos.errors import ExitCode
+from market_photos.sandbox import Market, running
+from market_photos.sandbox.command import add_faults
+from market_photos.sync.command import execute, say_report
+from market_photos.sync.run import Options
+from market_photos.sync.store_run import Plan
+
+#: Seconds an answer takes, much like the real API's.
+LATENCY = 0.12
+
+
+def run_demo(archive: Path, *, quiet: bool) -> ExitCode:
+    """Syncs two stores of an embedded Market into the folder. Raises MarketPhotosError."""
+    market = Market(seed=7)
+    market.populate(stores=2, returns=40, photos=120)
+    with running(market, latency=LATENCY) as sandbox:
+        add_faults(sandbox.faults)
+        if not quiet:
+            say(f"An embedded Market serves {market!r} on {sandbox.url}, with faults: 503s, cut bodies, resets.")
+        settings = Settings(
+            api=Api(base_url=sandbox.url, key=SecretStr(market.key)), archive=Archive(directory=archive.absolute())
+        )
+        report = execute(settings, Plan(lambda producer: producer.nightly(full=False)), Options("demo"), quiet=quiet)
+        broken = sum(fault.hits for fault in sandbox.faults.rules)
+    say_report(report, quiet=quiet)
+    if not quiet:
+        say(f"The Market broke {broken} answers on purpose; what they should have brought was asked for again.")
+        _say_what_next(archive)
+    return report.exit_code
+
+
+def _say_what_next(archive: Path) -> None:
+    photo = next(iter(sorted(archive.glob("*/photos/*/*/*.jpg"))), None)
+    say("")
+    say(f"Look at a photo:    {photo}")
+    say("Run it again:       market-photos demo            (nothing is fetched twice)")
+    say("Serve a Market:     market-photos sandbox         (and sync, backfill, kill -9 it as you like)")
+    say("For your own store: copy config.example.toml to config.toml, then: market-photos doctor")

@@ -1,0 +1,165 @@
+"""Whether a sync would work here: configuration, key, stores, archive, clock. At most three requests."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from market_photos.archive import files
+from market_photos.archive.volume import network_share
+from market_photos.clock import Clock, SystemClock
+from market_photos.config import Settings
+from market_photos.console import redact
+from market_photos.errors import ExitCode, MarketPhotosError, most_serious
+from market_photos.market.client import Client
+from market_photos.market.protocol import Act, Refusal, ask_campaigns, ask_token, clock_skew
+from market_photos.market.records import Store, parse_campaigns, parse_key_info
+from market_photos.sync.discover import cabinet_limits
+from market_photos.sync.producer import as_error
+from market_photos.sync.report import human_bytes
+
+#: Any of these opens the methods that are used; the API writes them in either case, with `-` and `:` or `_`.
+USEFUL_SCOPES = {
+    "INVENTORY_AND_ORDER_PROCESSING",
+    "INVENTORY_AND_ORDER_PROCESSING_READ_ONLY",
+    "ALL_METHODS",
+    "ALL_METHODS_READ_ONLY",
+}
+#: Seconds of difference to the server's clock that are worth a word.
+SKEW = 60
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. COMPLETE: it is well."""
+
+    code: ExitCode
+    text: str
+    hint: str = ""
+
+    def lines(self) -> list[str]:
+        mark = "ok" if self.code is ExitCode.COMPLETE else "PROBLEM"
+        return [f"{mark}: {self.text}"] + [f"  {self.hint}"] * bool(self.hint)
+
+
+def well(text: str, hint: str = "") -> Finding:
+    return Finding(ExitCode.COMPLETE, text, hint)
+
+
+def problem(error: MarketPhotosError) -> Finding:
+    return Finding(error.exit_code, error.message, error.hint)
+
+
+async def examine(settings: Settings, say: Callable[[str], None]) -> ExitCode:
+    """Says what it finds; the code of the most serious problem."""
+    codes = []
+    for finding in check_archive(settings):
+        codes.append(_said(finding, say))
+    async for finding in check_api(settings, SystemClock(), Random()):
+        codes.append(_said(finding, say))
+    say("Everything is well." if most_serious(codes) is ExitCode.COMPLETE else "There are problems.")
+    return most_serious(codes)
+
+
+def _said(finding: Finding, say: Callable[[str], None]) -> ExitCode:
+    for line in finding.lines():
+        say(redact(line))
+    return finding.code
+
+
+def check_archive(settings: Settings) -> Iterator[Finding]:
+    """Writes and removes a file where the archive is, or would be."""
+    folder = settings.archive.directory
+    try:
+        files.make_folder(folder)
+        _try_to_write(folder)
+        files.require_room(folder, settings.archive.min_free_bytes)
+    except MarketPhotosError as error:
+        yield problem(error)
+        return
+    free = human_bytes(os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize)
+    yield well(f"the archive {folder} can be written; {free} are free")
+    if share := network_share(folder):
+        yield Finding(
+            ExitCode.ARCHIVE,
+            f"the archive is on a network share ({share}): its locks cannot be trusted, the catalogue may be damaged",
+            "Keep the archive on a local disk and copy it to the share afterwards.",
+        )
+
+
+def _try_to_write(folder: Path) -> None:
+    with files.disk_errors(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+        file.write(b"x")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncIterator[Finding]:
+    """The key, its scopes, the clock and the stores: two requests."""
+    try:
+        key = settings.api_key()
+    except MarketPhotosError as error:
+        yield problem(error)
+        return
+    redact.hide(key)
+    api = settings.api
+    limits = cabinet_limits(rng)
+    async with Client(api.base_url, key, clock, read_timeout=api.read_timeout_seconds) as client:
+        try:
+            body, headers = await client.read_with_headers(ask_token(), limits.passage)
+            info = parse_key_info(body)
+            yield check_scopes(info.name, info.scopes)
+            yield check_clock(clock_skew(headers.get("Date", ""), clock.now().wall))
+            page = parse_campaigns(await client.read(ask_campaigns(), limits.passage))
+        except Refusal as refusal:
+            yield problem(as_error(refusal, f"an answer of {api.base_url}"))
+            if refusal.act is Act.STOP_RUN:
+                return
+        else:
+            for finding in check_stores(page.rows, settings.campaigns.ids, is_whole=page.next_token is None):
+                yield finding
+
+
+def check_scopes(name: str, scopes: tuple[str, ...]) -> Finding:
+    plain = {scope.upper().replace("-", "_").replace(":", "_") for scope in scopes}
+    if plain & USEFUL_SCOPES:
+        return well(f"the key {name!r} is accepted; scopes: {', '.join(scopes)}")
+    return Finding(
+        ExitCode.KEY,
+        f"the key {name!r} has none of the scopes that open returns; it has: {', '.join(scopes) or 'none'}",
+        "Make a key with 'inventory-and-order-processing:read-only' in the seller's cabinet.",
+    )
+
+
+def check_clock(skew: float) -> Finding:
+    if abs(skew) <= SKEW:
+        return well("this machine's clock agrees with the server's")
+    direction = "behind" if skew > 0 else "ahead of"
+    return well(
+        f"this machine's clock is {abs(skew):.0f} s {direction} the server's; that is allowed for",
+        "Set the clock all the same: dates of files and logs are wrong.",
+    )
+
+
+def check_stores(stores: list[Store], ids: tuple[int, ...], *, is_whole: bool) -> Iterator[Finding]:
+    """`ids`: the configured stores, empty for all; `is_whole`: whether these are all that the key sees."""
+    wanted = [store for store in stores if store.id in ids or not ids]
+    for store in wanted:
+        name = f"store {store.id} {store.domain or ''}".strip()
+        why = store.why_skipped()
+        if not why:
+            yield well(f"{name} will be synced")
+        elif ids:
+            yield Finding(ExitCode.KEY, f"{name} cannot be served: {why}", "Leave it out of ids in [campaigns].")
+        else:
+            yield well(f"{name} will be skipped: {why}")
+    for missing in sorted(set(ids) - {store.id for store in stores}) if is_whole else ():
+        yield Finding(
+            ExitCode.KEY,
+            f"store {missing} is configured, but the key does not see it",
+            "Check the number, or give the key access to the store in the seller's cabinet.",
+        )
+    if not stores:
+        yield Finding(ExitCode.KEY, "the key sees no store", "Give the key access to the stores.")

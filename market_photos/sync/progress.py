@@ -1,0 +1,148 @@
+"""What a person sees while a run lasts: a live view on a terminal, elsewhere a line every few minutes."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from market_photos.archive.photos import State
+from market_photos.clock import Clock
+from market_photos.market.protocol import Method
+from market_photos.sync.report import human_bytes, human_time
+from market_photos.sync.run import Run
+from market_photos.sync.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two lines where there is no terminal.
+LINE_SECONDS = 180
+_REDRAW_SECONDS = 0.5
+_WAITS = {
+    "spent": "the hour's quota is used up",
+    "remaining": "the API says that the quota is used up",
+    "refused": "the API refused for the quota (420)",
+}
+
+
+def is_live(console: Console, environ: Mapping[str, str]) -> bool:
+    """Whether a live view is welcome: on a real terminal, not in CI, not where the user asked for plain output."""
+    plain = "NO_COLOR" in environ or "CI" in environ or environ.get("TERM") == "dumb"
+    return console.is_terminal and not plain
+
+
+@dataclass(frozen=True)
+class View:
+    """One store at one moment."""
+
+    title: str
+    listing: str
+    pages: int
+    returns: int
+    photos: int
+    size: int
+    pending: int
+    per_hour: float
+    quota_share: float
+    seconds_left: float | None
+    waiting: str
+
+    def lines(self) -> list[str]:
+        listed = f"{self.pages:,} pages, {self.returns:,} returns"
+        phase = f"listing {self.listing}: {listed}" if self.listing else f"listed: {listed}"
+        left = f"{self.pending:,} to go"
+        if self.seconds_left is not None and self.pending:
+            left += f", {human_time(self.seconds_left)} left at the quota"
+        fetched = f"{self.photos:,} photos, {human_bytes(self.size)}, {self.per_hour:,.0f}/h"
+        lines = [f"{self.title}: {phase}", f"  fetching: {fetched}, quota {self.quota_share:.0%} used; {left}"]
+        return lines + [f"  waiting: {self.waiting}"] * bool(self.waiting)
+
+
+def seconds_left(pending: int, quota_left: int, amount: int, period: float, per_hour: float) -> float | None:
+    """At the quota, or at the pace so far where that is slower; None while there is none to go by."""
+    at_quota = max(0, pending - quota_left) / amount * period
+    at_pace = pending / per_hour * 3600 if per_hour else None
+    return max(at_quota, at_pace) if at_pace is not None else (at_quota or None)
+
+
+async def look(store: Store, clock: Clock, seconds: float) -> View:
+    tally = await store.catalog.do(store.catalog.photos.tally)
+    quota = store.limits.quotas[Method.PHOTO]
+    counters = store.counters
+    pending = tally[State.PENDING].photos
+    per_hour = counters.downloaded / seconds * 3600 if seconds > 1 else 0.0
+    return View(
+        title=store.title,
+        listing=counters.listing,
+        pages=counters.pages,
+        returns=counters.returns,
+        photos=counters.downloaded,
+        size=counters.size,
+        pending=pending,
+        per_hour=per_hour,
+        quota_share=1 - quota.left / quota.amount,
+        seconds_left=seconds_left(pending, quota.left, quota.amount, quota.period, per_hour),
+        waiting=_waiting(store, clock) if pending or counters.listing else "",
+    )
+
+
+def _waiting(store: Store, clock: Clock) -> str:
+    """Why nothing is sent just now and until when; empty where that is not so."""
+    now = asyncio.get_running_loop().time()
+    wait = store.limits.quotas[Method.PHOTO].wait
+    if store.health.paused_until > now:
+        return f"the server fails; next try at {_local(store.health.paused_until - now, clock)}"
+    if store.limits.slots.paused_until is not None:
+        return "another program uses this store's parallel requests (420); a few seconds"
+    if wait is None:
+        return ""
+    until = f", until {_local(wait.until - now, clock)}" if wait.until is not None else ""
+    return _WAITS[wait.reason] + until
+
+
+def _local(seconds: float, clock: Clock) -> str:
+    """The time of day in so many seconds, as the clock on the wall shows it."""
+    import datetime as dt  # noqa: PLC0415
+
+    return dt.datetime.fromtimestamp(clock.now().wall + seconds).astimezone().strftime("%H:%M:%S")
+
+
+async def show_live(run: Run, console: Console) -> None:
+    """Until cancelled."""
+    began = asyncio.get_running_loop().time()
+    with Live(Text("asking for the list of stores"), console=console, transient=True, auto_refresh=False) as live:
+        while True:
+            if run.stores:
+                live.update(await _render(run, began, console), refresh=True)
+            await asyncio.sleep(_REDRAW_SECONDS)
+
+
+async def _render(run: Run, began: float, console: Console) -> RenderableType:
+    seconds = asyncio.get_running_loop().time() - began
+    lines = [line for store in list(run.stores) for line in (await look(store, run.clock, seconds)).lines()]
+    room = max(3, console.height - 2)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more lines"]
+    note = [Text(f"stopping: {run.stop.reason}; photos in flight may finish", style="bold")] * run.stop.requested
+    return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in lines), *note)
+
+
+async def show_lines(run: Run) -> None:
+    """Until cancelled."""
+    began = asyncio.get_running_loop().time()
+    while True:
+        await asyncio.sleep(LINE_SECONDS)
+        for store in list(run.stores):
+            view = await look(store, run.clock, asyncio.get_running_loop().time() - began)
+            log.warning("%s", " ".join(line.strip() for line in view.lines()))
+
+
+def watcher(run: Run, console: Console, *, quiet: bool) -> "asyncio.Task[None] | None":
+    """Shows the run until its task is cancelled; nothing where `quiet`."""
+    if quiet:
+        return None
+    return asyncio.create_task(show_live(run, console) if is_live(console, os.environ) else show_lines(run))

@@ -1,0 +1,100 @@
+"""What the catalogues say, read beside a run without disturbing it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from market_photos.archive import layout, lock
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.journal import PastRun
+from market_photos.archive.photos import State, Tally
+from market_photos.clock import Clock, iso
+from market_photos.config import Limits
+from market_photos.market.limiter import Spent, ages
+from market_photos.market.protocol import Method
+from market_photos.sync.report import MEANINGS, human_bytes, human_time
+
+
+@dataclass(frozen=True)
+class StoreStatus:
+    campaign: int
+    name: str
+    tally: dict[State, Tally]
+    given_up: int
+    watermark: int | None
+    quota: int
+    quota_left: int
+    seconds_left: float
+    at_work: str | None
+    last_run: PastRun | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "campaign": self.campaign,
+            "name": self.name,
+            "discovered": sum(tally.photos for tally in self.tally.values()),
+            **{state.value: tally.photos for state, tally in self.tally.items()},
+            "bytes": self.tally[State.ARCHIVED].size,
+            "given_up": self.given_up,
+            "watermark": iso(self.watermark) if self.watermark is not None else None,
+            "quota_left": self.quota_left,
+            "seconds_left": round(self.seconds_left),
+            "at_work": self.at_work,
+            "last_run": self.last_run.as_json() if self.last_run else None,
+        }
+
+    def lines(self) -> list[str]:
+        counts = [f"{tally.photos:,} {state.value}" for state, tally in self.tally.items()]
+        counts[1] += f" ({human_bytes(self.tally[State.ARCHIVED].size)})"
+        lines = [f"Store {self.campaign} {self.name}".strip(), f"  photos: {', '.join(counts)}"]
+        if self.given_up:
+            lines.append(f"  {self.given_up:,} of the failed were given up; `sync --full` tries them once more")
+        listed = f"up to {iso(self.watermark)}" if self.watermark is not None else "not yet to the end"
+        lines.append(f"  returns listed: {listed}")
+        left = f"; {human_time(self.seconds_left)} left at the quota" if self.tally[State.PENDING].photos else ""
+        lines.append(f"  quota: {self.quota_left:,} of {self.quota:,} photo requests left in this period{left}")
+        lines += [f"  at work: {self.at_work}"] * bool(self.at_work)
+        return [*lines, f"  last run: {_run_in_words(self.last_run)}"]
+
+
+def _run_in_words(run: PastRun | None) -> str:
+    if run is None:
+        return "none yet"
+    if run.exit_code is None:
+        return f"`{run.command}` at {iso(run.started_at)}, no end on record: still at work, or cut short"
+    return f"`{run.command}` at {iso(run.started_at)}: {MEANINGS[run.exit_code]} (exit {run.exit_code:d})"
+
+
+def statuses(archive: Path, campaigns: tuple[int, ...], limits: Limits, clock: Clock) -> Iterator[StoreStatus]:
+    """Of every store in the archive, or of the named ones. Raises CatalogUnusable. Blocks."""
+    for campaign in campaigns or known_stores(archive):
+        folder = layout.store_folder(archive, campaign)
+        with Catalog(folder, campaign, clock, read_only=True) as catalog:
+            yield _status(catalog, folder, limits, clock)
+
+
+def known_stores(archive: Path) -> list[int]:
+    """The stores that have a folder with a catalogue in the archive."""
+    found = archive.glob(f"*/{layout.CATALOG_NAME}")
+    return sorted(int(path.parent.name) for path in found if path.parent.name.isdecimal())
+
+
+def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> StoreStatus:
+    tally = catalog.photos.tally()
+    period, now = limits.period_seconds, clock.now()
+    sent = [Spent(r.sent, r.answered) for r in catalog.requests.past_requests() if r.method == Method.PHOTO]
+    counted = sum(1 for seconds in ages(sent, now, period) if seconds < period)
+    left = max(0, limits.photo_requests - counted)
+    return StoreStatus(
+        campaign=catalog.campaign,
+        name=catalog.returns.meta("name") or "",
+        tally=tally,
+        given_up=catalog.photos.given_up(),
+        watermark=catalog.returns.watermark(),
+        quota=limits.photo_requests,
+        quota_left=left,
+        seconds_left=max(0, tally[State.PENDING].photos - left) / limits.photo_requests * period,
+        at_work=lock.held_by(folder / layout.LOCK_NAME),
+        last_run=next(iter(catalog.runs.last()), None),
+    )
