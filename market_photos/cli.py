@@ -210,8 +210,9 @@ def _run(
 
 
 def _command_line() -> str:
-    """For the lock and the catalogue: `sync --full`, without paths."""
-    return " ".join(argument for argument in sys.argv[1:] if not Path(argument).is_absolute())[:200]
+    """For the lock and the catalogue: `sync --full`. Where the configuration is belongs to nobody else."""
+    text = " ".join(sys.argv[1:])
+    return re.sub(r" --config[= ]\S+", "", text)[:200]
 
 
 def main() -> None:

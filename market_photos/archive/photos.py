@@ -19,10 +19,10 @@ RECHECK_GONE_AFTER = 30 * 86_400
 
 
 class State(StrEnum):
-    PENDING = "pending"
     ARCHIVED = "archived"
-    GONE = "gone"
+    PENDING = "pending"
     FAILED = "failed"
+    GONE = "gone"
 
 
 class Claim(NamedTuple):

@@ -46,7 +46,7 @@ class StoreStatus:
 
     def lines(self) -> list[str]:
         counts = [f"{tally.photos:,} {state.value}" for state, tally in self.tally.items()]
-        counts[1] += f" ({human_bytes(self.tally[State.ARCHIVED].size)})"
+        counts.append(human_bytes(self.tally[State.ARCHIVED].size))
         lines = [f"Store {self.campaign} {self.name}".strip(), f"  photos: {', '.join(counts)}"]
         if self.given_up:
             lines.append(f"  {self.given_up:,} of the failed were given up; `sync --full` tries them once more")
