@@ -49,9 +49,8 @@ class Photo:
     def __init__(self, response: ClientResponse) -> None:
         self._response = response
         self.content_type = response.headers.get(hdrs.CONTENT_TYPE, "")
-        self.is_framed = response.content_length is not None or "chunked" in response.headers.get(
-            hdrs.TRANSFER_ENCODING, ""
-        )
+        encoding = response.headers.get(hdrs.TRANSFER_ENCODING, "").lower()
+        self.is_framed = response.content_length is not None or "chunked" in encoding
         """Whether a body that was cut off would be noticed."""
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: Times that a span is listed when returns moved between its pages meanwhile.
 MAX_PASSES = 3
+#: Unreadable records that the summary names.
+SHOWN_PROBLEMS = 10
 #: Restarts of a listing whose page token is refused.
 MAX_RESTARTS = 3
 
@@ -76,7 +78,7 @@ class Producer:
     async def _list(self, span: Span) -> bool:
         """Lists a span, again where returns moved between pages; whether everything in it could be read."""
         counters = self._store.counters
-        unreadable = len(counters.unreadable)
+        unreadable = counters.unreadable
         counters.listing = str(span)
         try:
             for _ in range(MAX_PASSES):
@@ -89,7 +91,7 @@ class Producer:
                 )
         finally:
             counters.listing = ""
-        return len(counters.unreadable) == unreadable
+        return counters.unreadable == unreadable
 
     async def _pass(self, span: Span) -> tuple[int, int]:
         """One listing from the first page to the last: returns that moved meanwhile, photos that were new."""
@@ -142,7 +144,9 @@ class Producer:
         counters.found += found.photos
         for problem in page.unreadable:
             log.warning("store %s: cannot be read: %s", store.title, problem)
-            counters.unreadable.append(problem)
+            counters.unreadable += 1
+            if len(counters.problems) < SHOWN_PROBLEMS:
+                counters.problems.append(problem)
         if found.photos:
             store.tell()
         return found.repeated, found.photos

@@ -175,7 +175,9 @@ def _problem_lines(store: StoreReport) -> list[str]:
     lines = []
     if store.error:
         lines += [f"{store.title}: {store.error.message}"] + [f"  {store.error.hint}"] * bool(store.error.hint)
-    lines += [f"{store.title}: cannot be read: {problem}" for problem in store.counters.unreadable[:SHOWN_FAILURES]]
+    lines += [f"{store.title}: cannot be read: {problem}" for problem in store.counters.problems]
+    if (more := store.counters.unreadable - len(store.counters.problems)) > 0:
+        lines.append(f"{store.title}: … and {more:,} more records that cannot be read")
     for failure in store.failures[:SHOWN_FAILURES]:
         lines.append(f"{store.title}: failed: {failure.photo}: {failure.reason} ({failure.next_try})")
     if store.failures and (more := store.count(State.FAILED) - len(store.failures[:SHOWN_FAILURES])) > 0:

@@ -12,6 +12,7 @@ from random import Random
 from market_photos.archive import files, layout
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import MAX_FAILURES
+from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, iso
 from market_photos.config import Settings
 from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, MarketPhotosError, StoreRefused
@@ -61,6 +62,8 @@ class Run:
             loop.call_later(self.options.max_seconds, self.stop.request, ExitCode.LIMIT, "--max-duration is over")
         files.make_folder(self._archive)
         files.require_room(self._archive, self.settings.archive.min_free_bytes)
+        if share := network_share(self._archive):
+            log.warning("%s is on a network share (%s), where the catalogue is not safe", self._archive, share)
         with ExitStack() as held:
             reports, skipped = await self._visit(key, Locks(self._archive, self.options.command, self.clock, held))
         return Report(reports, loop.time() - began, skipped, self._hours_at_quota(reports))
@@ -145,7 +148,7 @@ class Run:
             error=report.error,
             stopped=self.stop.code,
             is_listed=is_listed,
-            unreadable=len(store.counters.unreadable),
+            unreadable=store.counters.unreadable,
         )
         await store.ledger.do(runs.end, run, report.exit_code, report.as_json())
 

@@ -39,7 +39,9 @@ class Counters:
     failed: int = 0
     listing: str = ""
     """The span that is being listed; empty when the listing is over."""
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: int = 0
+    problems: list[str] = field(default_factory=list)
+    """What could not be read, in words; the first few."""
 
 
 class CatalogLedger:

@@ -86,7 +86,7 @@ class Worker:
         store = self._store
         if refusal.act in (Act.STOP_RUN, Act.SKIP_STORE, Act.LEAVE_STORE):
             raise as_error(refusal, "a photo") from refusal
-        if refusal.act is Act.FORGET and refusal.documented:
+        if refusal.act is Act.FORGET and (refusal.documented or store.health.worked):
             store.health.succeeded()
             await store.record_gone(claim, refusal.reason)
             return None
