@@ -1,5 +1,7 @@
 """See it work in half a minute: an embedded Market, a real sync, a look at the archive."""
 
+import shutil
+import sys
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -39,8 +41,17 @@ def run_demo(archive: Path, *, quiet: bool) -> ExitCode:
 
 def _say_what_next(archive: Path) -> None:
     photo = next(iter(sorted(archive.glob("*/photos/*/*/*.jpg"))), None)
+    program = _program()
     say("")
-    say(f"Look at a photo:    {photo}")
-    say("Run it again:       market-photos demo            (nothing is fetched twice)")
-    say("Serve a Market:     market-photos sandbox         (and sync, backfill, kill -9 it as you like)")
-    say("For your own store: copy config.example.toml to config.toml, then: market-photos doctor")
+    say(f"Look at a photo:     {photo}")
+    say(f"Nothing comes twice: {program} demo")
+    say(f"Serve a Market:      {program} sandbox   (sync, backfill, kill -9 it as you like)")
+    say(f"For your own store:  copy config.example.toml to config.toml, then {program} doctor")
+
+
+def _program() -> str:
+    """As the user can type it here."""
+    path = Path(sys.argv[0])
+    if shutil.which(path.name) == str(path.absolute()):
+        return path.name
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
