@@ -25,6 +25,8 @@ PAGE_SIZE = 100
 MAX_PHOTO_BYTES = 50 * 1024 * 1024
 #: Requests an hour for the record of one return. Official; too seldom used here to be a setting.
 RETURN_REQUESTS = 7000
+#: Quotas are counted by the hour, formerly by the day: a server that names a later time is mistaken. Seconds.
+LONGEST_WAIT = 86_400
 
 
 class Method(StrEnum):
@@ -136,7 +138,7 @@ class Refusal(Exception):
 def refusal(status: int, headers: Mapping[str, str], body: bytes, wall: float) -> Refusal:
     """What a response other than a success means. `wall` is our time, seconds since 1970."""
     codes, message = error_texts(body)
-    act = _act(status, f"{codes} {message}".lower())
+    act = _act(status, f"{codes} {message}".lower(), body.lower())
     trace = headers.get("traceparent", "")
     reason = f"HTTP {status}" + (f": {message or codes}" if message or codes else "")
     return Refusal(
@@ -148,12 +150,13 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, wall: float) -
     )
 
 
-def _act(status: int, text: str) -> Act:
+def _act(status: int, text: str, body: bytes) -> Act:
     by_text = {
         # Only a missing scope concerns every store; all else is about this one.
         403: Act.STOP_RUN if "scope" in text else Act.SKIP_STORE,
         400: Act.RESTART_LISTING if "page token" in text or "page_token" in text else Act.GIVE_UP,
-        420: Act.YIELD_SLOT if "parallel" in text else Act.WAIT_QUOTA,
+        # In the body, whatever its shape: an hour's wait for a slot that is free in a second would be dear.
+        420: Act.YIELD_SLOT if b"parallel" in body or "parallel" in text else Act.WAIT_QUOTA,
     }
     by_text[429] = by_text[420]
     return by_text.get(status) or _ACTS.get(status) or (Act.RETRY if status >= 500 else Act.GIVE_UP)
@@ -169,14 +172,21 @@ def error_texts(body: bytes) -> tuple[str, str]:
         return "", ""
     errors = content.get("errors")
     found = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
-    codes = ", ".join(clean(error["code"], 80) for error in found if error.get("code"))
-    messages = "; ".join(clean(error["message"], 300) for error in found if error.get("message"))
-    return codes or ("ERROR" if content.get("status") == "ERROR" else ""), messages
+    codes = clean(", ".join(_values(found, "code")), 80)
+    return codes or ("ERROR" if content.get("status") == "ERROR" else ""), clean(
+        "; ".join(_values(found, "message")), 300
+    )
+
+
+def _values(errors: list[dict[str, Any]], name: str) -> list[str]:
+    """Without repetitions, as many as a person reads."""
+    return list(dict.fromkeys(clean(error[name], 300) for error in errors[:10] if error.get(name)))
 
 
 def clean(value: Any, most: int) -> str:
     """A stranger's text, fit for one line of a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in str(value)[:most])
+    text = str(value) if isinstance(value, str | int | float) else f"({type(value).__name__})"
+    return "".join(char if char.isprintable() else "?" for char in text[:most])
 
 
 class Rate(NamedTuple):
@@ -184,33 +194,33 @@ class Rate(NamedTuple):
 
     remaining: int | None
     renewed_in: float | None
-    """Seconds until the quota is renewed; None where unknown or already past."""
+    """Seconds until the quota is renewed; None where unknown, already past or beyond belief."""
 
 
 def rate(headers: Mapping[str, str], wall: float) -> Rate:
     """`X-RateLimit-Resource-*` and `Retry-After`, whatever is there of them. `wall`: our time, seconds since 1970."""
     remaining = headers.get("X-RateLimit-Resource-Remaining", "").strip()
     until = _seconds_until(headers.get("X-RateLimit-Resource-Until", ""), headers.get("Date", ""), wall)
-    if until is None:
-        until = _retry_after(headers)
-    return Rate(
-        int(remaining[:9]) if remaining.isascii() and remaining.isdecimal() else None,
-        until if until is not None and until > 0 else None,
-    )
+    return Rate(int(remaining[:9]) if _is_number(remaining) else None, _believable(until) or _retry_after(headers))
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds; the API sends none today, a proxy in front of it may."""
     text = headers.get("Retry-After", "").strip()
-    return float(text[:9]) if text.isascii() and text.isdecimal() else None
+    return _believable(float(text[:9])) if _is_number(text) else None
+
+
+def _believable(wait: float | None) -> float | None:
+    return wait if wait is not None and 0 < wait <= LONGEST_WAIT else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _seconds_until(until: str, date: str, wall: float) -> float | None:
     moment = parse_date(until)
-    if moment is None:
-        return None
-    skew = clock_skew(date, wall)
-    return moment - wall - skew
+    return None if moment is None else moment - wall - clock_skew(date, wall)
 
 
 def clock_skew(date: str, wall: float) -> float:

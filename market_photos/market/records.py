@@ -1,14 +1,16 @@
 """From the bodies of answers to returns, stores and scopes.
 
-Any JSON is either understood or refused, never a crash. A record that cannot be read spoils only itself: it is named
-in `Page.unreadable`, so that nobody believes the listing to be complete.
+Any JSON is either understood or refused, never a crash. What cannot be read spoils only itself, a photo not its
+return and a return not its page. It is named in `Page.unreadable`: nobody shall believe the listing to be complete.
 """
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from market_photos.market.protocol import Act, Refusal, clean, error_texts, parse_date
 from market_photos.model import PhotoKey, Return
@@ -16,6 +18,15 @@ from market_photos.model import PhotoKey, Return
 T = TypeVar("T")
 #: Ids are kept as 64-bit numbers, as SQLite does.
 Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_ID: TypeAdapter[int] = TypeAdapter(Id)
+
+
+def _text(value: Any) -> str | None:
+    return clean(value, 100) if isinstance(value, str) else None
+
+
+#: For people: printable, and missing where it is no text.
+Text = Annotated[str | None, BeforeValidator(_text)]
 
 
 class _View(BaseModel):
@@ -24,30 +35,21 @@ class _View(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class _Decision(_View):
-    returnItemId: Id | None = None  # noqa: N815 - the API's name
-    images: list[str | None] | None = None
-
-
-class _Item(_View):
-    decisions: list[_Decision | None] | None = None
-
-
 class _Return(_View):
     id: Id
-    orderId: Id  # noqa: N815
-    items: list[_Item | None] | None = None
-    creationDate: str | None = None  # noqa: N815
-    updateDate: str | None = None  # noqa: N815
+    orderId: Id  # noqa: N815 - the API's name
+    items: Any = None
+    creationDate: Text = None  # noqa: N815
+    updateDate: Text = None  # noqa: N815
 
 
 class Store(_View):
     """A campaign as GET /v2/campaigns shows it."""
 
     id: Id
-    domain: str | None = None
-    placementType: str | None = None  # noqa: N815
-    apiAvailability: str | None = None  # noqa: N815
+    domain: Text = None
+    placementType: Text = None  # noqa: N815
+    apiAvailability: Text = None  # noqa: N815
 
     def why_skipped(self) -> str:
         """Why this store's photos cannot be fetched; empty where they can."""
@@ -65,7 +67,7 @@ class Page(Generic[T]):
     rows: list[T]
     next_token: str | None
     unreadable: tuple[str, ...] = ()
-    """Records that could not be read, in words."""
+    """Records and photos that could not be read, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,24 +125,52 @@ def parse_key_info(body: bytes) -> KeyInfo:
 def _parse_return(campaign: int, record: Any, unreadable: list[str]) -> Return:
     """The return with the photos that can be asked for; the others are named in `unreadable`."""
     view = _Return.model_validate(record)
+    problems: list[str] = []
     photos: dict[PhotoKey, None] = {}
-    decisions = (decision for item in view.items or () if item for decision in item.decisions or () if decision)
-    for decision in decisions:
-        for image in filter(None, decision.images or ()):
-            if decision.returnItemId is None:
-                unreadable.append(f"return {view.id}: a photo without returnItemId cannot be asked for")
-            elif not _encodable(image):
-                unreadable.append(f"return {view.id}: the image hash {clean(image, 40)!r} is not valid text")
-            else:
-                photos[PhotoKey(campaign, view.orderId, view.id, decision.returnItemId, image)] = None
-    created, updated = clean(view.creationDate or "", 40), clean(view.updateDate or "", 40)
+    for item, image in _images(view.items, problems):
+        if not _encodable(image):
+            problems.append(f"the image hash {clean(image, 40)!r} is not valid text")
+        elif (item_id := _id_or_none(item)) is None:
+            problems.append("a photo without a usable returnItemId cannot be asked for")
+        else:
+            photos[PhotoKey(campaign, view.orderId, view.id, item_id, image)] = None
+    unreadable += [f"return {view.id}: {problem}" for problem in dict.fromkeys(problems)]
+    created, updated = view.creationDate or "", view.updateDate or ""
     created_at = int(parse_date(created) or parse_date(updated) or 0)
     return Return(campaign, view.orderId, view.id, created, created_at, updated, record, tuple(photos))
 
 
+def _images(items: Any, problems: list[str]) -> Iterator[tuple[Any, str]]:
+    """(returnItemId as it came, image hash) of every photo in a return's items."""
+    for item in _each(items, dict, "items", problems):
+        for decision in _each(item.get("decisions"), dict, "decisions", problems):
+            for image in _each(decision.get("images"), str, "images", problems):
+                if image:
+                    yield decision.get("returnItemId"), image
+
+
+def _each(rows: Any, kind: type[T], name: str, problems: list[str]) -> Iterator[T]:
+    """The rows of that kind. The API says null for none; anything else that is not a row is a problem."""
+    if not isinstance(rows, list | None):
+        problems.append(f"its {name} are no list")
+        return
+    for row in rows or ():
+        if isinstance(row, kind):
+            yield row
+        elif row is not None:
+            problems.append(f"one of its {name} is of another shape")
+
+
+def _id_or_none(value: Any) -> int | None:
+    try:
+        return _ID.validate_python(value)
+    except ValidationError:
+        return None
+
+
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body, parse_constant=_no_constant)
+        content = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         _unlike(f"it is no JSON but begins with {clean(body[:40].decode('ascii', 'replace'), 40)!r}")
     if not isinstance(content, dict):
@@ -153,6 +183,11 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float | str:
+    """A number too great for a float stays text: as infinity it could not be written as JSON again."""
+    return number if math.isfinite(number := float(text)) else text
 
 
 def _result(content: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +207,9 @@ def _list(content: dict[str, Any], name: str) -> list[Any]:
 
 def _next_token(content: dict[str, Any]) -> str | None:
     paging = content.get("paging")
-    token = paging.get("nextPageToken") if isinstance(paging, dict) else None
+    if not isinstance(paging, dict | None):
+        _unlike("its paging is of another shape")
+    token = paging.get("nextPageToken") if paging else None
     if token is not None and not (isinstance(token, str) and _encodable(token)):
         _unlike("its page token is no text")
     return token or None
