@@ -5,14 +5,25 @@ Each setting is explained in config.example.toml. `load` is the only way in.
 
 import datetime as dt
 import os
+import re
 import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from market_photos.errors import ConfigError
 
@@ -22,6 +33,10 @@ ENV_KEY = f"{ENV_PREFIX}API_KEY"
 OFFICIAL_URL = "https://api.partner.market.yandex.ru"
 _SEE_EXAMPLE = "See config.example.toml for every option."
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+#: A key in the wrong place must not be shown either.
+_KEY_LIKE = re.compile(r"ACMA:[^\s'\"/]*")
+#: Characters of a wrong value that are shown: an error fits one screen.
+_SHOWN = 60
 
 
 def _checked_url(value: str) -> str:
@@ -32,16 +47,43 @@ def _checked_url(value: str) -> str:
         raise ValueError("must be an address like https://host")
     if url.scheme == "http" and url.host not in _LOOPBACK:
         raise ValueError("must be https, or the key would travel in the clear (http is for this machine only)")
-    if url.user or url.query or url.fragment:
-        raise ValueError("must be scheme, host and port only")
+    if url.user or url.password or url.query or url.fragment:
+        raise ValueError("must be an address without user, password, query and fragment")
     return str(url).rstrip("/")
 
 
 def _expanded(path: Path) -> Path:
-    return path.expanduser()
+    if "\0" in str(path):
+        raise ValueError("must be a path")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("names a user (~) that this machine does not know") from None
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _split(value: Any) -> Any:
+    """`101,102` or `[101, 102]`, as it is written in the environment."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip("[] ")
+    return [part.strip('" ') for part in text.split(",")] if text else []
+
+
+def _each_once(ids: tuple[int, ...]) -> tuple[int, ...]:
+    """A store named twice would wait for its own lock."""
+    return tuple(dict.fromkeys(ids))
 
 
 LocalPath = Annotated[Path, AfterValidator(_expanded)]
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+CampaignId = Annotated[Whole, Field(ge=1, le=2**63 - 1)]
+Number = Annotated[float, BeforeValidator(_no_bool)]
 
 
 class _Section(BaseModel):
@@ -52,30 +94,39 @@ class Api(_Section):
     base_url: Annotated[str, AfterValidator(_checked_url)] = OFFICIAL_URL
     key_file: LocalPath | None = None
     key: SecretStr | None = None
-    read_timeout_seconds: float = Field(30, ge=1, le=600)
+    read_timeout_seconds: Number = Field(30, ge=1, le=600)
 
 
 class Campaigns(_Section):
-    ids: tuple[Annotated[int, Field(ge=1, le=2**63 - 1)], ...] = ()
+    ids: Annotated[tuple[CampaignId, ...], NoDecode, BeforeValidator(_split), AfterValidator(_each_once)] = ()
 
 
 class Archive(_Section):
     directory: LocalPath = Path("archive")
-    min_free_bytes: int | None = Field(None, ge=0)
+    min_free_bytes: Whole | None = Field(None, ge=0)
 
 
 class Limits(_Section):
-    parallel_requests: int = Field(3, ge=1, le=4)
-    photo_requests: int = Field(5000, ge=1, le=1_000_000)
-    return_requests: int = Field(5000, ge=1, le=1_000_000)
-    period_seconds: float = Field(3600, ge=0.1, le=86_400)
-    reserve_requests: int = Field(0, ge=0, le=1_000_000)
+    parallel_requests: Whole = Field(3, ge=1, le=4)
+    photo_requests: Whole = Field(5000, ge=1, le=1_000_000)
+    return_requests: Whole = Field(5000, ge=1, le=1_000_000)
+    period_seconds: Number = Field(3600, ge=0.1, le=86_400)
+    reserve_requests: Whole = Field(0, ge=0, le=1_000_000)
+
+    @field_validator("reserve_requests")
+    @classmethod
+    def _leaves_something(cls, reserve: int, others: ValidationInfo) -> int:
+        """A reserve as large as a quota would wait for ever."""
+        quotas = [others.data[name] for name in ("photo_requests", "return_requests") if name in others.data]
+        if any(reserve >= quota for quota in quotas):
+            raise ValueError(f"must be less than photo_requests and return_requests ({min(quotas)})")
+        return reserve
 
 
 class Sync(_Section):
-    overlap_days: int = Field(7, ge=0, le=3650)
+    overlap_days: Whole = Field(7, ge=0, le=3650)
     first_sync_from: dt.date | None = None
-    refresh_hours: float = Field(3, gt=0, le=24 * 365)
+    refresh_hours: Number = Field(3, gt=0, le=24 * 365)
 
 
 class Settings(BaseSettings):
@@ -83,6 +134,7 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="_",
         env_nested_max_split=1,
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
     )
@@ -145,25 +197,29 @@ def load(path: Path | None) -> Settings:
         settings = Settings(**content)
     except ValidationError as error:
         raise ConfigError(_explain(error, path), _SEE_EXAMPLE) from None
-    except SettingsError as error:
+    except SettingsError:
+        names = ", ".join(filter(None, map(_variable, Settings.model_fields)))
         raise ConfigError(
-            f"environment: {error}.", "Lists are written as JSON there: MARKET_PHOTOS_CAMPAIGNS_IDS='[101, 102]'."
+            f"environment: {names}: names a section, not a setting.",
+            f"Name one setting of it, for instance {ENV_PREFIX}LIMITS_PHOTO_REQUESTS.",
         ) from None
     return _anchored(settings, path)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file.", "Copy config.example.toml to start from.") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not UTF-8 text.", "Save it as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}.", "Texts need quotes, sections [brackets].") from None
     for section, value in content.items():
+        if section.startswith("_"):  # pydantic-settings would take it for an option of its own
+            raise ConfigError(f"{path}: {_hidden(section)}: there is no such setting.", _SEE_EXAMPLE)
         if section in Settings.model_fields and not isinstance(value, dict):
             raise ConfigError(f"{path}: {section} must be a section, [{section}], not a value.")
     return content
@@ -177,15 +233,27 @@ def _explain(error: ValidationError, path: Path | None) -> str:
 def _explain_one(detail: ErrorDetails) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"  {key}: there is no such setting"
-    value = "(not shown)" if "key" in detail["loc"] else repr(detail["input"])
+        return f"  {_hidden(key)}: there is no such setting"
+    value = "(not shown)" if "key" in detail["loc"] else _hidden(repr(detail["input"]))
     problem = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"  {key} = {value}{_origin(detail)}: {problem}{_allowed(detail)}"
 
 
+def _hidden(text: str) -> str:
+    """At most a line of it, without anything that looks like a key."""
+    hidden = _KEY_LIKE.sub("(a key, not shown)", text)
+    return hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…"
+
+
 def _origin(detail: ErrorDetails) -> str:
-    variable = ENV_PREFIX + "_".join(str(part) for part in detail["loc"][:2]).upper()
-    return f" (from {variable})" if variable in os.environ else ""
+    variable = _variable(*map(str, detail["loc"][:2]))
+    return f" (from {variable})" if variable else ""
+
+
+def _variable(*names: str) -> str:
+    """The variable of the environment that sets this; empty where none does."""
+    wanted = ENV_PREFIX + "_".join(names).upper()
+    return next((name for name, value in os.environ.items() if name.upper() == wanted and value), "")
 
 
 def _allowed(detail: ErrorDetails) -> str:
@@ -194,6 +262,8 @@ def _allowed(detail: ErrorDetails) -> str:
     annotation = Settings.model_fields[str(section)].annotation
     field = getattr(annotation, "model_fields", {}).get(name)
     bounds = {type(item).__name__: item for item in field.metadata} if field else {}
+    if (section, name) == ("campaigns", "ids"):
+        return "; allowed: a list of campaign numbers, each 1 or more, [101, 102]"
     if "Le" in bounds:
         low = bounds["Ge"].ge if "Ge" in bounds else "above 0"
         return f"; allowed: {low} to {bounds['Le'].le}"
@@ -206,9 +276,9 @@ def _anchored(settings: Settings, path: Path | None) -> Settings:
         return settings
     base = path.resolve().parent
     archive, api = settings.archive, settings.api
-    if f"{ENV_PREFIX}ARCHIVE_DIRECTORY" not in os.environ:
+    if not _variable("archive", "directory"):
         archive = archive.model_copy(update={"directory": base / archive.directory})
-    if api.key_file is not None and f"{ENV_PREFIX}API_KEY_FILE" not in os.environ:
+    if api.key_file is not None and not _variable("api", "key_file"):
         api = api.model_copy(update={"key_file": base / api.key_file})
     return settings.model_copy(update={"archive": archive, "api": api})
 
@@ -216,9 +286,11 @@ def _anchored(settings: Settings, path: Path | None) -> Settings:
 def _private_text(path: Path) -> str:
     try:
         readable_by_others = stat.S_IMODE(path.stat().st_mode) & 0o077
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"key_file {path}: cannot be read: {error.strerror}.", "Check the path.") from None
+        name = _KEY_LIKE.sub("(a key, not shown)", str(path))
+        hint = "Check the path." if name == str(path) else "key_file names a file that holds the key."
+        raise ConfigError(f"key_file {name}: cannot be read: {error.strerror}.", hint) from None
     except UnicodeDecodeError:
         raise ConfigError(f"key_file {path}: is not text.", "It must hold the key and nothing else.") from None
     if readable_by_others:
