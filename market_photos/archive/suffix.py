@@ -11,6 +11,9 @@ _SUFFIXES = {
     "image/jpeg": ".jpg",
     "image/jpg": ".jpg",
     "image/pjpeg": ".jpg",
+    "image/x-jpeg": ".jpg",
+    "image/jfif": ".jpg",
+    "image/jpe": ".jpg",
     "image/png": ".png",
     "image/x-png": ".png",
     "image/webp": ".webp",
@@ -23,15 +26,19 @@ _SUFFIXES = {
     "image/x-bmp": ".bmp",
     "image/x-ms-bmp": ".bmp",
     "image/tiff": ".tiff",
+    "image/tif": ".tiff",
+    "image/x-tiff": ".tiff",
     "image/avif": ".avif",
     "image/avif-sequence": ".avif",
 }
-#: Suffix by the brand of an ISO media file.
+#: Suffix by the brand of an ISO media file; `mif1` and `msf1` say only that it is one of the family.
 _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"), ".heic"),
-    **dict.fromkeys((b"mif1", b"msf1"), ".heif"),
     **dict.fromkeys((b"avif", b"avis"), ".avif"),
 }
+_FAMILY = (b"mif1", b"msf1")
+#: Formats whose first bytes `sniff` knows.
+_SNIFFED = {".jpg", ".png", ".webp", ".gif", ".heic", ".heif", ".bmp", ".tiff", ".avif"}
 #: The standard library's own table: the machine's mime.types must not change where a photo lives.
 _REGISTRY = mimetypes.MimeTypes(filenames=())
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
@@ -59,7 +66,7 @@ def choose(content_type: str, head: bytes) -> Kind:
     seen = sniff(head)
     if media.startswith(("image/", "video/")):
         suffix = _registered(media)
-        return Kind(suffix, note=f"header says {suffix}, bytes say {seen}" if seen and seen != suffix else "")
+        return Kind(suffix, note=_disagreement(suffix, seen))
     if seen:
         return Kind(seen, note="" if media in _BYTES else f"Content-Type was {media or 'missing or nonsense'}")
     if media and media not in _BYTES:
@@ -67,10 +74,16 @@ def choose(content_type: str, head: bytes) -> Kind:
     return Kind(UNKNOWN, note="neither Content-Type nor the first bytes tell what it is")
 
 
+def _disagreement(suffix: str, seen: str) -> str:
+    if seen == suffix or not (seen or suffix in _SNIFFED):
+        return ""
+    return f"header says {suffix}, bytes say {seen or 'no image that is known'}"
+
+
 def sniff(head: bytes) -> str:
     """The suffix of the image that begins with these bytes; empty where it is none that we know."""
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "")
+        return _by_brand(head)
     if head[:4] == b"RIFF":
         return ".webp" if head[8:12] == b"WEBP" else ""
     if head[:2] == b"BM":
@@ -82,8 +95,18 @@ def sniff(head: bytes) -> str:
         b"GIF89a": ".gif",
         b"II*\0": ".tiff",
         b"MM\0*": ".tiff",
+        b"II+\0": ".tiff",
+        b"MM\0+": ".tiff",
     }
     return next((suffix for start, suffix in signatures.items() if head.startswith(start)), "")
+
+
+def _by_brand(head: bytes) -> str:
+    """The major brand of an ISO media file, then those that it is compatible with."""
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, end, 4))]
+    known = next((_BRANDS[brand] for brand in brands if brand in _BRANDS), "")
+    return known or (".heif" if any(brand in _FAMILY for brand in brands) else "")
 
 
 def ends_well(suffix: str, tail: bytes, size: int, head: bytes) -> bool:
@@ -93,7 +116,8 @@ def ends_well(suffix: str, tail: bytes, size: int, head: bytes) -> bool:
     """
     seen = sniff(head) or suffix
     if seen == ".jpg":
-        return b"\xff\xd9" in tail
+        # The preview inside an image has an end as well, but the image's own scan begins after it.
+        return tail.rfind(b"\xff\xd9") > tail.rfind(b"\xff\xda")
     if seen == ".png":
         return b"IEND\xaeB`\x82" in tail
     if seen == ".webp":
@@ -123,6 +147,6 @@ def _no_photo(head: bytes, media: str) -> str:
         return "the answer is JSON, not a photo"
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "the answer is HTML, not a photo"
-    if text.startswith((b"<?xml", b"<")) and media != "image/svg+xml":
+    if text.startswith(b"<") and media != "image/svg+xml":
         return "the answer is markup, not a photo"
     return ""
