@@ -10,10 +10,10 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import aiofiles
 
@@ -21,6 +21,7 @@ from market_photos.archive.layout import PART_SUFFIX
 from market_photos.archive.suffix import HEAD_BYTES
 from market_photos.errors import ArchiveUnwritable
 
+T = TypeVar("T")
 #: Bytes gathered before a write: a quarter MiB halves the time of 64 KiB writes, more brings nothing.
 WRITE_BYTES = 256 * 1024
 #: Bytes of the end that are kept to look for an image's end marker.
@@ -59,9 +60,12 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
-    with suppress(FileExistsError):
+    try:
         folder.mkdir(mode=0o700)
-        sync_folder(folder.parent)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -122,8 +126,14 @@ class Part:
         self.tail = b""
         self._hash = hashlib.sha256()
         self._gathered = bytearray()
+        self._file: aiofiles.threadpool.binary.AsyncFileIO  # from `open` on
 
     async def open(self) -> None:
+        """Raises ArchiveUnwritable."""
+        with disk_errors(self.path):
+            await _to_the_end(self._open())
+
+    async def _open(self) -> None:
         self._file = await aiofiles.open(self.path, "wb", buffering=0, opener=_private)
 
     async def write(self, chunk: bytes) -> None:
@@ -141,32 +151,45 @@ class Part:
         self.tail = (self.tail + data)[-TAIL_BYTES:]
         self._hash.update(data)
         with disk_errors(self.path):
-            await _write_all(self._file, data)
+            await _to_the_end(self._write_all(data))
+
+    async def _write_all(self, data: bytes) -> None:
+        """An unbuffered write may be short, on a disk that is nearly full for one."""
+        view = memoryview(data)
+        while view:
+            view = view[await self._file.write(view) :]
 
     async def finish(self) -> bytes:
-        """Everything on disk, durably, still under the part's name; the SHA-256 of it."""
+        """Everything on disk, durably, still under the part's name; the SHA-256 of it. Raises ArchiveUnwritable."""
         await self._flush()
         with disk_errors(self.path):
-            await asyncio.to_thread(os.fsync, self._file.fileno())
+            await _to_the_end(asyncio.to_thread(os.fsync, self._file.fileno()))
             await self._file.close()
         return self._hash.digest()
 
     async def commit(self, target: Path) -> Stored:
         """After `finish`: under its final name, durably. Raises ArchiveUnwritable."""
         with disk_errors(target):
-            await asyncio.to_thread(_rename, self.path, target)
+            await _to_the_end(asyncio.to_thread(_rename, self.path, target))
         return Stored(target, self.size, self._hash.digest())
 
     async def close(self) -> None:
-        with suppress(OSError):
-            await self._file.close()
+        if hasattr(self, "_file"):
+            with suppress(OSError):
+                await self._file.close()
 
 
-async def _write_all(file: "aiofiles.threadpool.binary.AsyncFileIO", data: bytes) -> None:
-    """An unbuffered write may be short, on a disk that is nearly full for one."""
-    view = memoryview(data)
-    while view:
-        view = view[await file.write(view) :]
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Its result. Who is cancelled meanwhile leaves when it is done, for a thread cannot be called back.
+
+    Otherwise that thread might make the part after it was removed, or write to a descriptor that is another file's.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def _rename(part: Path, target: Path) -> None:
@@ -178,9 +201,8 @@ def _rename(part: Path, target: Path) -> None:
 async def part(path: Path) -> AsyncIterator[Part]:
     """A new part file in a folder that exists; on leaving it is gone, or committed. Raises ArchiveUnwritable."""
     unfinished = Part(path)
-    with disk_errors(path):
-        await unfinished.open()
     try:
+        await unfinished.open()
         yield unfinished
     finally:
         with suppress(OSError):
@@ -190,9 +212,9 @@ async def part(path: Path) -> AsyncIterator[Part]:
 
 def sweep(folder: Path, stem: str) -> int:
     """Removes what a killed run left of one photo: its part, and a file that never got its row."""
-    if not folder.is_dir():
-        return 0
     with disk_errors(folder):
+        if not folder.is_dir():
+            return 0
         leftovers = [path for path in folder.iterdir() if path.name.partition(".")[0] == stem]
         for path in leftovers:
             path.unlink(missing_ok=True)

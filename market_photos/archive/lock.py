@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import Self
 from market_photos.archive.files import disk_errors
 from market_photos.clock import Clock, iso
 from market_photos.errors import AlreadyRunning
+
+#: A reader of the lock holds it for microseconds: how often, and with what pause in seconds, it is waited for.
+_READER_TRIES = 50
+_READER_PAUSE = 0.002
 
 
 class Lock:
@@ -24,15 +29,19 @@ class Lock:
         with disk_errors(path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = _read_holder(self._descriptor)
+                self._take()
+                self._write_holder(command, clock)
+            except BaseException:
                 os.close(self._descriptor)
-                raise AlreadyRunning(
-                    f"{path.parent}: another run is at work here: {holder}.",
-                    "Wait for it, or stop it; `market-photos status` shows how far it is.",
-                ) from None
-            self._write_holder(command, clock)
+                raise
+
+    def _take(self) -> None:
+        if _taken_alone(self._descriptor):
+            return
+        raise AlreadyRunning(
+            f"{self.path.parent}: another run is at work here: {_read_holder(self._descriptor)}.",
+            "Wait for it, or stop it; `market-photos status` shows how far it is.",
+        )
 
     def _write_holder(self, command: str, clock: Clock) -> None:
         holder = {
@@ -56,6 +65,26 @@ class Lock:
         self.release()
 
 
+def _taken_alone(descriptor: int) -> bool:
+    """Whether the lock is ours now. Only a run keeps us out, not `held_by`, which shares the lock to look at it."""
+    for _ in range(_READER_TRIES):
+        if _flock(descriptor, fcntl.LOCK_EX):
+            return True
+        if not _flock(descriptor, fcntl.LOCK_SH):
+            return False
+        _flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(_READER_PAUSE)
+    return False
+
+
+def _flock(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def held_by(path: Path) -> str | None:
     """Who holds the lock, in words; None where nobody does. Takes nothing away from a run."""
     try:
@@ -63,12 +92,9 @@ def held_by(path: Path) -> str | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read_holder(descriptor)
+        return None if _flock(descriptor, fcntl.LOCK_SH) else _read_holder(descriptor)
     finally:
         os.close(descriptor)
-    return None
 
 
 @contextmanager
@@ -76,15 +102,16 @@ def turn(path: Path) -> Iterator[None]:
     """A moment alone: while several locks are taken one after another. Waits for others that do the same."""
     with disk_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
+        with disk_errors(path):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
 def _read_holder(descriptor: int) -> str:
-    with suppress(ValueError, KeyError, TypeError, OSError):
+    with suppress(ValueError, KeyError, TypeError, OSError, RecursionError):
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return f"`{holder['command']}`, process {holder['pid']} on {holder['host']}, since {holder['since']}"
     return "it does not say which"

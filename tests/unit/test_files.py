@@ -1,0 +1,260 @@
+"""Under its final name a file is whole; whatever happens before leaves nothing that looks like one."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from market_photos.archive.files import (
+    TAIL_BYTES,
+    WRITE_BYTES,
+    disk_errors,
+    make_folder,
+    part,
+    require_room,
+    sweep,
+    sync_folder,
+    write_whole,
+)
+from market_photos.archive.suffix import HEAD_BYTES
+from market_photos.errors import ArchiveUnwritable, ExitCode
+
+
+@pytest.fixture(autouse=True)
+def careless_umask() -> Iterator[None]:
+    """A user's shell that lets everybody read and write."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def store(target: Path, *chunks: bytes, beside: Path | None = None) -> None:
+    """As a worker does."""
+    async with part(beside or target.with_name(f"{target.name}.part")) as unfinished:
+        for chunk in chunks:
+            await unfinished.write(chunk)
+        await unfinished.finish()
+        await unfinished.commit(target)
+
+
+CHUNKS = [
+    [b"x"],
+    [b""],
+    [],
+    [b"ab", b"", b"cd"],
+    [b"a" * WRITE_BYTES],
+    [b"a" * (WRITE_BYTES - 1), b"bc", b"d" * (3 * WRITE_BYTES), b"e"],
+    [bytes([n]) * 1000 for n in range(256)],
+]
+
+
+@pytest.mark.parametrize("chunks", CHUNKS)
+async def test_a_photo_is_whole(tmp_path: Path, chunks: list[bytes]) -> None:
+    """Every byte in order, with its length and hash, its first and last bytes known, closed to others."""
+    content = b"".join(chunks)
+    async with part(tmp_path / "p.jpg.part") as unfinished:
+        for chunk in chunks:
+            await unfinished.write(chunk)
+        digest = await unfinished.finish()
+        assert names(tmp_path) == ["p.jpg.part"]
+        assert mode(unfinished.path) == 0o600
+        assert (unfinished.head, unfinished.tail) == (content[:HEAD_BYTES], content[-TAIL_BYTES:])
+        stored = await unfinished.commit(tmp_path / "p.jpg")
+    assert names(tmp_path) == ["p.jpg"]
+    assert stored.path.read_bytes() == content
+    assert stored == (tmp_path / "p.jpg", len(content), hashlib.sha256(content).digest())
+    assert stored.sha256 == digest
+    assert mode(stored.path) == 0o600
+
+
+async def test_a_part_of_a_killed_run_is_overwritten(tmp_path: Path) -> None:
+    """Nothing of the old bytes stays behind the new ones."""
+    (tmp_path / "p.part").write_bytes(b"old" * 1000)
+    await store(tmp_path / "p", b"new")
+    assert (tmp_path / "p").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("written", [0, 10, WRITE_BYTES, 2 * WRITE_BYTES + 1])
+@pytest.mark.parametrize("finished", [True, False])
+async def test_without_a_commit_nothing_is_left(tmp_path: Path, written: int, finished: bool) -> None:
+    """Neither after an error nor after a plain way out."""
+    for error in (ConnectionError, KeyboardInterrupt, None):
+        with pytest.raises(error) if error else nullcontext():
+            async with part(tmp_path / "p.part") as unfinished:
+                await unfinished.write(b"x" * written)
+                if finished:
+                    await unfinished.finish()
+                if error:
+                    raise error
+        assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("awaits", range(12))
+async def test_a_cancelled_photo_leaves_no_part(tmp_path: Path, awaits: int) -> None:
+    """At whichever await it is cancelled: no part, and no thread that makes or writes one afterwards."""
+    chunk = b"x" * WRITE_BYTES
+    task = asyncio.create_task(store(tmp_path / "p", chunk, chunk, chunk))
+    for _ in range(awaits):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert not (tmp_path / "p.part").exists()
+    if (tmp_path / "p").exists():
+        assert (tmp_path / "p").stat().st_size == 3 * WRITE_BYTES
+
+
+async def test_cancelled_while_a_thread_opens_the_part(tmp_path: Path) -> None:
+    """The thread may be slow: the part that it makes late is removed all the same. A FIFO makes it slow for sure."""
+    path = tmp_path / "p.part"
+    os.mkfifo(path)
+    task = asyncio.create_task(store(tmp_path / "p", b"x"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    with path.open("rb"):  # now the thread's open returns
+        await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert names(tmp_path) == []
+
+
+@pytest.fixture
+def limited_file_size() -> Iterator[int]:
+    """Files end after so many bytes, as on a full disk: the last write that fits is short."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield 100_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_short_write_is_no_success(tmp_path: Path, limited_file_size: int) -> None:
+    """One write takes a part of the bytes and says so: the rest is tried, and its failure is heard."""
+    with pytest.raises(ArchiveUnwritable, match=r"p\.part"):
+        await store(tmp_path / "p", b"x" * (limited_file_size + 1))
+    with pytest.raises(ArchiveUnwritable, match=r"r\.json"):
+        write_whole(tmp_path / "r.json", b"x" * (limited_file_size + 1))
+    assert names(tmp_path) == []
+
+
+async def test_no_folder(tmp_path: Path) -> None:
+    """Opening, committing and writing without the folder are the disk's trouble, with the path."""
+    with pytest.raises(ArchiveUnwritable, match="none"):
+        await store(tmp_path / "none" / "p", b"x")
+    with pytest.raises(ArchiveUnwritable, match="none"):
+        await store(tmp_path / "none" / "p", b"x", beside=tmp_path / "p.part")
+    with pytest.raises(ArchiveUnwritable, match="none"):
+        write_whole(tmp_path / "none" / "r.json", b"{}")
+    assert names(tmp_path) == []
+
+
+async def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Bytes from a stranger go into no file that a link points to."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "p.part").symlink_to(victim)
+    (tmp_path / "r.json.part").symlink_to(victim)
+    with pytest.raises(ArchiveUnwritable):
+        async with part(tmp_path / "p.part"):
+            pass
+    with pytest.raises(ArchiveUnwritable):
+        write_whole(tmp_path / "r.json", b"{}")
+    assert victim.read_text() == "mine"
+
+
+def test_write_whole(tmp_path: Path) -> None:
+    """The new content or the old, closed to others, nothing beside it."""
+    for content in (b"", b"first", b"2"):
+        write_whole(tmp_path / "r.json", content)
+        assert (tmp_path / "r.json").read_bytes() == content
+    assert names(tmp_path) == ["r.json"]
+    assert mode(tmp_path / "r.json") == 0o600
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ArchiveUnwritable):
+        write_whole(tmp_path / "folder", b"x")
+    assert names(tmp_path) == ["folder", "r.json"]
+
+
+def test_folders_are_closed_to_others(tmp_path: Path) -> None:
+    """All that are made on the way; one that is there is left as it is."""
+    (tmp_path / "mine").mkdir(mode=0o755)
+    make_folder(tmp_path / "mine" / "a" / "b")
+    make_folder(tmp_path / "mine" / "a" / "b")
+    modes = [mode(tmp_path / path) for path in ("mine", "mine/a", "mine/a/b")]
+    assert modes == [0o755, 0o700, 0o700]
+    sync_folder(tmp_path / "mine")
+
+
+def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
+    """A file or a dead link stands there: said now, not at the first photo."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "unmounted")
+    for path in ("file", "file/below", "link", "x" * 300):
+        with pytest.raises(ArchiveUnwritable, match=path[:9]):
+            make_folder(tmp_path / path)
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (errno.ENOSPC, "Make room"),
+        (errno.EDQUOT, "quota"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "right to write"),
+        (errno.EPERM, "right to write"),
+        (errno.EIO, "reports errors"),
+        (errno.ENAMETOOLONG, "Check the volume"),
+        (None, "Check the volume"),
+    ],
+)
+def test_disk_errors_in_words(code: int | None, hint: str) -> None:
+    """The path, the system's words, and what to do."""
+    with pytest.raises(ArchiveUnwritable, match=r"^/some/where: ") as caught, disk_errors(Path("/some/where")):
+        raise OSError(code, os.strerror(code)) if code else OSError("odd")
+    assert hint in caught.value.hint
+    assert caught.value.exit_code is ExitCode.ARCHIVE
+
+
+def test_room(tmp_path: Path) -> None:
+    """The floor counts, 0 is none, a folder that is not there is named."""
+    require_room(tmp_path, 0)
+    with pytest.raises(ArchiveUnwritable, match="less than the floor of 1,000,000,000,000 MB"):
+        require_room(tmp_path, 10**18)
+    with pytest.raises(ArchiveUnwritable, match="none"):
+        require_room(tmp_path / "none", 0)
+
+
+def test_a_sweep_takes_only_that_photos_files(tmp_path: Path) -> None:
+    """Its part and a file without a row; nothing of its neighbours, whose names may begin alike."""
+    mine = ["10-aa.part", "10-aa.jpg", "10-aa.jpg.part", "10-aa"]
+    others = ["10-aab.jpg", "10-a.jpg", "110-aa.jpg", "10-aa~0123456789abcdef.jpg", "return.json", "return.json.part"]
+    for name in mine + others:
+        (tmp_path / name).touch()
+    assert sweep(tmp_path, "10-aa") == len(mine)
+    assert names(tmp_path) == sorted(others)
+    assert sweep(tmp_path, "10-aa") == 0
+    assert sweep(tmp_path / "none", "10-aa") == 0
+
+
+def test_a_sweep_that_fails_says_where(tmp_path: Path) -> None:
+    """The disk's trouble is no traceback."""
+    (tmp_path / "10-aa.jpg").mkdir()
+    with pytest.raises(ArchiveUnwritable, match=str(tmp_path)):
+        sweep(tmp_path, "10-aa")
+    with pytest.raises(ArchiveUnwritable, match="xxx"):
+        sweep(tmp_path / ("x" * 300), "10-aa")

@@ -1,0 +1,147 @@
+"""One run at a time per store, whatever happens to the process that holds the lock."""
+
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from market_photos.archive.lock import Lock, held_by, turn
+from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ExitCode
+from tests.unit.worlds import ToldClock, python
+
+HOLD = """
+import sys
+from pathlib import Path
+from market_photos.archive.lock import Lock, turn
+from market_photos.clock import SystemClock
+path = Path(sys.argv[1])
+with (turn(path) if sys.argv[2] == "turn" else Lock(path, sys.argv[2], SystemClock())):
+    print("held")
+    sys.stdin.read()
+"""
+
+
+def holder(path: Path, command: str) -> "subprocess.Popen[str]":
+    """Another process that holds the lock until it is killed or its stdin is closed."""
+    process = python(HOLD, path, command)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_the_second_run_hears_who_and_since_when(tmp_path: Path) -> None:
+    """At once, with the first one's command, process and start; afterwards the lock is free."""
+    path = tmp_path / "run.lock"
+    with holder(path, "sync --full") as other:
+        with pytest.raises(AlreadyRunning) as caught:
+            Lock(path, "sync", ToldClock())
+        for part in ("`sync --full`", f"process {other.pid} ", "since 20", str(tmp_path)):
+            assert part in caught.value.message
+        assert caught.value.exit_code is ExitCode.RUNNING
+        assert str(held_by(path)) in caught.value.message
+        other.communicate()
+    with Lock(path, "sync", ToldClock()):
+        pass
+
+
+def test_a_killed_run_frees_its_lock(tmp_path: Path) -> None:
+    """`kill -9` leaves the file and its text, but nothing that anybody has to remove."""
+    path = tmp_path / "run.lock"
+    with holder(path, "sync") as other:
+        other.kill()
+        other.communicate()
+        assert path.read_text() != ""
+        assert held_by(path) is None
+        with Lock(path, "backfill", ToldClock()):
+            assert "`backfill`" in str(held_by(path))
+
+
+def test_the_file_says_who(tmp_path: Path) -> None:
+    """A shorter text over a longer one, a second run of one process, other users kept out."""
+    path = tmp_path / "run.lock"
+    path.write_text("x" * 1000)
+    path.unlink()
+    before = os.umask(0)
+    with Lock(path, "a long command " * 20, ToldClock()), pytest.raises(AlreadyRunning):
+        Lock(path, "again", ToldClock())
+    os.umask(before)
+    with Lock(path, "sync", ToldClock(wall=0)):
+        assert json.loads(path.read_text())["since"] == "1970-01-01T00:00:00Z"
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b"[" * 4096])
+def test_a_holder_that_says_nothing(tmp_path: Path, text: bytes) -> None:
+    """Whatever stands in the file, a held lock is a held lock."""
+    path = tmp_path / "run.lock"
+    with Lock(path, "sync", ToldClock()):
+        path.write_bytes(text)
+        assert held_by(path) == "it does not say which"
+
+
+def test_nobody(tmp_path: Path) -> None:
+    """No file, no holder."""
+    assert held_by(tmp_path / "none") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trouble_with_the_disk(tmp_path: Path) -> None:
+    """Is said as such, and a failure keeps no lock."""
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("none/run.lock", "link", "."):
+        with pytest.raises(ArchiveUnwritable):
+            Lock(tmp_path / name, "sync", ToldClock())
+        with pytest.raises(ArchiveUnwritable), turn(tmp_path / name):
+            pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_lock_that_cannot_be_signed_is_not_kept(tmp_path: Path) -> None:
+    """An error after taking it gives it back, also while the process lives on."""
+    path = tmp_path / "run.lock"
+    with pytest.raises(OverflowError):
+        Lock(path, "sync", ToldClock(wall=1e30))
+    assert held_by(path) is None
+
+
+LOOK = """
+import sys
+from pathlib import Path
+from market_photos.archive.lock import held_by
+print(held_by(Path(sys.argv[1])))
+while True:
+    held_by(Path(sys.argv[1]))
+"""
+
+
+def test_who_looks_at_the_lock_keeps_no_run_away(tmp_path: Path) -> None:
+    """`status` in a loop, in another process: never is a run told that another one is at work."""
+    path = tmp_path / "run.lock"
+    Lock(path, "sync", ToldClock()).release()
+    with python(LOOK, path) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "None\n"
+            for _ in range(3000):
+                Lock(path, "sync", ToldClock()).release()
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+def test_turns_are_waited_for(tmp_path: Path) -> None:
+    """The second waits until the first is done, killed or not."""
+    path = tmp_path / "turn.lock"
+    with turn(path):
+        other = python(HOLD, path, "turn")
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        other.kill()
+        other.communicate()
+        with turn(path):
+            pass

@@ -1,0 +1,47 @@
+"""What several tests stand on: a clock that is told the time, returns and stored photos, another process."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from market_photos.archive.photos import Archived
+from market_photos.clock import Moment
+from market_photos.model import PhotoKey, Return
+
+CAMPAIGN = 7
+STORED = Archived(".jpg", 1000, b"\x01" * 32, "image/jpeg", "")
+
+
+@dataclass
+class ToldClock:
+    """A clock that moves when it is told to. `jump` sets the wall clock alone, as an administrator does."""
+
+    wall: float = 1_790_000_000.0
+    boot: str = "boot-1"
+    uptime: float = 5000.0
+
+    def now(self) -> Moment:
+        return Moment(self.wall, self.boot, self.uptime)
+
+    def pass_time(self, seconds: float) -> None:
+        self.wall += seconds
+        self.uptime += seconds
+
+    def jump(self, seconds: float) -> None:
+        self.wall += seconds
+
+    def reboot(self) -> None:
+        self.boot += "+"
+        self.uptime = 10.0
+
+
+def a_return(number: int, *hashes: str, created_at: int = 0, order: int = 1, note: str = "") -> Return:
+    photos = tuple(PhotoKey(CAMPAIGN, order, number, 10, image_hash) for image_hash in hashes)
+    record = {"id": number, "orderId": order, "note": note}
+    return Return(CAMPAIGN, order, number, "2026-01-05T10:00:00+03:00", created_at, "", record, photos)
+
+
+def python(script: str, *arguments: object) -> "subprocess.Popen[str]":
+    """Another process that speaks line by line; end it with `with`, `kill` or by closing its stdin."""
+    command = [sys.executable, "-u", "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
