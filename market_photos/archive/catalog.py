@@ -9,27 +9,32 @@ from market_photos.archive.journal import Requests, Runs
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.archive.photos import Photos
 from market_photos.archive.returns import Returns
+from market_photos.archive.schema import BUSY_SECONDS
 from market_photos.clock import Clock
-from market_photos.errors import CatalogUnusable
 
 
 class Catalog:
     """Blocks; inside the event loop use `await catalog.do(catalog.photos.claim)`."""
 
-    def __init__(self, folder: Path, campaign: int, clock: Clock, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        campaign: int,
+        clock: Clock,
+        *,
+        read_only: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
         """Opens `<folder>/catalog.sqlite3`, or makes it.
 
         Raises CatalogUnusable where it is damaged, locked, newer, or missing beside photos: going on without it would
-        download everything again.
+        download everything again. With `read_only` also where there is none yet.
         """
         path = folder / CATALOG_NAME
-        if not path.exists() and any((folder / PHOTOS).glob("*/*")):
-            raise CatalogUnusable(
-                f"{path}: is missing, but there are photos in {folder / PHOTOS}.",
-                "Put it back from a backup, or run `market-photos rebuild`: it makes a new catalogue from the photos "
-                "on disk, and nothing is downloaded again.",
-            )
-        self._database = Database(path, campaign, clock, read_only=read_only)
+        has_photos = any((folder / PHOTOS).glob("*/*"))
+        self._database = Database(
+            path, campaign, clock, read_only=read_only, may_be_new=not has_photos, busy_seconds=busy_seconds
+        )
         self.do = self._database.do
         self.path = path
         self.campaign = campaign

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from market_photos.archive.schema import open_catalog, unusable
+from market_photos.archive.schema import BUSY_SECONDS, open_catalog, unusable
 from market_photos.clock import Clock
 
 P = ParamSpec("P")
@@ -22,12 +22,21 @@ class Database:
     loop they are called through `do`, one after another on a thread of their own.
     """
 
-    def __init__(self, path: Path, campaign: int, clock: Clock, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        campaign: int,
+        clock: Clock,
+        *,
+        read_only: bool = False,
+        may_be_new: bool = True,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
         self.path = path
         self.campaign = campaign
         self.clock = clock
         self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
-        self._connection = open_catalog(path, read_only=read_only)
+        self._connection = open_catalog(path, read_only=read_only, may_be_new=may_be_new, busy_seconds=busy_seconds)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"catalog-{campaign}")
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

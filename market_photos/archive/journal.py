@@ -50,25 +50,30 @@ class Requests:
                 pass
 
     def _flush_answers(self, connection: sqlite3.Connection) -> None:
-        answers, self._answers = self._answers, []
+        answers = tuple(self._answers)  # others may come in from the event loop meanwhile
         statement = "UPDATE requests SET answered = ?, answered_uptime = ? WHERE id = ?"
         connection.executemany(statement, answers)
+        del self._answers[: len(answers)]
 
     def past_requests(self) -> list[PastRequest]:
         """Those on record, oldest first."""
         return [_past_request(row) for row in self._db.rows("SELECT * FROM requests ORDER BY id")]
 
     def forget_requests(self, period: float) -> None:
-        """Drops requests that count no more. `period` in seconds."""
-        now = self._db.clock.now()
-        kept = max(period, KEEP_REQUESTS)
+        """Drops requests that count no more, by the uptime where that tells. `period` in seconds.
+
+        Only after a sweep of `Photos.unfinished`, which knows by them what a killed run has left.
+        """
+        now, keep = self._db.clock.now(), max(period, KEEP_REQUESTS)
         with self._db.transaction() as connection:
-            connection.execute(
-                "DELETE FROM requests WHERE CASE WHEN boot != '' AND boot = ? "
-                "THEN max(sent_uptime, coalesce(answered_uptime, 0)) < ? "
-                "ELSE max(sent, coalesce(answered, 0)) < ? END",
-                (now.boot, now.uptime - kept, now.wall - kept),
-            )
+            connection.execute(_FORGET, (now.boot, now.uptime - keep, now.wall - keep))
+
+
+#: As `clock.age`: the wall clock may have been set since a request of this boot.
+_FORGET = (
+    "DELETE FROM requests WHERE CASE WHEN boot != '' AND boot = ? "
+    "THEN max(sent_uptime, coalesce(answered_uptime, 0)) < ? ELSE max(sent, coalesce(answered, 0)) < ? END"
+)
 
 
 def _past_request(row: sqlite3.Row) -> PastRequest:
@@ -109,7 +114,7 @@ class Runs:
         with self._db.transaction() as connection:
             connection.execute(
                 "UPDATE runs SET ended_at = ?, exit_code = ?, summary = ? WHERE id = ?",
-                (self._db.now(), int(exit_code), json.dumps(summary, ensure_ascii=False), run),
+                (self._db.now(), int(exit_code), json.dumps(summary), run),
             )
 
     def last(self, most: int = 1) -> list[PastRun]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from market_photos.archive.database import Database
 from market_photos.archive.layout import month_of
+from market_photos.archive.schema import damaged
 from market_photos.model import Return
 
 
@@ -96,7 +97,10 @@ class Returns:
         rows = self._db.rows(
             "SELECT record FROM returns WHERE id = ? AND saved = 0 AND record IS NOT NULL", return_row
         )
-        return unpack(rows[0]["record"]) if rows else None
+        try:
+            return unpack(rows[0]["record"]) if rows else None
+        except (zlib.error, ValueError) as error:
+            raise damaged(self._db.path, f"the record of return row {return_row} is damaged: {error}") from error
 
     def outdated_records(self, most: int) -> list[tuple[int, str, int, int]]:
         """(row, month, order, return) of returns with archived photos whose return.json is not up to date."""

@@ -3,9 +3,11 @@
 One SQLite file a store. Photo states: pending -> archived | gone (404) | failed (reason, runs, not before).
 """
 
+import os
 import sqlite3
 from pathlib import Path
 
+from market_photos.archive.files import disk_errors
 from market_photos.errors import ArchiveUnwritable, CatalogUnusable, MarketPhotosError
 
 APPLICATION_ID = 0x4D504831
@@ -71,29 +73,40 @@ CREATE TABLE requests(                   -- sent in the last period: what is lef
 """
 
 
-def open_catalog(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def open_catalog(
+    path: Path, *, read_only: bool = False, may_be_new: bool = True, busy_seconds: float = BUSY_SECONDS
+) -> sqlite3.Connection:
     """A connection to the catalogue, made if it is not there.
 
-    Raises CatalogUnusable where it is locked for long, damaged, cut off, or made by a newer version.
+    `may_be_new`: whether a catalogue that is missing or empty may be begun; not where there are photos already.
+    Raises CatalogUnusable where it is locked for long, damaged, cut off, lost, or made by a newer version, and
+    ArchiveUnwritable where the disk is at fault.
     """
-    try:
-        connection = _connect(path, read_only)
+    with disk_errors(path):
+        if not path.exists():
+            if read_only or not may_be_new:
+                raise _lost(path, may_be_new)
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        elif not read_only and path.stat().st_mode & 0o077:
+            path.chmod(0o600)  # before SQLite gives the same rights to the files beside it
         try:
-            _prepare(connection, path, read_only)
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise unusable(path, error) from error
+            connection = _connect(path, read_only, busy_seconds)
+            try:
+                _prepare(connection, path, read_only, may_be_new)
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise unusable(path, error) from error
     return connection
 
 
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    mode = "ro" if read_only else "rwc"
+def _connect(path: Path, read_only: bool, busy_seconds: float) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rw"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=busy_seconds,
         isolation_level=None,
         check_same_thread=False,
     )
@@ -101,10 +114,12 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, read_only: bool, may_be_new: bool) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if is_new and (read_only or not may_be_new):
+        raise _lost(path, may_be_new)
     if not is_new and application != APPLICATION_ID:
         raise CatalogUnusable(f"{path}: is an SQLite file, but no catalogue of market-photos.", _REPLACE)
     if version > VERSION:
@@ -120,7 +135,16 @@ def _prepare(connection: sqlite3.Connection, path: Path, read_only: bool) -> Non
     connection.execute("PRAGMA foreign_keys = ON")
     if is_new:
         _create(connection)
-    path.chmod(0o600)
+
+
+def _lost(path: Path, may_be_new: bool) -> CatalogUnusable:
+    if may_be_new:
+        return CatalogUnusable(f"{path}: there is no catalogue yet.", "`market-photos sync` makes one.")
+    return CatalogUnusable(
+        f"{path}: is missing or empty, but there are photos beside it.",
+        "Put it back from a backup, or run `market-photos rebuild`: it makes a new catalogue from the photos on "
+        "disk, and nothing is downloaded again.",
+    )
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -152,11 +176,15 @@ def unusable(path: Path, error: sqlite3.Error) -> MarketPhotosError:
     text = str(error)
     if "locked" in text or "busy" in text:
         return CatalogUnusable(
-            f"{path}: another program has kept the catalogue locked for {BUSY_SECONDS} s.",
+            f"{path}: another program keeps the catalogue locked.",
             "Close the program that has it open (a database browser, a backup), then run the same command again.",
         )
     if any(sign in text for sign in _DISK_TROUBLE):
         return ArchiveUnwritable(
             f"{path}: {text}.", "Make room, or mend the volume or its permissions; the same command then goes on."
         )
-    return CatalogUnusable(f"{path}: the catalogue cannot be used: {text}.", _REPLACE)
+    return damaged(path, text)
+
+
+def damaged(path: Path, problem: str) -> CatalogUnusable:
+    return CatalogUnusable(f"{path}: the catalogue cannot be used: {problem}.", _REPLACE)

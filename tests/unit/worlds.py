@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from market_photos.archive.photos import Archived
 from market_photos.clock import Moment
@@ -44,4 +45,5 @@ def a_return(number: int, *hashes: str, created_at: int = 0, order: int = 1, not
 def python(script: str, *arguments: object) -> "subprocess.Popen[str]":
     """Another process that speaks line by line; end it with `with`, `kill` or by closing its stdin."""
     command = [sys.executable, "-u", "-c", script, *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)

@@ -1,0 +1,390 @@
+"""The catalogue: discovered = the sum over the states, nothing recorded is lost, nothing is given out twice."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.photos import MAX_FAILURES, RECHECK_GONE_AFTER, Claim, State, Tally, pause_after
+from market_photos.archive.returns import pack, unpack
+from market_photos.model import PhotoKey, Return
+from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return, python
+
+HOUR = 3600
+
+
+@pytest.fixture
+def clock() -> ToldClock:
+    return ToldClock()
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, clock: ToldClock) -> Iterator[Catalog]:
+    with Catalog(tmp_path, CAMPAIGN, clock) as opened:
+        yield opened
+
+
+def claimed(catalog: Catalog) -> Claim:
+    claim = catalog.photos.claim()
+    assert claim is not None
+    return claim
+
+
+def drained(catalog: Catalog, only: tuple[int, int] | None = None) -> list[str]:
+    claims = iter(lambda: catalog.photos.claim(only), None)
+    return [claim.key.image_hash for claim in claims]
+
+
+def states(catalog: Catalog) -> dict[str, int]:
+    return {state.value: tally.photos for state, tally in catalog.photos.tally().items() if tally.photos}
+
+
+def test_a_page_is_counted_once(catalog: Catalog) -> None:
+    """The same return on two pages, a photo named twice, a page again: no more than there are."""
+    first = [a_return(1, "a", "b"), a_return(2), a_return(1, "a", "b"), a_return(1, "a", order=2)]
+    assert catalog.returns.record_page(first) == (3, 3)
+    assert catalog.returns.record_page(first) == (0, 0)
+    assert catalog.returns.record_page([]) == (0, 0)
+    assert catalog.returns.record_page([a_return(1, "a", "c"), a_return(2, "late")]) == (0, 2)
+    assert states(catalog) == {"pending": 5}
+
+
+def test_hashes_that_differ_in_case_are_two(catalog: Catalog) -> None:
+    """Text is compared as it is, odd text as well."""
+    odd = ["abc", "ABC", "a/b", "a\0b", "é", "e\u0301", "ж" * 300, "..", " "]
+    assert catalog.returns.record_page([a_return(1, *odd)]).photos == len(odd)
+    assert sorted(drained(catalog)) == sorted(odd)
+
+
+def test_the_newest_return_comes_first(catalog: Catalog) -> None:
+    """Tonight's photos before an old backlog, whichever were listed first; within a return in its order."""
+    catalog.returns.record_page([a_return(1, "old", created_at=10), a_return(2, "new1", "new2", created_at=30)])
+    assert claimed(catalog).key.image_hash == "new1"
+    catalog.returns.record_page([a_return(3, "newest", created_at=40), a_return(4, "none", created_at=0)])
+    assert drained(catalog) == ["newest", "new2", "old", "none"]
+
+
+def test_a_claim(catalog: Catalog) -> None:
+    """Says all that a worker needs; is given again when it was released, or by the next process."""
+    catalog.returns.record_page([a_return(5, "a", order=6)])
+    claim = claimed(catalog)
+    assert claim.key == PhotoKey(CAMPAIGN, 6, 5, 10, "a")
+    assert claim.month == "2026-01"
+    assert catalog.photos.claim() is None
+    catalog.photos.release(claim)
+    assert catalog.photos.claim() == claim
+
+
+def test_a_claim_ends_with_the_process(tmp_path: Path, clock: ToldClock) -> None:
+    """A claimed photo is still pending for the next run."""
+    with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
+        catalog.returns.record_page([a_return(1, "a")])
+        claim = claimed(catalog)
+    with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
+        assert claimed(catalog) == claim
+
+
+def test_only_one_return(catalog: Catalog) -> None:
+    """`fetch` brings its photos, those of others wait; the same return id of another order is another return."""
+    catalog.returns.record_page([a_return(1, "a", "b"), a_return(2, "c", created_at=9), a_return(1, "d", order=2)])
+    assert drained(catalog, (1, 1)) == ["a", "b"]
+    assert catalog.photos.tally((1, 1))[State.PENDING].photos == 2
+    assert catalog.photos.tally((9, 9))[State.PENDING].photos == 0
+    assert drained(catalog) == ["c", "d"]
+
+
+def test_outcomes(catalog: Catalog, clock: ToldClock) -> None:
+    """Each photo is in one state; bytes are those of archived ones; the failed are told with their reason."""
+    catalog.returns.record_page([a_return(1, "a", "b", "c", "d")])
+    catalog.photos.record_archived(claimed(catalog), STORED)
+    catalog.photos.record_gone(claimed(catalog), "HTTP 404")
+    catalog.photos.record_failed(claimed(catalog), "HTTP 502")
+    assert catalog.photos.tally() == {
+        State.PENDING: Tally(1, 0),
+        State.ARCHIVED: Tally(1, 1000),
+        State.GONE: Tally(1, 0),
+        State.FAILED: Tally(1, 0),
+    }
+    assert catalog.photos.failures(10) == [(PhotoKey(CAMPAIGN, 1, 1, 10, "c"), "HTTP 502", int(clock.wall))]
+    assert catalog.photos.failures(0) == []
+    assert drained(catalog) == ["d"]
+
+
+def test_an_archived_photo_is_never_asked_for_again(catalog: Catalog) -> None:
+    """Not after another listing, not after any requeue."""
+    catalog.returns.record_page([a_return(1, "a")])
+    catalog.photos.record_archived(claimed(catalog), STORED)
+    catalog.returns.record_page([a_return(1, "a", note="changed")])
+    assert catalog.photos.requeue(everything=True) == catalog.photos.requeue(only=(1, 1)) == 0
+    assert catalog.photos.claim() is None
+
+
+@pytest.mark.parametrize(
+    ("failures", "hours"), [(1, 0), (2, 0), (3, 0), (4, 1), (5, 2), (6, 4), (7, 8), (8, 12), (9, 12), (1000, 12)]
+)
+def test_pauses(failures: int, hours: int) -> None:
+    """A nightly run tries every night."""
+    assert pause_after(failures) == hours * HOUR
+
+
+def test_a_failed_photo_is_tried_in_ten_runs(catalog: Catalog, clock: ToldClock) -> None:
+    """Not before its pause is over; then it is reported, and comes back only with `--full` or `fetch`."""
+    catalog.returns.record_page([a_return(1, "a")])
+    for failures in range(1, MAX_FAILURES + 1):
+        catalog.photos.record_failed(claimed(catalog), "HTTP 502")
+        pause = pause_after(failures)
+        if pause:
+            clock.pass_time(pause - 1)
+            assert catalog.photos.requeue() == 0
+            clock.pass_time(1)
+        assert catalog.photos.given_up() == (failures == MAX_FAILURES)
+        assert catalog.photos.requeue() == (failures < MAX_FAILURES)
+    clock.pass_time(365 * 24 * HOUR)
+    assert catalog.photos.requeue() == 0
+    assert catalog.photos.requeue(everything=True) == 1
+    catalog.photos.record_archived(claimed(catalog), STORED)
+    assert catalog.photos.given_up() == 0
+
+
+def test_a_person_who_names_the_return_waits_for_no_pause(catalog: Catalog) -> None:
+    """And no other return is touched."""
+    catalog.returns.record_page([a_return(1, "a"), a_return(2, "b")])
+    for _ in range(5):
+        catalog.photos.record_failed(claimed(catalog), "x")
+        catalog.photos.record_failed(claimed(catalog), "x")
+        catalog.photos.requeue(everything=True)
+    catalog.photos.record_failed(claimed(catalog), "x")
+    catalog.photos.record_failed(claimed(catalog), "x")
+    assert catalog.photos.requeue() == 0
+    assert catalog.photos.requeue(only=(1, 2)) == 1
+    assert drained(catalog) == ["b"]
+
+
+def test_gone_is_asked_once_more_after_thirty_days(catalog: Catalog, clock: ToldClock) -> None:
+    """By `--full` only."""
+    catalog.returns.record_page([a_return(1, "a")])
+    catalog.photos.record_gone(claimed(catalog), "HTTP 404")
+    clock.pass_time(RECHECK_GONE_AFTER - 1)
+    assert catalog.photos.requeue(everything=True) == 0
+    clock.pass_time(1)
+    assert catalog.photos.requeue() == 0
+    assert catalog.photos.requeue(everything=True) == 1
+    catalog.photos.record_gone(claimed(catalog), "HTTP 404")
+    assert catalog.photos.requeue(everything=True) == 0
+
+
+def test_records_beside_the_photos(catalog: Catalog) -> None:
+    """return.json is due when a photo is archived, and again when the record has changed; the folder never moves."""
+    catalog.returns.record_page([a_return(1, "a", note="\ud800 ж"), a_return(2)])
+    claim = claimed(catalog)
+    assert catalog.returns.outdated_records(10) == []
+    catalog.photos.record_archived(claim, STORED)
+    assert catalog.returns.outdated_records(10) == [(claim.return_row, "2026-01", 1, 1)]
+    assert catalog.returns.unsaved_record(claim.return_row) == {"id": 1, "orderId": 1, "note": "\ud800 ж"}
+    catalog.returns.record_saved(claim.return_row)
+    assert catalog.returns.outdated_records(10) == []
+    assert catalog.returns.unsaved_record(claim.return_row) is None
+    catalog.returns.record_page([a_return(1, "a", note="\ud800 ж")])
+    assert catalog.returns.outdated_records(10) == []
+    later = Return(CAMPAIGN, 1, 1, "2027-09-09", 5, "", {"id": 1, "new": True}, ())
+    catalog.returns.record_page([later])
+    assert catalog.returns.outdated_records(10) == []  # without photos a record is not kept
+    catalog.returns.record_page([a_return(1, "a", note="other")])
+    assert catalog.returns.outdated_records(10) == [(claim.return_row, "2026-01", 1, 1)]
+
+
+def test_packed_records() -> None:
+    """Any JSON comes back, and the same record is the same bytes."""
+    record = {"a": [1, 2.5, None, True, "ж\ud800\0"], "": {"deep": []}}
+    assert unpack(pack(record)) == record
+    assert pack(record) == pack(dict(record))
+
+
+def test_how_far_the_listing_has_come(tmp_path: Path, clock: ToldClock) -> None:
+    """Watermark and finished windows outlive the process."""
+    with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
+        assert catalog.returns.watermark() is None
+        assert catalog.returns.finished_windows() == set()
+        catalog.returns.move_watermark(1000.9)
+        catalog.returns.finish_window("2024-01-01", "2024-01-31")
+        catalog.returns.finish_window("2024-01-01", "2024-01-31")
+        catalog.returns.set_meta("k", "v")
+    with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
+        assert catalog.returns.watermark() == 1000
+        assert catalog.returns.finished_windows() == {("2024-01-01", "2024-01-31")}
+        assert (catalog.returns.meta("k"), catalog.returns.meta("none")) == ("v", None)
+        catalog.returns.move_watermark(0)
+        assert catalog.returns.watermark() == 0
+
+
+def test_a_page_is_recorded_whole_or_not_at_all(catalog: Catalog) -> None:
+    """What cannot be stored leaves nothing of its page behind, and the next page is recorded."""
+    too_great = Return(CAMPAIGN, 1, 2**63, "", 0, "", {}, ())
+    with pytest.raises(OverflowError):
+        catalog.returns.record_page([a_return(1, "a"), too_great])
+    assert states(catalog) == {}
+    assert catalog.returns.record_page([a_return(1, "a")]) == (1, 1)
+
+
+def test_what_a_killed_run_may_have_left(catalog: Catalog) -> None:
+    """Photos that were asked for and are not archived, each once, whatever their state."""
+    catalog.returns.record_page([a_return(1, "archived", "gone", "asked twice", "not asked")])
+    for _ in range(3):
+        claim = claimed(catalog)
+        catalog.requests.sent("photo", claim.row)
+        catalog.requests.sent("photo", claim.row)
+        if claim.key.image_hash == "archived":
+            catalog.photos.record_archived(claim, STORED)
+        if claim.key.image_hash == "gone":
+            catalog.photos.record_gone(claim, "x")
+    catalog.requests.sent("returns", None)
+    assert [claim.key.image_hash for claim in catalog.photos.unfinished()] == ["gone", "asked twice"]
+
+
+async def test_in_the_event_loop(catalog: Catalog) -> None:
+    """Any number of tasks at once: each photo is given out once, and what they record adds up."""
+    catalog.returns.record_page([a_return(n, *(f"h{m}" for m in range(20)), created_at=n) for n in range(10)])
+    seen: list[int] = []
+
+    async def work() -> None:
+        while claim := await catalog.do(catalog.photos.claim):
+            seen.append(claim.row)
+            await catalog.do(catalog.photos.record_archived, claim, STORED)
+
+    await asyncio.gather(*(work() for _ in range(8)))
+    assert sorted(seen) == list(range(1, 201))
+    assert states(catalog) == {"archived": 200}
+
+
+WORK = """
+import sys
+from pathlib import Path
+from market_photos.archive.catalog import Catalog
+from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
+catalog = Catalog(Path(sys.argv[1]), CAMPAIGN, ToldClock())
+first = int(sys.argv[2])
+for n in range(first, first + 100_000):
+    catalog.returns.record_page([a_return(n, "a", "b", created_at=n)])
+    print("page", n)
+    claim = catalog.photos.claim()
+    print("request", catalog.requests.sent("photo", claim.row))
+    catalog.photos.record_archived(claim, STORED)
+    print("archived", claim.row)
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3, 50, 101, 300])
+def test_kill_9_loses_nothing_that_was_recorded(tmp_path: Path, lines: int) -> None:
+    """In the middle of any transaction, twice: what the run was told to be recorded is there, and adds up."""
+    told: list[tuple[str, int]] = []
+    for first in (0, 1_000_000):
+        with python(WORK, tmp_path, first) as run:
+            assert run.stdout is not None
+            for _ in range(lines):
+                run.stdout.readline()
+            run.kill()
+            told += [(line.split()[0], int(line.split()[1])) for line in run.stdout if line.endswith("\n")]
+    with Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=True) as reader:
+        assert sum(states(reader).values()) > 0  # readable without the rights to repair
+    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
+        found = states(catalog)
+        pages = sum(found.values()) / 2
+        archived = found.get("archived", 0)
+        requests = len(catalog.requests.past_requests())
+        assert pages >= sum(kind == "page" for kind, _ in told)
+        assert archived >= sum(kind == "archived" for kind, _ in told)
+        assert pages >= requests >= archived
+        assert pages - archived <= 2  # one for each kill
+        assert len(catalog.photos.unfinished()) == requests - archived
+
+
+class Accounting(RuleBasedStateMachine):
+    """Any sequence of what a run does: the counts are those of a plain model, and no photo has two workers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.clock = ToldClock()
+        self.catalog = Catalog(Path(self.folder.name), CAMPAIGN, self.clock)
+        self.model: dict[tuple[int, str], str] = {}
+        self.at_work: list[Claim] = []
+
+    def end(self, place: int, state: str) -> Claim:
+        claim = self.at_work.pop(place % len(self.at_work))
+        self.model[claim.key.return_id, claim.key.image_hash] = state
+        return claim
+
+    @rule(number=st.integers(1, 4), hashes=st.lists(st.sampled_from("abcA"), max_size=4, unique=True))
+    def page(self, number: int, hashes: list[str]) -> None:
+        new = {(number, image_hash) for image_hash in hashes} - self.model.keys()
+        assert self.catalog.returns.record_page([a_return(number, *hashes, created_at=number)]).photos == len(new)
+        self.model.update(dict.fromkeys(new, "pending"))
+
+    @rule(number=st.none() | st.integers(1, 4))
+    def claim(self, number: int | None) -> None:
+        claim = self.catalog.photos.claim(None if number is None else (1, number))
+        busy = {(taken.key.return_id, taken.key.image_hash) for taken in self.at_work}
+        free = {
+            key: state
+            for key, state in self.model.items()
+            if state == "pending" and key not in busy and number in {None, key[0]}
+        }
+        assert (claim is None) == (not free)
+        if claim is not None:
+            assert (claim.key.return_id, claim.key.image_hash) in free
+            assert claim.key.return_id == max(key[0] for key in free)
+            self.at_work.append(claim)
+
+    @precondition(lambda self: self.at_work)
+    @rule(place=st.integers(0, 9))
+    def archived(self, place: int) -> None:
+        self.catalog.photos.record_archived(self.end(place, "archived"), STORED)
+
+    @precondition(lambda self: self.at_work)
+    @rule(place=st.integers(0, 9))
+    def gone(self, place: int) -> None:
+        self.catalog.photos.record_gone(self.end(place, "gone"), "HTTP 404")
+
+    @precondition(lambda self: self.at_work)
+    @rule(place=st.integers(0, 9))
+    def failed(self, place: int) -> None:
+        self.catalog.photos.record_failed(self.end(place, "failed"), "HTTP 502")
+
+    @precondition(lambda self: self.at_work)
+    @rule(place=st.integers(0, 9))
+    def released(self, place: int) -> None:
+        self.catalog.photos.release(self.end(place, "pending"))
+
+    @rule(everything=st.booleans())
+    def requeue(self, everything: bool) -> None:
+        self.clock.pass_time(RECHECK_GONE_AFTER)
+        back = {"failed", "gone"} if everything else {"failed"}
+        due = [key for key, state in self.model.items() if state in back]
+        if everything or self.catalog.photos.given_up() == 0:
+            assert self.catalog.photos.requeue(everything=everything) == len(due)
+            self.model.update(dict.fromkeys(due, "pending"))
+
+    @rule()
+    def killed(self) -> None:
+        self.catalog.close()
+        self.catalog = Catalog(Path(self.folder.name), CAMPAIGN, self.clock)
+        self.at_work.clear()
+
+    @invariant()
+    def adds_up(self) -> None:
+        expected = {state.value: list(self.model.values()).count(state.value) for state in State}
+        assert {state.value: tally.photos for state, tally in self.catalog.photos.tally().items()} == expected
+
+    def teardown(self) -> None:
+        self.catalog.close()
+        self.folder.cleanup()
+
+
+TestAccounting = Accounting.TestCase
+TestAccounting.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)

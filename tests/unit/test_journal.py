@@ -1,0 +1,146 @@
+"""The quota outlives the process: a request is on record before it is sent and as long as it counts."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.journal import KEEP_REQUESTS, PastRequest
+from market_photos.clock import Moment
+from market_photos.errors import CatalogUnusable, ExitCode
+from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
+
+
+def test_a_request_is_on_record_at_once(tmp_path: Path) -> None:
+    """Another process sees it, with its moment and photo; the answer comes with the next transaction, or a flush."""
+    clock = ToldClock(wall=1000.5, boot="b", uptime=50.25)
+    with (
+        Catalog(tmp_path, CAMPAIGN, clock) as run,
+        Catalog(tmp_path, CAMPAIGN, clock, read_only=True) as reader,
+    ):
+        first, second = run.requests.sent("photo", 5), run.requests.sent("returns", None)
+        assert first != second
+        sent = Moment(1000.5, "b", 50.25)
+        assert reader.requests.past_requests() == [
+            PastRequest("photo", sent, None),
+            PastRequest("returns", sent, None),
+        ]
+        clock.pass_time(2)
+        run.requests.answered(second, clock.now())
+        assert reader.requests.past_requests()[1].answered is None
+        run.requests.flush()
+        assert reader.requests.past_requests()[1].answered == Moment(1002.5, "b", 52.25)
+        run.requests.answered(first, clock.now())
+        run.returns.record_page([a_return(1)])
+        assert reader.requests.past_requests()[0].answered == Moment(1002.5, "b", 52.25)
+
+
+def test_an_answer_survives_a_transaction_that_fails(tmp_path: Path) -> None:
+    """It is written with the next one that does not."""
+    clock = ToldClock()
+    with Catalog(tmp_path, CAMPAIGN, clock, busy_seconds=0.01) as catalog:
+        request = catalog.requests.sent("photo", 1)
+        other = sqlite3.connect(catalog.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        catalog.requests.answered(request, clock.now())
+        with pytest.raises(CatalogUnusable):
+            catalog.requests.flush()
+        other.execute("ROLLBACK")
+        other.execute("ALTER TABLE requests RENAME COLUMN answered TO elsewhere")
+        with pytest.raises(CatalogUnusable):
+            catalog.requests.flush()
+        other.execute("ALTER TABLE requests RENAME COLUMN elsewhere TO answered")
+        other.close()
+        catalog.requests.flush()
+        assert catalog.requests.past_requests()[0].answered == clock.now()
+
+
+def nothing(clock: ToldClock) -> None:
+    """Nobody touches the clock."""
+
+
+def set_forward(clock: ToldClock) -> None:
+    clock.jump(7200)
+
+
+def set_back(clock: ToldClock) -> None:
+    clock.jump(-7200)
+
+
+def set_back_over_a_boot(clock: ToldClock) -> None:
+    clock.jump(-7200)
+    clock.reboot()
+
+
+Step = Callable[[ToldClock], None]
+
+
+@pytest.mark.parametrize(
+    ("passed", "then", "period", "kept"),
+    [
+        (0, nothing, 3600, True),
+        (3599, nothing, 3600, True),
+        (3601, nothing, 3600, False),
+        (3599, nothing, 1, True),  # a short period: they still tell which parts are left
+        (3601, nothing, 7200, True),
+        (10, set_forward, 3600, True),  # the wall clock was set forward: the quota is not given back
+        (10, set_back, 3600, True),
+        (3601, set_back, 3600, False),  # and set back: it is not kept for ever
+        (10, ToldClock.reboot, 3600, True),
+        (3601, ToldClock.reboot, 3600, False),
+        (10, set_back_over_a_boot, 3600, True),
+    ],
+)
+def test_what_still_counts(tmp_path: Path, passed: float, then: Step, period: float, kept: bool) -> None:
+    """By true age, whatever is done to the clock within a boot; another boot leaves the wall clock only."""
+    clock = ToldClock()
+    with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
+        catalog.requests.sent("photo", 1)
+        clock.pass_time(passed)
+        then(clock)
+        catalog.requests.forget_requests(period)
+        assert bool(catalog.requests.past_requests()) is kept
+
+
+def test_a_system_without_boots(tmp_path: Path) -> None:
+    """Where the system tells no boot the wall clock is all there is."""
+    clock = ToldClock(boot="", uptime=0.0)
+    with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
+        catalog.requests.sent("photo", 1)
+        clock.jump(KEEP_REQUESTS - 1)
+        catalog.requests.forget_requests(3600)
+        assert len(catalog.requests.past_requests()) == 1
+        clock.jump(2)
+        catalog.requests.forget_requests(3600)
+        assert catalog.requests.past_requests() == []
+
+
+def test_the_hour_begins_with_the_answer(tmp_path: Path) -> None:
+    """An old request that was answered late still counts."""
+    clock = ToldClock()
+    with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
+        request = catalog.requests.sent("photo", 1)
+        clock.pass_time(KEEP_REQUESTS)
+        catalog.requests.answered(request, clock.now())
+        catalog.requests.flush()
+        clock.pass_time(KEEP_REQUESTS - 1)
+        catalog.requests.forget_requests(3600)
+        assert len(catalog.requests.past_requests()) == 1
+
+
+def test_runs(tmp_path: Path) -> None:
+    """Each run with its command, times, exit code and summary, whatever text an error has brought into it."""
+    clock = ToldClock(wall=1000)
+    with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
+        first, second = catalog.runs.begin("sync"), catalog.runs.begin("backfill")
+        clock.pass_time(60)
+        catalog.runs.end(first, ExitCode.FAILED, {"error": "ж \udcff"})
+        connection = sqlite3.connect(catalog.path)
+        rows = connection.execute("SELECT * FROM runs ORDER BY id").fetchall()
+        connection.close()
+    assert rows[0][:5] == (first, "sync", 1000, 1060, 3)
+    assert json.loads(rows[0][5]) == {"error": "ж \udcff"}
+    assert rows[1] == (second, "backfill", 1000, None, None, None)

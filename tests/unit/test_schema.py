@@ -1,0 +1,243 @@
+"""Opening a catalogue: never on with one that is lost, damaged, foreign, newer or locked, and the next step said."""
+
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.layout import CATALOG_NAME
+from market_photos.archive.photos import State, Tally
+from market_photos.archive.schema import APPLICATION_ID, VERSION, unusable
+from market_photos.errors import ArchiveUnwritable, CatalogUnusable, ExitCode
+from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store's folder with 300 photos in the catalogue, one of them archived, and its file."""
+    folder = tmp_path / "7"
+    (folder / "photos/2026-01/1-1").mkdir(parents=True)
+    (folder / "photos/2026-01/1-1/10-h0.jpg").write_bytes(b"x" * 1000)
+    shutil.move(folder / "photos", tmp_path / "photos")
+    with Catalog(folder, CAMPAIGN, ToldClock()) as catalog:
+        catalog.returns.record_page([a_return(n, *(f"h{m}" for m in range(10)), note="n" * 500) for n in range(30)])
+        claim = catalog.photos.claim()
+        assert claim is not None
+        catalog.photos.record_archived(claim, STORED)
+    shutil.move(tmp_path / "photos", folder / "photos")
+    return folder
+
+
+def count(folder: Path) -> int:
+    """Opens the catalogue and reads all of it."""
+    with Catalog(folder, CAMPAIGN, ToldClock(), busy_seconds=0.01) as catalog:
+        photos = sum(tally.photos for tally in catalog.photos.tally().values())
+        catalog.photos.claim()
+        catalog.returns.outdated_records(1000)
+        for row in range(1, 31):
+            catalog.returns.unsaved_record(row)
+        catalog.requests.past_requests()
+        return photos
+
+
+def overwritten(start: int, length: int | None = None) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        end = len(content) if length is None else start + length
+        content[start:end] = b"garbage " * ((end - start) // 8)
+        path.write_bytes(content)
+
+    return damage
+
+
+def cut_to(size: int) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        with path.open("r+b") as file:
+            file.truncate(size)
+
+    return damage
+
+
+def halved(path: Path) -> None:
+    cut_to(path.stat().st_size // 2)(path)
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE photos(id)")
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+
+
+def without_a_table(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE requests")
+    connection.close()
+
+
+def damaged_records(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE returns SET record = x'00112233'")
+    connection.commit()
+    connection.close()
+
+
+def emptied(path: Path) -> None:
+    """What is left where somebody copied the file but not its write-ahead log."""
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "hint"),
+    [
+        (Path.unlink, "rebuild"),
+        (emptied, "rebuild"),
+        (cut_to(0), "rebuild"),
+        (cut_to(10), "rebuild"),
+        (cut_to(100), "rebuild"),
+        (cut_to(4096), "rebuild"),
+        (cut_to(5000), "rebuild"),
+        (halved, "rebuild"),
+        (overwritten(0), "rebuild"),
+        (overwritten(0, 16), "rebuild"),
+        (overwritten(104, 800), "rebuild"),
+        (overwritten(4096, 4096 * 20), "rebuild"),
+        (foreign, "rebuild"),
+        (without_a_table, "rebuild"),
+        (damaged_records, "rebuild"),
+        (newer, "Update market-photos"),
+    ],
+)
+def test_never_on_without_it(store: Path, damage: Callable[[Path], None], hint: str) -> None:
+    """Nothing is downloaded again for want of a catalogue: exit 9, the file, what to do; the file stays as it is."""
+    path = store / CATALOG_NAME
+    damage(path)
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(CatalogUnusable) as caught:
+        count(store)
+    assert caught.value.exit_code is ExitCode.CATALOG
+    assert str(path) in caught.value.message
+    assert hint in caught.value.hint
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_a_whole_one_is_read(store: Path) -> None:
+    """The measure for the cases above."""
+    assert count(store) == 300
+
+
+def test_a_new_store(tmp_path: Path) -> None:
+    """Without photos a catalogue is begun, also where an earlier beginning was cut short."""
+    assert count(tmp_path) == 0
+    (tmp_path / CATALOG_NAME).unlink()
+    (tmp_path / CATALOG_NAME).touch()
+    assert count(tmp_path) == 0
+    with pytest.raises(ArchiveUnwritable):
+        count(tmp_path / "none")
+
+
+@pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_locked_by_another_program(store: Path, lock: str) -> None:
+    """Reading goes on, writing says who must act; afterwards all is well."""
+    with Catalog(store, CAMPAIGN, ToldClock(), busy_seconds=0.01) as catalog:
+        other = sqlite3.connect(store / CATALOG_NAME, isolation_level=None)
+        other.execute(lock)
+        assert catalog.photos.tally()[State.ARCHIVED] == Tally(1, 1000)
+        with pytest.raises(CatalogUnusable, match="another program") as caught:
+            catalog.returns.record_page([a_return(99, "new")])
+        assert "Close the program" in caught.value.hint
+        other.execute("ROLLBACK")
+        other.close()
+        assert catalog.returns.record_page([a_return(99, "new")]) == (1, 1)
+
+
+def test_locked_while_it_is_opened(store: Path) -> None:
+    """A program that keeps it to itself altogether."""
+    other = sqlite3.connect(store / CATALOG_NAME, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(CatalogUnusable, match="another program"):
+        count(store)
+    other.close()
+    assert count(store) == 300
+
+
+def test_other_users_are_kept_out(tmp_path: Path) -> None:
+    """Buyers' words are in the log beside the file as well; an older file that was open is closed."""
+    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
+        catalog.returns.record_page([a_return(1, "a")])
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+        assert len(list(tmp_path.iterdir())) == 3
+    (tmp_path / CATALOG_NAME).chmod(0o644)
+    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
+        catalog.returns.record_page([a_return(2, "a")])
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_reading_disturbs_nobody(store: Path) -> None:
+    """A reader sees what a run beside it has recorded and writes nothing itself."""
+    with (
+        Catalog(store, CAMPAIGN, ToldClock()) as run,
+        Catalog(store, CAMPAIGN, ToldClock(), read_only=True, busy_seconds=0.01) as reader,
+    ):
+        run.returns.record_page([a_return(99, "new")])
+        assert reader.photos.tally()[State.PENDING].photos == 300
+        with pytest.raises(ArchiveUnwritable):
+            reader.returns.set_meta("a", "b")
+
+
+def test_reading_where_nothing_is(tmp_path: Path) -> None:
+    """Before the first run: said as such, and nothing is made."""
+    with pytest.raises(CatalogUnusable, match="no catalogue yet") as caught:
+        Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=True)
+    assert "sync" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / CATALOG_NAME).touch()
+    with pytest.raises(CatalogUnusable, match="no catalogue yet"):
+        Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=True)
+    (tmp_path / "photos/2026-01/1-1").mkdir(parents=True)
+    with pytest.raises(CatalogUnusable, match="photos beside it"):
+        Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=True)
+
+
+def test_the_file_says_what_it_is(store: Path) -> None:
+    """For the programs that come after this one; and it is kept in the mode that survives a kill."""
+    connection = sqlite3.connect(store / CATALOG_NAME)
+    found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    connection.close()
+    assert (found, mode) == ([APPLICATION_ID, VERSION], "wal")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("database is locked", CatalogUnusable),
+        ("database table is locked", CatalogUnusable),
+        ("database disk image is malformed", CatalogUnusable),
+        ("file is not a database", CatalogUnusable),
+        ("database or disk is full", ArchiveUnwritable),
+        ("disk I/O error", ArchiveUnwritable),
+        ("attempt to write a readonly database", ArchiveUnwritable),
+        ("unable to open database file", ArchiveUnwritable),
+    ],
+)
+def test_who_must_act(text: str, kind: type[Exception]) -> None:
+    """The disk's owner or the catalogue's, by SQLite's own words."""
+    error = unusable(Path("/a/catalog.sqlite3"), sqlite3.OperationalError(text))
+    assert type(error) is kind
+    assert error.message.startswith("/a/catalog.sqlite3: ")
+    assert error.hint
