@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from market_photos.archive.layout import (
@@ -108,6 +108,8 @@ def test_hashes_that_look_alike_stay_apart(one: str, other: str) -> None:
 
 
 @given(KEYS, st.text())
+@example(PhotoKey(7, 2**63 - 1, 2**63 - 1, 2**63 - 1, "A" * 300), "2026-01-05")
+@example(PhotoKey(7, 2**63 - 1, 2**63 - 1, 2**63 - 1, "a" * 100), "2026-01-05")
 def test_any_photo_stays_inside(key: PhotoKey, created: str) -> None:
     """Four names below the store's folder, each at most 255 bytes with suffix and part's suffix."""
     path = photo_path(month_of(created), key, SUFFIX)

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from market_photos.market.protocol import (
@@ -80,6 +80,9 @@ def test_what_is_asked(ask: Ask, expected: Ask) -> None:
 
 
 @given(st.text(min_size=1))
+@example(".")
+@example("..")
+@example("%2e%2e")
 def test_a_segment_is_encoded_once(text: str) -> None:
     """One decoding gives any hash back; no party on the way sees a separator or a step in the path."""
     segment = encode_segment(text)
