@@ -15,7 +15,14 @@ from market_photos.archive.photos import MAX_FAILURES
 from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, iso
 from market_photos.config import Settings
-from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, MarketPhotosError, StoreRefused
+from market_photos.errors import (
+    ArchiveUnwritable,
+    CatalogUnusable,
+    ExitCode,
+    KeyRefused,
+    MarketPhotosError,
+    StoreRefused,
+)
 from market_photos.market.client import Client
 from market_photos.sync.discover import Candidate, discover
 from market_photos.sync.locks import Locks
@@ -112,7 +119,7 @@ class Run:
         async with AsyncExitStack() as opened:
             catalog = await asyncio.to_thread(Catalog, folder, candidate.campaign, self.clock)
             opened.push_async_callback(asyncio.to_thread, catalog.close)
-            await catalog.do(catalog.returns.set_meta, "name", candidate.name)
+            await catalog.do(_sign, catalog, candidate)
             listed = opened.enter_context(scratch(catalog, self.clock)) if self.options.dry_run else catalog
             store = Store(
                 campaign=candidate.campaign,
@@ -172,6 +179,19 @@ class Run:
         limits = self.settings.limits
         most = max((report.would_fetch or 0 for report in reports), default=0)
         return max(0, most - limits.photo_requests) / limits.photo_requests * limits.period_seconds / 3600
+
+
+def _sign(catalog: Catalog, candidate: Candidate) -> None:
+    """Whose catalogue it is. Raises CatalogUnusable where it is another store's."""
+    owner = catalog.returns.meta("campaign")
+    if owner is not None and owner != str(candidate.campaign):
+        raise CatalogUnusable(
+            f"{catalog.path}: belongs to store {owner}, not to {candidate.campaign}.",
+            "The folder of a store is named by its number; move it back.",
+        )
+    for key, value in (("campaign", str(candidate.campaign)), ("name", candidate.name)):
+        if catalog.returns.meta(key) != value:
+            catalog.returns.set_meta(key, value)
 
 
 @contextmanager

@@ -23,6 +23,9 @@ from market_photos.sync.stop import Budget, Stop
 
 log = logging.getLogger(__name__)
 
+#: Requests of a run after which those that count no more are dropped: a backfill sends 120 000 a day.
+FORGET_EVERY = 5000
+
 
 @dataclass
 class Counters:
@@ -47,15 +50,23 @@ class Counters:
 class CatalogLedger:
     """Puts requests on record in the store's catalogue."""
 
-    def __init__(self, catalog: Catalog, clock: Clock, counters: Counters) -> None:
+    def __init__(self, catalog: Catalog, clock: Clock, counters: Counters, period: float) -> None:
+        """`period` of the quotas, in seconds."""
         self._catalog = catalog
+        self._period = period
         self._clock = clock
         self._counters = counters
 
     async def sent(self, method: str, photo: int | None) -> int:
         self._counters.requests += 1
+        if self._counters.requests % FORGET_EVERY == 0:
+            await self.forget()
         self._counters.photo_requests += method == Method.PHOTO
         return await self._catalog.do(self._catalog.requests.sent, method, photo)
+
+    async def forget(self) -> None:
+        """Drops requests that count no more; only when nothing of an earlier run is left to sweep."""
+        await self._catalog.do(self._catalog.requests.forget_requests, self._period + TRANSIT)
 
     def answered(self, request_id: int) -> None:
         self._catalog.requests.answered(request_id, self._clock.now())
@@ -95,9 +106,8 @@ class Store:
         self.counters = Counters()
         self.health = Health()
         self.is_listed = False
-        self.limits = restored_limits(
-            ledger, settings.limits, clock, CatalogLedger(ledger, clock, self.counters), rng
-        )
+        self.requests = CatalogLedger(ledger, clock, self.counters, settings.limits.period_seconds)
+        self.limits = restored_limits(ledger, settings.limits, clock, self.requests, rng)
         self._news = asyncio.Event()
         self._saving = asyncio.Lock()
         self._doubted: list[tuple[Claim, str]] = []
@@ -188,7 +198,6 @@ def restored_limits(
 ) -> Limits:
     """Quota and slots as earlier runs left them."""
     period = settings.period_seconds
-    catalog.requests.forget_requests(period + TRANSIT)
     past = catalog.requests.past_requests()
     now = clock.now()
     amounts = {

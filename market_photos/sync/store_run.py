@@ -47,8 +47,10 @@ async def run_store(store: Store, plan: Plan) -> bool:
     photos already known have been fetched. On a stop it returns, with nothing in flight.
     """
     do, photos = store.catalog.do, store.catalog.photos
-    if swept := await asyncio.to_thread(recover, store):
-        log.info("store %s: removed %d unfinished file(s) of a run that was cut short", store.title, swept)
+    if not store.is_dry:
+        if swept := await asyncio.to_thread(recover, store):
+            log.info("store %s: removed %d unfinished file(s) of a run that was cut short", store.title, swept)
+        await store.requests.forget()
     await do(photos.requeue, everything=plan.everything, only=plan.only)
     try:
         async with asyncio.TaskGroup() as group:

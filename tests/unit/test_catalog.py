@@ -48,11 +48,17 @@ def states(catalog: Catalog) -> dict[str, int]:
 def test_a_page_is_counted_once(catalog: Catalog) -> None:
     """The same return on two pages, a photo named twice, a page again: no more than there are."""
     first = [a_return(1, "a", "b"), a_return(2), a_return(1, "a", "b"), a_return(1, "a", order=2)]
-    assert catalog.returns.record_page(first) == (3, 3)
-    assert catalog.returns.record_page(first) == (0, 0)
-    assert catalog.returns.record_page([]) == (0, 0)
-    assert catalog.returns.record_page([a_return(1, "a", "c"), a_return(2, "late")]) == (0, 2)
+    assert catalog.returns.record_page(first)[:2] == (3, 3)
+    assert catalog.returns.record_page(first)[:2] == (0, 0)
+    assert catalog.returns.record_page([])[:2] == (0, 0)
+    assert catalog.returns.record_page([a_return(1, "a", "c"), a_return(2, "late")])[:2] == (0, 2)
     assert states(catalog) == {"pending": 5}
+
+
+def test_a_return_that_moves_between_pages_is_noticed(catalog: Catalog) -> None:
+    """Within one listing; the next listing brings every return again, and that is no sign of anything."""
+    listed = [catalog.returns.record_page([a_return(1, "a")], listing).repeated for listing in (7, 7, 8, 8)]
+    assert listed == [0, 1, 0, 1]
 
 
 def test_hashes_that_differ_in_case_are_two(catalog: Catalog) -> None:
@@ -111,7 +117,7 @@ def test_outcomes(catalog: Catalog, clock: ToldClock) -> None:
         State.GONE: Tally(1, 0),
         State.FAILED: Tally(1, 0),
     }
-    assert catalog.photos.failures(10) == [(PhotoKey(CAMPAIGN, 1, 1, 10, "c"), "HTTP 502", int(clock.wall))]
+    assert catalog.photos.failures(10) == [(PhotoKey(CAMPAIGN, 1, 1, 10, "c"), "HTTP 502", 1, int(clock.wall))]
     assert catalog.photos.failures(0) == []
     assert drained(catalog) == ["d"]
 
@@ -229,7 +235,7 @@ def test_a_page_is_recorded_whole_or_not_at_all(catalog: Catalog) -> None:
     with pytest.raises(OverflowError):
         catalog.returns.record_page([a_return(1, "a"), too_great])
     assert states(catalog) == {}
-    assert catalog.returns.record_page([a_return(1, "a")]) == (1, 1)
+    assert catalog.returns.record_page([a_return(1, "a")])[:2] == (1, 1)
 
 
 def test_what_a_killed_run_may_have_left(catalog: Catalog) -> None:

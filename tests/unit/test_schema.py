@@ -161,7 +161,7 @@ def test_locked_by_another_program(store: Path, lock: str) -> None:
         assert "Close the program" in caught.value.hint
         other.execute("ROLLBACK")
         other.close()
-        assert catalog.returns.record_page([a_return(99, "new")]) == (1, 1)
+        assert catalog.returns.record_page([a_return(99, "new")])[:2] == (1, 1)
 
 
 def test_locked_while_it_is_opened(store: Path) -> None:
