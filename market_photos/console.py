@@ -16,6 +16,8 @@ from urllib.parse import quote
 from market_photos.errors import ExitCode, MarketPhotosError
 
 _HIDDEN = "(key)"
+#: A real key has 54 characters; a try-out key of one letter would hide half of every line.
+SHORTEST_SECRET = 8
 
 
 class Redactor:
@@ -25,6 +27,8 @@ class Redactor:
         self._secrets: set[str] = set()
 
     def hide(self, secret: str) -> None:
+        if len(secret) < SHORTEST_SECRET:
+            return
         encoded = {secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1]}
         self._secrets |= {text for text in encoded if text}
 

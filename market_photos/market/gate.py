@@ -3,7 +3,9 @@
 What holds:
 - The gate decides when *nothing* may go. How much goes while it is open is the ring's affair (quota.py), so a server
   that promises too much, or says nothing, changes nothing.
-- A gate that is closed opens at `until` and not before; later news can only move `until` further away.
+- Of one window the lowest `Remaining` was read by the last request counted, so it accounts for every request that
+  was heard of; those still in flight may come off it. So at least `lowest - in flight` may go, and all of it is used.
+- After a quota-420 the gate stays closed as long as the server said, or a growing pause.
 - No word of the server keeps it closed for longer than a period and a minute.
 
 Times are seconds of the event loop's clock, passed in as `now`.
@@ -35,8 +37,6 @@ class Token:
 
     seq: int = 0
     """1, 2, 3 … in the order of sending; 0: not sent."""
-    unsure: int = 0
-    """When this one was answered: those sent before it that were not, and so may be missing from its `Remaining`."""
 
 
 class Gate:
@@ -45,54 +45,54 @@ class Gate:
     def __init__(self, period: float, *, reserve: int = 0, rng: Random | None = None) -> None:
         self.period = period
         self.reserve = reserve
-        self.until = -math.inf
-        self.reason: Reason = "remaining"
         self._rng = rng or Random()
         self._last = 0
         self._flying: set[int] = set()
         self._window = -math.inf
-        self._allowance = 0  # meaningful until `_window` has ended
+        self._lowest = 0  # meaningful until `_window` has ended
+        self._refused_until = -math.inf
         self._refusals = 0
         self._refused_at = 0  # the last sent when the latest wave of refusals began
 
     def is_open(self, now: float) -> bool:
-        return now >= self.until
+        return now >= self._refused_until and self.allowance(now) > 0
 
     def allowance(self, now: float) -> float:
         """How many more may go as far as the server has told us; infinite if it has not."""
-        return max(0, self._allowance - self.reserve) if now < self._window else math.inf
+        if now >= self._window:
+            return math.inf
+        return max(0, self._lowest - len(self._flying) - self.reserve)
+
+    def until(self, now: float) -> float:
+        """When a closed gate opens at the latest; answers of requests in flight may open it earlier."""
+        return self._refused_until if self.reason(now) == "refused" else self._window
+
+    def reason(self, now: float) -> Reason:
+        """Of the two that may keep a gate closed, the one that does so for longer."""
+        used_up = self.allowance(now) == 0
+        return "remaining" if used_up and self._window > self._refused_until else "refused"
 
     def send(self, token: Token) -> None:
         """The request leaves now."""
         self._last += 1
         token.seq = self._last
         self._flying.add(token.seq)
-        self._allowance -= 1
-        self._close_if_used_up()
-
-    def answered(self, token: Token) -> None:
-        """The answer begins, or the request failed."""
-        self._flying.discard(token.seq)
-        token.unsure = sum(seq < token.seq for seq in self._flying)
 
     def heed(self, token: Token, remaining: int | None, until_in: float | None, now: float) -> None:
-        """The headers of an answer that was no quota-420; `until_in` is in seconds from now.
-
-        `remaining` was true when the server counted this request. Those sent later come off it, and so do those sent
-        earlier that it may have counted later. Of several readings of one window the lowest is kept.
-        """
+        """The headers of an answer that was no quota-420; `until_in` is in seconds from now."""
         if token.seq > self._refused_at:
             self._refusals = 0
         if remaining is None or not _is_ahead(until_in):
+            self.lose(token)
             return
-        ends = now + self._believable(until_in)
-        allowance = remaining - (self._last - token.seq) - token.unsure
-        step = min(SAME_WINDOW, self.period / 2)
-        if now >= self._window or ends > self._window + step:
-            self._window, self._allowance = ends, allowance
-        elif ends >= self._window - step:
-            self._allowance = min(self._allowance, allowance)
-        self._close_if_used_up()
+        self._flying.discard(token.seq)
+        self._read(remaining, now + self._believable(until_in), now)
+
+    def lose(self, token: Token) -> None:
+        """No answer, or one that says nothing: the server may have counted it after all that was read."""
+        if token.seq in self._flying:
+            self._flying.discard(token.seq)
+            self._lowest -= 1
 
     def refuse(self, token: Token, until_in: float | None, now: float) -> None:
         """A quota-420: closed for `until_in` seconds, or for a growing pause where that is of no use.
@@ -100,10 +100,19 @@ class Gate:
         Pauses last 0.5–1 s at first, then twice as long each time up to 30–60 s, and no longer than a period.
         Requests that were in flight together are one wave, and double it once.
         """
+        self._flying.discard(token.seq)
         if token.seq > self._refused_at:
             self._refusals += 1
             self._refused_at = self._last
-        self._close(now + (self._believable(until_in) if _is_ahead(until_in) else self._pause()), "refused")
+        closed_for = self._believable(until_in) if _is_ahead(until_in) else self._pause()
+        self._refused_until = max(self._refused_until, now + closed_for)
+
+    def _read(self, remaining: int, ends: float, now: float) -> None:
+        step = min(SAME_WINDOW, self.period / 2)
+        if now >= self._window or ends > self._window + step:
+            self._window, self._lowest = ends, remaining
+        elif ends >= self._window - step:
+            self._lowest = min(self._lowest, remaining)
 
     def _pause(self) -> float:
         ceiling = min(LONGEST_PAUSE, self.period, 2.0 ** min(self._refusals - 1, 10))
@@ -111,14 +120,6 @@ class Gate:
 
     def _believable(self, until_in: float | None) -> float:
         return min((until_in or 0) + date_step(self.period), self.period + OVERTIME)
-
-    def _close_if_used_up(self) -> None:
-        if self._allowance <= self.reserve:
-            self._close(self._window, "remaining")  # of no effect once that is past
-
-    def _close(self, until: float, reason: Reason) -> None:
-        if until > self.until:
-            self.until, self.reason = until, reason
 
 
 def date_step(period: float) -> float:

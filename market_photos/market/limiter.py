@@ -159,6 +159,7 @@ class Passage:
                 self._free_slot()
 
     def _free_slot(self) -> None:
+        self._quota.lose(self._token)
         if self._has_slot:
             self._slots.release(late=still_served(self._response, self._failure))
         self._has_slot, self._response, self._failure = False, None, None

@@ -68,6 +68,7 @@ class Quota:
         self._spent: deque[_Spent] = deque()
         self._turn = asyncio.Lock()  # its waiters are served in order
         self._nap: asyncio.Timeout | None = None
+        self._news = asyncio.Event()
         self._gate = Gate(period, reserve=reserve, rng=rng)
 
     @asynccontextmanager
@@ -89,10 +90,22 @@ class Quota:
     def heed(self, token: Token, remaining: int | None, until_in: float | None) -> None:
         """`X-RateLimit-Resource-*` of an answer that is no quota-420; None: not told."""
         self._gate.heed(token, remaining, until_in, _now())
+        self._tell()
+
+    def lose(self, token: Token) -> None:
+        """Its answer was neither heeded nor a refusal, or there was none. Nothing where it was."""
+        self._gate.lose(token)
+        self._tell()
 
     def refuse(self, token: Token, until_in: float | None) -> None:
         """A quota-420: nothing goes for `until_in` seconds, or for a growing pause if that is None or past."""
         self._gate.refuse(token, until_in, _now())
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wakes who waits at the gate: it may be open, or closed for longer."""
+        self._news.set()
+        self._news = asyncio.Event()
 
     @property
     def open(self) -> bool:
@@ -100,8 +113,10 @@ class Quota:
         return self._gate.is_open(_now())
 
     async def opened(self) -> None:
-        while not self.open:  # noqa: ASYNC110 - a sleep of the right length, and `until` may move meanwhile
-            await asyncio.sleep(self._gate.until - _now())
+        while not self.open:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._gate.until(_now())):
+                    await self._news.wait()
 
     @property
     def left(self) -> int:
@@ -115,8 +130,9 @@ class Quota:
     @property
     def wait(self) -> Wait | None:
         """What the next request has to wait for; None if it could go."""
-        if not self.open:
-            return Wait(self._gate.reason, self._gate.until)
+        now = _now()
+        if not self._gate.is_open(now):
+            return Wait(self._gate.reason(now), self._gate.until(now))
         if self.left:
             return None
         return Wait("spent", self._spent[0].back if self._spent else None)
@@ -166,7 +182,6 @@ class Quota:
 
     async def _settle(self, token: Token) -> None:
         if token.seq:
-            self._gate.answered(token)
             await self._fill(age=0)
         else:
             self._unused += 1

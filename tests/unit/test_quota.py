@@ -24,6 +24,7 @@ async def request(quota: Quota, latency: float = 0) -> float:
         quota.send(token)
         begin = now()
         await asyncio.sleep(latency)
+    quota.lose(token)
     return begin
 
 
@@ -170,6 +171,24 @@ def test_what_the_server_has_answered_is_not_subtracted_again() -> None:
         quota.heed(token, 10, 50)
         assert quota.left == 9  # but for the one that it may not have counted yet
         await slow
+
+    virtual.run(scenario())
+
+
+def test_an_answer_that_leaves_more_than_feared_opens_the_gate_at_once() -> None:
+    """Tens of requests in a few seconds: two or three that nobody uses would be a tenth of the quota."""
+
+    async def scenario() -> None:
+        quota = Quota(100, PERIOD)
+        async with quota.token() as first, quota.token() as second:
+            quota.send(first)
+            quota.send(second)
+        quota.heed(second, 1, 50)  # may or may not have counted the first
+        waiting = asyncio.create_task(request(quota))
+        await asyncio.sleep(3)
+        assert quota.left == 0
+        quota.heed(first, 2, 50)
+        assert [await waiting] == near(3)
 
     virtual.run(scenario())
 
