@@ -1,7 +1,7 @@
 """What a person sees while a run lasts: a live view on a terminal, elsewhere a line every few minutes."""
 
 import asyncio
-import logging
+import datetime as dt
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +12,11 @@ from rich.text import Text
 
 from market_photos.archive.photos import State
 from market_photos.clock import Clock
+from market_photos.console import say
 from market_photos.market.protocol import Method
 from market_photos.sync.report import human_bytes, human_time
 from market_photos.sync.run import Run
 from market_photos.sync.store import Store
-
-log = logging.getLogger(__name__)
 
 #: Seconds between two lines where there is no terminal.
 LINE_SECONDS = 180
@@ -106,8 +105,6 @@ def _waiting(store: Store, clock: Clock) -> str:
 
 def _local(seconds: float, clock: Clock) -> str:
     """The time of day in so many seconds, as the clock on the wall shows it."""
-    import datetime as dt  # noqa: PLC0415
-
     return dt.datetime.fromtimestamp(clock.now().wall + seconds).astimezone().strftime("%H:%M:%S")
 
 
@@ -138,7 +135,7 @@ async def show_lines(run: Run) -> None:
         await asyncio.sleep(LINE_SECONDS)
         for store in list(run.stores):
             view = await look(store, run.clock, asyncio.get_running_loop().time() - began)
-            log.warning("%s", " ".join(line.strip() for line in view.lines()))
+            say(" ".join(line.strip() for line in view.lines()))
 
 
 def watcher(run: Run, console: Console, *, quiet: bool) -> "asyncio.Task[None] | None":
