@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from market_photos.archive.schema import BUSY_SECONDS, open_catalog, unusable
 from market_photos.clock import Clock
@@ -66,9 +66,11 @@ class Database:
         except sqlite3.Error as error:
             raise unusable(self.path, error) from error
 
-    def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """`values`: one for each `?`, or one dict of names."""
+        named = values[0] if values and isinstance(values[0], dict) else values
         try:
-            return self._connection.execute(query, values).fetchall()
+            return self._connection.execute(query, named).fetchall()
         except sqlite3.Error as error:
             raise unusable(self.path, error) from error
 

@@ -129,17 +129,14 @@ class Photos:
         `everything`: also those that were given up, and those that have been gone for 30 days.
         `only`: order and return, whose photos are wanted now.
         """
-        now = self._db.now()
-        due = "state = 'failed' AND failures < :most AND not_before <= :now"
-        if everything or only:
-            due = "(state = 'failed' OR state = 'gone' AND changed_at <= :now - :gone)"
-        if only:
-            due += " AND return_row IN (SELECT id FROM returns WHERE order_id = :order AND return_id = :return)"
-        order, return_id = only or (None, None)
-        values = {"most": MAX_FAILURES, "now": now, "gone": RECHECK_GONE_AFTER, "order": order, "return": return_id}
+        statement = f"UPDATE photos SET state = 'pending', changed_at = :now WHERE {_due(everything, only)}"
         with self._db.transaction() as connection:
-            statement = f"UPDATE photos SET state = 'pending', changed_at = :now WHERE {due}"
-            return connection.execute(statement, values).rowcount
+            return connection.execute(statement, self._due_values(only)).rowcount
+
+    def _due_values(self, only: tuple[int, int] | None) -> dict[str, int | None]:
+        order, return_id = only or (None, None)
+        limits = {"most": MAX_FAILURES, "gone": RECHECK_GONE_AFTER}
+        return {"now": self._db.now(), "order": order, "return": return_id, **limits}
 
     def unfinished(self) -> list[Claim]:
         """Photos that were asked for lately and are not archived: a killed run may have left parts of them."""
@@ -152,12 +149,13 @@ class Photos:
         found = {row["state"]: Tally(row["photos"], row["size"]) for row in self._db.rows(query, *(only or ()))}
         return {state: found.get(state, Tally()) for state in State}
 
-    def lacking(self, listed: Path) -> int:
-        """Photos in the catalogue at `listed` (of a dry run) and here together that a run would ask for."""
-        queue = (
-            f"state = 'pending' OR state = 'failed' AND failures < {MAX_FAILURES} AND not_before <= {self._db.now()}"
-        )
-        known = self._db.rows(f"SELECT count(*) n FROM photos WHERE {queue}")[0]["n"]
+    def lacking(self, listed: Path, *, everything: bool = False, only: tuple[int, int] | None = None) -> int:
+        """Photos in the catalogue at `listed` (of a dry run) and here together that a run would ask for.
+
+        `everything`, `only`: as the run would have given them to `requeue`.
+        """
+        queue = f"({_due(everything, only)}) OR state = 'pending'{_OF_RETURN if only else ''}"
+        known = self._db.rows(f"SELECT count(*) n FROM photos WHERE {queue}", self._due_values(only))[0]["n"]
         with self._db.attached(listed, "listed"):
             new = self._db.rows(
                 "SELECT count(*) n FROM listed.photos p JOIN listed.returns r ON r.id = p.return_row "
@@ -190,6 +188,17 @@ class Photos:
             )
             for r in self._db.rows(query, most, *(only or ()))
         ]
+
+
+_OF_RETURN = " AND return_row IN (SELECT id FROM returns WHERE order_id = :order AND return_id = :return)"
+
+
+def _due(everything: bool, only: tuple[int, int] | None) -> str:
+    """Which photos that have had their outcome are to be asked for once more."""
+    if not (everything or only):
+        return "state = 'failed' AND failures < :most AND not_before <= :now"
+    again = "(state = 'failed' OR state = 'gone' AND changed_at <= :now - :gone)"
+    return again + (_OF_RETURN if only else "")
 
 
 def pause_after(failures: int) -> int:

@@ -35,22 +35,28 @@ class Discovered(NamedTuple):
     candidates: list[Candidate]
     skipped: list[tuple[str, str]]
     """(store, why): stores that nobody asked for by number and that have no photos for us."""
+    requests: int = 0
+    """How many it took to find out."""
 
 
 class Unrecorded:
-    """A ledger for the cabinet's own requests: a handful a run, never near their quota."""
+    """A ledger for the cabinet's own requests: a handful a run, never near their quota, so they are only counted."""
+
+    def __init__(self) -> None:
+        self.requests = 0
 
     async def sent(self, method: str, photo: int | None) -> int:
-        return 0
+        self.requests += 1
+        return self.requests
 
     def answered(self, request_id: int) -> None:
         pass
 
 
-def cabinet_limits(rng: Random) -> Limits:
+def cabinet_limits(rng: Random, ledger: Unrecorded | None = None) -> Limits:
     """For requests that concern no store."""
     quotas: dict[str, Quota] = {method: Quota(amount, 3600) for method, amount in CABINET_QUOTAS.items()}
-    return Limits(Slots(1, rng=rng), quotas, Unrecorded())
+    return Limits(Slots(1, rng=rng), quotas, ledger or Unrecorded())
 
 
 async def discover(client: Client, named: Iterable[int], rng: Random) -> Discovered:
@@ -59,17 +65,17 @@ async def discover(client: Client, named: Iterable[int], rng: Random) -> Discove
     Raises KeyRefused where there is none, or ServerUnavailable. Named stores are visited even where the list of
     stores cannot be had: it would only tell their names and which of them are closed.
     """
-    wanted = sorted(set(named))
+    wanted, ledger = sorted(set(named)), Unrecorded()
     try:
-        seen = {store.id: store for store in await list_stores(client, rng)}
+        seen = {store.id: store for store in await list_stores(client, cabinet_limits(rng, ledger), rng)}
     except Refusal as refusal:
         if not wanted or refusal.act is Act.STOP_RUN:
             raise as_error(refusal, "the list of stores") from refusal
         log.warning("cannot get the list of stores: %s; going on with the configured ones", refusal)
         seen = {}
     if wanted:
-        return Discovered([_named(campaign, seen.get(campaign)) for campaign in wanted], [])
-    return _every(list(seen.values()))
+        return Discovered([_named(campaign, seen.get(campaign)) for campaign in wanted], [], ledger.requests)
+    return _every(list(seen.values()), ledger.requests)
 
 
 def _named(campaign: int, store: Store | None) -> Candidate:
@@ -78,14 +84,14 @@ def _named(campaign: int, store: Store | None) -> Candidate:
     return Candidate(campaign, store.domain or "", store.why_skipped())
 
 
-def _every(stores: list[Store]) -> Discovered:
+def _every(stores: list[Store], requests: int) -> Discovered:
     skipped = [
         (f"store {store.id} {store.domain or ''}".strip(), why) for store in stores if (why := store.why_skipped())
     ]
     candidates = [Candidate(store.id, store.domain or "") for store in stores if not store.why_skipped()]
     if not candidates:
         raise _none(skipped)
-    return Discovered(sorted(candidates), skipped)
+    return Discovered(sorted(candidates), skipped, requests)
 
 
 def _none(skipped: list[tuple[str, str]]) -> MarketPhotosError:
@@ -95,9 +101,8 @@ def _none(skipped: list[tuple[str, str]]) -> MarketPhotosError:
     return KeyRefused(f"None of the stores that the key sees can be served: {reasons}.")
 
 
-async def list_stores(client: Client, rng: Random) -> list[Store]:
+async def list_stores(client: Client, limits: Limits, rng: Random) -> list[Store]:
     """Every store the key sees. Raises Refusal."""
-    limits = cabinet_limits(rng)
     stores: list[Store] = []
     token: str | None = None
     for _ in range(MAX_PAGES):

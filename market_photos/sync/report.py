@@ -113,6 +113,8 @@ class Report:
     """Stores that have no photos for us, and why."""
     hours_at_quota: float | None = None
     """Of a dry run: how long the slowest store would take."""
+    other_requests: int = 0
+    """Those that concerned no single store."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -121,6 +123,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         counts = [store.counts() for store in self.stores] or [StoreReport(0).counts()]
         totals: dict[str, Any] = {name: sum(count[name] for count in counts) for name in counts[0]}
+        totals["requests"] += self.other_requests
         if self.hours_at_quota is not None:
             totals["would_fetch"] = sum(store.would_fetch or 0 for store in self.stores)
             totals["hours_at_quota"] = round(self.hours_at_quota, 2)

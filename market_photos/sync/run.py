@@ -24,7 +24,7 @@ from market_photos.errors import (
     StoreRefused,
 )
 from market_photos.market.client import Client
-from market_photos.sync.discover import Candidate, discover
+from market_photos.sync.discover import Candidate, Discovered, discover
 from market_photos.sync.locks import Locks
 from market_photos.sync.report import SHOWN_FAILURES, Failure, Report, StoreReport, verdict
 from market_photos.sync.stop import Budget, Stop
@@ -72,10 +72,10 @@ class Run:
         if share := network_share(self._archive):
             log.warning("%s is on a network share (%s), where the catalogue is not safe", self._archive, share)
         with ExitStack() as held:
-            reports, skipped = await self._visit(key, Locks(self._archive, self.options.command, self.clock, held))
-        return Report(reports, loop.time() - began, skipped, self._hours_at_quota(reports))
+            reports, found = await self._visit(key, Locks(self._archive, self.options.command, self.clock, held))
+        return Report(reports, loop.time() - began, found.skipped, self._hours_at_quota(reports), found.requests)
 
-    async def _visit(self, key: str, locks: Locks) -> tuple[list[StoreReport], list[tuple[str, str]]]:
+    async def _visit(self, key: str, locks: Locks) -> tuple[list[StoreReport], Discovered]:
         named = sorted(set(self.options.campaigns or self.settings.campaigns.ids))
         ours = locks.take_stores(named) if named else set()
         if not named:
@@ -91,7 +91,7 @@ class Run:
             reports = await asyncio.gather(*visits)
         for campaign, error in locks.refused.items():
             reports.append(StoreReport(campaign, exit_code=error.exit_code, error=error))
-        return sorted(reports, key=lambda report: report.campaign), found.skipped
+        return sorted(reports, key=lambda report: report.campaign), found
 
     async def _visit_one(self, candidate: Candidate, client: Client) -> StoreReport:
         """The store's part of the run. What befalls it is in the report; the key and the disk concern every store."""
@@ -165,7 +165,10 @@ class Run:
         watermark = await catalog.do(catalog.returns.watermark)
         report.watermark = iso(watermark) if watermark is not None else None
         if self.options.dry_run:
-            report.would_fetch = await catalog.do(catalog.photos.lacking, store.catalog.path)
+            plan = self.plan
+            report.would_fetch = await catalog.do(
+                catalog.photos.lacking, store.catalog.path, everything=plan.everything, only=plan.only
+            )
             return
         for key, reason, failures, not_before in await catalog.do(
             catalog.photos.failures, SHOWN_FAILURES, self.plan.only

@@ -1,0 +1,42 @@
+"""The world that integration tests start in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from market_photos.market import slots
+from market_photos.sandbox import Market, running
+from market_photos.sync import retry
+from tests.integration.harness import World
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
+    """Make a world with one store (101); options are the Sandbox's, `settings` the configuration's sections."""
+    with ExitStack() as stack:
+
+        def make(settings: dict[str, dict[str, Any]] | None = None, stores: int = 1, **options: Any) -> World:
+            market = Market(seed=1)
+            for _ in range(stores):
+                market.add_store()
+            return World(market, stack.enter_context(running(market, **options)), tmp_path, settings or {})
+
+        yield make
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    return make_world()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts in milliseconds; what is counted stays as it is."""
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry, "OUTAGE_PAUSES", (0.05, 0.2))
+    monkeypatch.setattr(slots, "PAUSE", (0.01, 0.05))

@@ -1,0 +1,221 @@
+"""A night's sync, over real sockets."""
+
+import datetime as dt
+
+import pytest
+
+from market_photos.errors import ExitCode, KeyRefused
+from market_photos.sandbox import ABSENT, actions
+from tests.integration.conftest import MakeWorld
+from tests.integration.harness import JumpingClock, World, counts_of, fill, nightly
+
+DAY_S = 86_400
+
+
+def test_first_second_and_incremental(world: World) -> None:
+    """The first sync brings everything, the second nothing, the third what is new: nothing is asked for twice."""
+    store = world.market.stores[101]
+    fill(store, returns=120, photos=1)
+    store.add_return()
+    store.add_return(photos=2, type="UNREDEEMED")
+    report = world.sync()
+    assert counts_of(report) | {"seconds": 0} == {
+        "discovered": 120,
+        "downloaded": 120,
+        "already": 0,
+        "gone": 0,
+        "failed": 0,
+        "pending": 0,
+        "bytes": sum(row["size"] for row in world.photo_rows(101)),
+        "requests": len(world.log),
+        "seconds": 0,
+        "exit_code": 0,
+        "stores": report.as_json()["stores"],
+        "skipped": [],
+    }
+    world.log.clear()
+    assert counts_of(world.sync())["already"] == 120
+    assert world.log.count("photo") == 0
+    store.add_return(photos=3, created=dt.datetime.now(dt.UTC))
+    assert counts_of(world.sync())["downloaded"] == 3
+    assert world.log.count("photo") == 3
+    world.assert_archive_is_right()
+
+
+def test_watermark_and_overlap(make_world: MakeWorld) -> None:
+    """A sync lists from `overlap_days` (and a day of padding) before the start of the last complete one."""
+    world = make_world({"sync": {"overlap_days": 3, "first_sync_from": "2026-01-05"}})
+    fill(world.market.stores[101], returns=2)
+    today = dt.datetime.now(dt.UTC).date()
+    asked = []
+    for full in (False, False, True):
+        world.log.clear()
+        assert world.sync(full=full).exit_code is ExitCode.COMPLETE
+        asked.append(world.log.of("returns")[0].query.get("fromDate"))
+    assert asked == ["2026-01-04", str(today - dt.timedelta(days=4)), None]
+
+
+def test_the_watermark_stays_where_the_listing_failed(world: World, quick: None) -> None:
+    """Photos of the pages that came are fetched all the same, and the next run lists the whole span again."""
+    fill(world.market.stores[101], returns=150)
+    world.sandbox.faults.add(actions.status(500), kind="returns", nth=2, times=4)
+    report = world.sync()
+    assert (report.exit_code, counts_of(report)["downloaded"]) == (ExitCode.SERVER, 100)
+    assert report.stores[0].watermark is None
+    assert counts_of(world.sync())["downloaded"] == 50
+    assert world.rows(101, "SELECT value FROM meta WHERE key = 'watermark'")
+    world.assert_archive_is_right()
+
+
+def test_stores_side_by_side_and_those_that_are_skipped(make_world: MakeWorld) -> None:
+    """Each at its own quota and slots; LAAS and closed stores are left out with their reason, unasked."""
+    world = make_world(stores=3, latency=0.02)
+    world.market.add_store(201, placementType="LAAS").add_return(photos=1)
+    world.market.add_store(202, apiAvailability="DISABLED_BY_INACTIVITY").add_return(photos=1)
+    world.market.add_store(203, apiAvailability=ABSENT, placementType=ABSENT).add_return(photos=1)
+    for campaign in (101, 102, 103):
+        fill(world.market.stores[campaign], returns=9)
+    report = world.sync()
+    assert counts_of(report)["downloaded"] == 28
+    assert [store.campaign for store in report.stores] == [101, 102, 103, 203]
+    assert {"201", "202"} == {title.split()[1] for title, _ in report.skipped}
+    assert not world.log.of(campaign=201) + world.log.of(campaign=202)
+    assert world.log.worst_parallel() == 3
+    first, last = ([entry.arrived for entry in world.log.of("photo", c)] for c in (101, 103))
+    assert min(last) < max(first), "side by side"
+    world.assert_archive_is_right()
+
+
+@pytest.mark.parametrize("where", ["option", "config"])
+def test_named_stores(make_world: MakeWorld, where: str) -> None:
+    """--campaign goes before ids; a named store that cannot be served is an error, not a skip."""
+    world = make_world({"campaigns": {"ids": [102] if where == "config" else [101]}}, stores=2)
+    fill(world.market.stores[102], returns=1)
+    report = world.sync(campaigns=(102,) if where == "option" else ())
+    assert [(store.campaign, store.exit_code) for store in report.stores] == [(102, ExitCode.COMPLETE)]
+    world.market.stores[102].fields["placementType"] = "LAAS"
+    report = world.sync(campaigns=(102,))
+    assert (report.exit_code, "LAAS" in str(report.stores[0].error)) == (ExitCode.KEY, True)
+
+
+def test_newest_return_first(make_world: MakeWorld) -> None:
+    world = make_world({"limits": {"parallel_requests": 1}}, latency=0.01)
+    store = world.market.stores[101]
+    now = world.market.now
+    backs = [store.add_return(photos=1, created=now - dt.timedelta(days=days)) for days in (30, 2, 400, 9)]
+    world.sync()
+    asked = [entry.image_hash for entry in world.log.of("photo")]
+    newest = sorted(backs, key=lambda back: back.created, reverse=True)
+    assert asked == [store.photos(back)[0].image_hash for back in newest]
+
+
+def test_max_photos(world: World) -> None:
+    """Asks for so many, exits 7 with the rest pending; the next run goes on."""
+    fill(world.market.stores[101], returns=10)
+    report = world.sync(max_photos=4)
+    assert (report.exit_code, counts_of(report)["downloaded"], counts_of(report)["pending"]) == (7, 4, 6)
+    assert world.log.count("photo") == 4
+    assert world.sync(max_photos=6).exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
+def test_dry_run(world: World) -> None:
+    """Lists, counts what a run would ask for, and changes nothing that a run goes by."""
+    store = world.market.stores[101]
+    fill(store, returns=4, photos=2)
+    report = world.sync(dry_run=True)
+    assert (report.exit_code, report.stores[0].would_fetch, world.log.count("photo")) == (ExitCode.COMPLETE, 8, 0)
+    assert world.photo_rows(101) == []
+    assert not list(world.archive.rglob("photos"))
+    assert not world.rows(101, "SELECT * FROM meta WHERE key = 'watermark'")
+    world.sync(max_photos=3)
+    store.add_return(photos=1)
+    before = [tuple(row) for row in world.photo_rows(101)]
+    assert world.sync(dry_run=True).stores[0].would_fetch == 6
+    assert [tuple(row) for row in world.photo_rows(101)] == before
+    assert "6 photos would be fetched" in "\n".join(world.sync(dry_run=True).lines())
+
+
+def test_a_dry_run_of_what_was_given_up_and_of_one_return(world: World) -> None:
+    """--full counts what it asks for once more; fetch counts its one return only."""
+    from market_photos.sync.store_run import Plan
+
+    store = world.market.stores[101]
+    lost = fill(store, returns=2)[0]
+    store.lose(lost)
+    world.sync()
+    world.clock = JumpingClock(31 * DAY_S)
+    assert world.sync(dry_run=True).stores[0].would_fetch == 0
+    assert world.sync(full=True, dry_run=True).stores[0].would_fetch == 1
+    back = store.add_return(photos=3)
+    store.add_return(photos=4)
+    plan = Plan(lambda producer: producer.one(back.order, back.id), only=(back.order, back.id))
+    assert world.run(plan, campaigns=(101,), dry_run=True).stores[0].would_fetch == 3
+
+
+def test_gone_is_remembered(world: World) -> None:
+    """404: recorded, not asked for again; `--full` asks once more after 30 days."""
+    store = world.market.stores[101]
+    lost, there = fill(store, returns=2)
+    store.lose(lost)
+    report = world.sync()
+    assert (report.exit_code, world.states()) == (ExitCode.COMPLETE, {"gone": 1, "archived": 1})
+    asked = []
+    for days, full in ((0, False), (0, True), (29, True), (31, False), (31, True), (31, True)):
+        world.log.clear()
+        world.clock = JumpingClock(days * DAY_S)
+        assert world.sync(full=full).exit_code is ExitCode.COMPLETE
+        asked.append(world.log.count("photo"))
+    assert asked == [0, 0, 0, 0, 1, 0]
+    store.find(lost)
+    world.clock = JumpingClock(70 * DAY_S)
+    world.sync(full=True)
+    assert world.states() == {"archived": 2}
+    assert there.image_hash not in {entry.image_hash for entry in world.log.of("photo")}
+
+
+def test_a_proxys_404_is_no_proof(world: World, quick: None) -> None:
+    """A 404 without the API's error body: gone only if another photo came; never where none did (a wrong URL)."""
+    fill(world.market.stores[101], returns=3)
+    world.sandbox.faults.add(actions.status(404, body=b"<html>no such page</html>"), kind="photo", times=3)
+    report = world.sync()
+    assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"failed": 3})
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert world.states() == {"archived": 3}
+
+
+def test_a_failed_photo_is_tried_next_run_and_given_up_after_ten(world: World, quick: None) -> None:
+    """4 attempts a run, in up to 10 runs; then it is reported each night, and `--full` tries it."""
+    bad, _ = fill(world.market.stores[101], returns=2)
+    fault = world.sandbox.faults.add(actions.status(500), image_hash=bad.image_hash, times=None)
+    asked = []
+    for night in range(12):
+        world.clock = JumpingClock(night * DAY_S)
+        report = world.sync()
+        assert (report.exit_code, counts_of(report)["failed"]) == (ExitCode.FAILED, 1)
+        asked.append(fault.hits)
+    assert asked == [4 * min(night, 10) for night in range(1, 13)]
+    assert "given up after 10 runs" in "\n".join(report.lines())
+    world.sandbox.faults.clear()
+    assert world.sync(full=True).exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
+def test_no_store_at_all(make_world: MakeWorld) -> None:
+    world = make_world(stores=0)
+    with pytest.raises(KeyRefused, match="sees no store"):
+        world.run(nightly())
+
+
+def test_a_changed_record_is_saved_again(world: World) -> None:
+    """return.json follows the API's record, unknown fields kept, without fetching anything."""
+    store = world.market.stores[101]
+    back = store.add_return(photos=1, newField={"deep": [1, "ж"]})
+    world.sync()
+    (path,) = world.archive.rglob("return.json")
+    assert '"deep"' in path.read_text()
+    back.fields["refundStatus"] = "NEVER_HEARD_OF"
+    world.log.clear()
+    world.sync()
+    assert "NEVER_HEARD_OF" in path.read_text()
+    assert world.log.count("photo") == 0
