@@ -66,7 +66,7 @@ def set_up_logging(verbose: int, quiet: bool) -> None:
 
 
 def say(text: str) -> None:
-    """To people. A terminal that has gone away stops nothing."""
+    """To people. A terminal that has gone away, or a full disk under a log, stops nothing."""
     with _unless_closed():
         print(redact(text), file=sys.stderr, flush=True)  # noqa: T201
 
@@ -81,7 +81,7 @@ def give(data: dict[str, Any]) -> None:
 def _unless_closed() -> Iterator[None]:
     try:
         yield
-    except (BrokenPipeError, ValueError):
+    except (OSError, ValueError):
         # Python would complain once more when it flushes at exit.
         devnull = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):

@@ -7,7 +7,7 @@ that knows the key: a request to any other origin goes without it.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -19,7 +19,7 @@ from yarl import URL
 from market_photos import __version__
 from market_photos.clock import Clock
 from market_photos.market.limiter import Passage
-from market_photos.market.protocol import MAX_PHOTO_BYTES, Act, Ask, Refusal, rate, refusal
+from market_photos.market.protocol import MAX_PHOTO_BYTES, Act, Ask, Refusal, clean, rate, refusal
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ PATIENCE_SECONDS = 30
 SLOWEST = 8 * 1024
 #: Bytes of a page: 100 returns take some 100 KB.
 MAX_PAGE_BYTES = 64 * 1024 * 1024
-MAX_ERROR_BYTES = 256 * 1024
+#: Bytes of an error or a redirect that are read, to its end where that is nearer: then the slot is free at once.
+MAX_ERROR_BYTES = 1024 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -71,8 +72,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            # The API offers no keep-alive, and without it aiohttp repeats nothing behind our back. Stores bound
-            # their connections themselves.
+            # The API offers no keep-alive. Stores bound their connections themselves.
             connector=aiohttp.TCPConnector(force_close=True, limit=0),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._read_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -114,6 +114,7 @@ class Client:
                         return
                     if response.status not in _REDIRECTS:
                         raise await self._refusal(response, passage)
+                    await _whatever_comes(response)
                     url = self._next_hop(url, response)
         raise Refusal(Act.GIVE_UP, f"redirected more than {MAX_REDIRECTS} times")
 
@@ -126,19 +127,26 @@ class Client:
             yield response
 
     async def _guard(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """The key goes to the configured origin and nowhere else."""
+        """The key goes to the configured origin and nowhere else.
+
+        A connection that breaks is a refusal here already: aiohttp would send the request once more by itself, and
+        four attempts would be eight.
+        """
         if request.url.origin() == self._base.origin():
             request.headers[KEY_HEADER] = self._key
         else:
             request.headers.pop(KEY_HEADER, None)
-        return await handler(request)
+        try:
+            return await handler(request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise _broken(request.url, error) from error
 
     def _heed(self, response: ClientResponse, passage: Passage) -> None:
         told = rate(response.headers, self._clock.now().wall)
         passage.heed(told.remaining, told.renewed_in)
 
     async def _refusal(self, response: ClientResponse, passage: Passage) -> Refusal:
-        body = await _read(response, MAX_ERROR_BYTES)
+        body = await _whatever_comes(response)
         refused = refusal(response.status, response.headers, body, self._clock.now().wall)
         if refused.act is Act.YIELD_SLOT:
             passage.crowded()
@@ -186,7 +194,11 @@ class _wire_errors:  # noqa: N801 - used like a function
         if isinstance(error, TimeoutError):
             raise Refusal(Act.RETRY, f"{self._url.host}: no answer in time") from error
         if isinstance(error, aiohttp.ClientError):
-            raise Refusal(Act.RETRY, f"{self._url.host}: {_in_words(error)}") from error
+            raise _broken(self._url, error) from error
+
+
+def _broken(url: URL, error: aiohttp.ClientError) -> Refusal:
+    return Refusal(Act.RETRY, f"{url.host}: {_in_words(error)}")
 
 
 def _in_words(error: aiohttp.ClientError) -> str:
@@ -198,11 +210,24 @@ def _in_words(error: aiohttp.ClientError) -> str:
         return f"cannot connect: {error.os_error.strerror or error.os_error}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed before the answer"
-    return f"{type(error).__name__}: {str(error)[:200]}"
+    if isinstance(error, aiohttp.ClientOSError):
+        return f"the connection broke: {error.strerror or error}"
+    # str() of this one holds the address of the photo
+    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return f"{type(error).__name__}: {clean(text.partition(chr(10))[0], 200)}"
 
 
 async def _read(response: ClientResponse, most: int) -> bytes:
     return b"".join([chunk async for chunk in _chunks(response, most)])
+
+
+async def _whatever_comes(response: ClientResponse) -> bytes:
+    """The body of an answer whose status says enough: too much of it, or a broken end, changes nothing."""
+    body = b""
+    with suppress(Refusal, aiohttp.ClientError, TimeoutError):
+        async for chunk in _chunks(response, MAX_ERROR_BYTES):
+            body += chunk
+    return body
 
 
 async def _chunks(response: ClientResponse, most: int) -> AsyncIterator[bytes]:

@@ -54,6 +54,10 @@ class Ledger(Protocol):
         """May reach the disk later, or never: a request without an answer weighs more, not less."""
         ...
 
+    def withdrawn(self, request_id: int) -> None:
+        """It was not sent after all."""
+        ...
+
 
 def ages(requests: Iterable[Spent], now: Moment, period: float) -> list[float]:
     """What `Quota(restored=…)` needs: seconds since each answer, and 0 for a request that was never answered.
@@ -147,7 +151,7 @@ class Passage:
             if self._quota.open:
                 return request_id
             # it did not leave, but after a restart it counts as if it had: rare, and on the safe side
-            self._ledger.answered(request_id)
+            self._ledger.withdrawn(request_id)
             self._free_slot()
 
     async def _take_slot(self) -> None:

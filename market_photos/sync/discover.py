@@ -52,6 +52,9 @@ class Unrecorded:
     def answered(self, request_id: int) -> None:
         pass
 
+    def withdrawn(self, request_id: int) -> None:
+        self.requests -= 1
+
 
 def cabinet_limits(rng: Random, ledger: Unrecorded | None = None) -> Limits:
     """For requests that concern no store."""

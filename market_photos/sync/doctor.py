@@ -112,11 +112,14 @@ async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncItera
             info = parse_key_info(body)
             yield check_scopes(info.name, info.scopes)
             yield check_clock(clock_skew(headers.get("Date", ""), clock.now().wall))
-            page = parse_campaigns(await client.read(ask_campaigns(), limits.passage))
         except Refusal as refusal:
-            yield problem(as_error(refusal, f"an answer of {api.base_url}"))
+            yield problem(as_error(refusal, f"the key's scopes from {api.base_url}"))
             if refusal.act is Act.STOP_RUN:
                 return
+        try:
+            page = parse_campaigns(await client.read(ask_campaigns(), limits.passage))
+        except Refusal as refusal:
+            yield problem(as_error(refusal, f"the list of stores from {api.base_url}"))
         else:
             for finding in check_stores(page.rows, settings.campaigns.ids, is_whole=page.next_token is None):
                 yield finding

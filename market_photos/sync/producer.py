@@ -81,10 +81,11 @@ class Producer:
         unreadable = counters.unreadable
         counters.listing = str(span)
         try:
-            for _ in range(MAX_PASSES):
+            for again in range(MAX_PASSES):
                 self._listing += 1
                 moved, found = await self._pass(span)
-                if not (moved and found):
+                # What moved may have pushed something new over a page's edge, even if this pass found nothing.
+                if not moved or (again and not found):
                     break
                 log.info(
                     "store %s: returns moved between pages while they were read; listing again", self._store.title

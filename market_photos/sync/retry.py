@@ -59,7 +59,7 @@ class Health:
     def __init__(self) -> None:
         self.worked = False
         self._alike = 0
-        self._kind: str | int | None = None
+        self._kind: Act | str | int | None = None
         self._down_since = 0.0
         self._pause = OUTAGE_PAUSES[0]
         self.paused_until = 0.0
@@ -74,7 +74,8 @@ class Health:
         """Raises ServerUnavailable where going on would only burn the quota; else may ask for a pause."""
         if refusal.act in (Act.YIELD_SLOT, Act.WAIT_QUOTA):
             return
-        kind = refusal.status or refusal.reason
+        # A server that is down says so in many ways: 502 now, 503 then, a reset in between.
+        kind = refusal.act if refusal.act is Act.RETRY else refusal.status or refusal.reason
         self._alike = self._alike + 1 if kind == self._kind else 1
         self._kind = kind
         if self._alike == 1:

@@ -35,7 +35,6 @@ class Counters:
     returns: int = 0
     found: int = 0
     requests: int = 0
-    photo_requests: int = 0
     downloaded: int = 0
     size: int = 0
     gone: int = 0
@@ -61,7 +60,6 @@ class CatalogLedger:
         self._counters.requests += 1
         if self._counters.requests % FORGET_EVERY == 0:
             await self.forget()
-        self._counters.photo_requests += method == Method.PHOTO
         return await self._catalog.do(self._catalog.requests.sent, method, photo)
 
     async def forget(self) -> None:
@@ -70,6 +68,10 @@ class CatalogLedger:
 
     def answered(self, request_id: int) -> None:
         self._catalog.requests.answered(request_id, self._clock.now())
+
+    def withdrawn(self, request_id: int) -> None:
+        self._counters.requests -= 1
+        self.answered(request_id)
 
 
 class Store:

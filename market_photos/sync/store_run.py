@@ -48,7 +48,7 @@ async def run_store(store: Store, plan: Plan) -> bool:
     """
     do, photos = store.catalog.do, store.catalog.photos
     if not store.is_dry:
-        if swept := await asyncio.to_thread(recover, store):
+        if swept := await do(recover, store):
             log.info("store %s: removed %d unfinished file(s) of a run that was cut short", store.title, swept)
         await store.requests.forget()
     await do(photos.requeue, everything=plan.everything, only=plan.only)

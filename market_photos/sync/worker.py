@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 from market_photos.archive import files, layout, suffix
 from market_photos.archive.photos import Archived, Claim
@@ -72,14 +73,25 @@ class Worker:
             try:
                 stored = await self._fetch(claim, doubted, is_last=patience.is_last)
             except Refusal as refusal:
-                pause = await self._refused(claim, refusal, patience)
+                with self._storing():
+                    pause = await self._refused(claim, refusal, patience)
                 if pause is None:
                     return
                 log.debug("store %s: %s: %s; again in %.1f s", store.title, claim.key, refusal, pause)
                 await asyncio.sleep(pause)
             else:
-                await self._archived(claim, stored)
+                with self._storing():
+                    await self._archived(claim, stored)
                 return
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """What was brought, or learnt, is recorded before a stop ends the worker."""
+        self._is_storing = True
+        try:
+            yield
+        finally:
+            self._is_storing = False
 
     async def _refused(self, claim: Claim, refusal: Refusal, patience: Patience) -> float | None:
         """Seconds until the next attempt; None where the photo's fate is recorded. Raises what ends the store."""

@@ -48,6 +48,9 @@ class World:
     def answered(self, request_id: int) -> None:
         self.log.append(f"answered {request_id}")
 
+    def withdrawn(self, request_id: int) -> None:
+        self.answered(request_id)
+
     async def serve(self, _: Any) -> Any:
         self.log.append("sent")
         await asyncio.sleep(self.latency)

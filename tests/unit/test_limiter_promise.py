@@ -79,6 +79,9 @@ class Process:
                 self.disk.rows[number] = Spent(self.disk.rows[number].sent, moment)
             self._unflushed.clear()
 
+    def withdrawn(self, request_id: int) -> None:
+        self.answered(request_id)
+
     async def kill(self) -> None:
         self.alive = False
         for task in self.tasks:

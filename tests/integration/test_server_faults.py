@@ -1,0 +1,548 @@
+"""Whatever the server does, the archive is right and the exit code is true. In this process, pauses shortened."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from market_photos.errors import ExitCode
+from market_photos.market import client
+from market_photos.market.protocol import MAX_PHOTO_BYTES
+from market_photos.sandbox import ALWAYS, Limits, Market, Quota, actions, running
+from market_photos.sandbox.faults import Action
+from tests.integration.conftest import MakeWorld
+from tests.integration.harness import World, counts_of, fill
+
+pytestmark = pytest.mark.usefixtures("quick")
+HTML = b"<html><body>Bad Gateway</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("action", "requests"),
+    [
+        pytest.param(actions.status(500, body=HTML), 2, id="500"),
+        pytest.param(actions.status(502, body=HTML), 2, id="502"),
+        pytest.param(actions.status(503, body=HTML * 10_000), 2, id="503 with 370 KB"),
+        pytest.param(actions.status(504, body=b""), 2, id="504"),
+        pytest.param(actions.status(499), 2, id="499"),
+        pytest.param(actions.status(408), 2, id="408"),
+        pytest.param(actions.parallel_420(), 2, id="parallel"),
+        pytest.param(actions.quota_420(-5), 2, id="quota, until in the past"),
+        pytest.param(actions.quota_420("soon"), 2, id="quota, until malformed"),
+        pytest.param(actions.quota_420(None), 2, id="quota, no until"),
+        pytest.param(actions.reset(), 2, id="reset at the header"),
+        pytest.param(actions.reset(0), 2, id="reset after the header"),
+        pytest.param(actions.reset(1000), 2, id="reset in the body"),
+        pytest.param(actions.reset(-1), 2, id="reset at the last byte"),
+        pytest.param(actions.cut(), 2, id="closed at the header"),
+        pytest.param(actions.cut(1000), 2, id="cut"),
+        pytest.param(actions.cut(-1), 2, id="cut at the last byte"),
+        pytest.param(actions.cut_chunked(1000), 2, id="cut, chunked"),
+        pytest.param(actions.wrong_length(+500), 2, id="length too large"),
+        pytest.param(actions.wrong_length(-500), 2, id="length too small"),
+        pytest.param(actions.wrong_length(-10), 2, id="length too small by a bit"),
+        pytest.param(actions.raw(b"SSH-2.0-OpenSSH\r\n"), 2, id="no HTTP"),
+        pytest.param(actions.no_length(), 1, id="no length"),
+        pytest.param(actions.chunked(), 1, id="chunked"),
+        pytest.param(actions.content_encoding("gzip"), 1, id="said to be gzip"),
+        pytest.param(actions.content_encoding("br, zstd"), 1, id="said to be br, zstd"),
+        pytest.param(actions.content_type("application/octet-stream"), 1, id="octet-stream"),
+        pytest.param(actions.content_type("IMAGE/JPEG; charset=x"), 1, id="upper case"),
+        pytest.param(actions.content_type(None), 1, id="no type"),
+        pytest.param(actions.content_type(";;;"), 1, id="nonsense type"),
+        pytest.param(actions.redirect(), 2, id="redirected once to itself"),
+        pytest.param(actions.delay(0.3), 1, id="late"),
+        pytest.param(actions.headers({"X-Odd": "ы" * 3}), 1, id="odd header"),
+        pytest.param(actions.headers({"X-RateLimit-Resource-Remaining": "-5"}), 1, id="remaining below zero"),
+    ],
+)
+def test_a_fault_that_passes(world: World, action: Action, requests: int) -> None:
+    """Once for one photo of three: everything is complete, whole, and costs no more requests than it must."""
+    photos = fill(world.market.stores[101], returns=3)
+    world.sandbox.faults.add(action, image_hash=photos[1].image_hash)
+    report = world.sync()
+    assert (report.exit_code, world.states()) == (ExitCode.COMPLETE, {"archived": 3})
+    assert len([e for e in world.log.of("photo") if e.image_hash == photos[1].image_hash]) == requests
+    assert counts_of(report)["requests"] == len(world.log)
+    # a length that is too small or a broken end: the server believes that it sent everything
+    world.assert_archive_is_right(in_flight=requests - 1)
+
+
+def test_a_cut_that_nobody_can_see(world: World) -> None:
+    """Neither length nor chunks: asked for again, as the end of the image is missing."""
+    photos = fill(world.market.stores[101], returns=2)
+    for action in (actions.no_length(), actions.cut(1000)):
+        world.sandbox.faults.add(action, image_hash=photos[0].image_hash)
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
+@pytest.mark.parametrize(
+    ("action", "reason", "requests"),
+    [
+        pytest.param(actions.html(), "HTML", 1, id="HTML"),
+        pytest.param(actions.error_with_200(), "JSON", 1, id="JSON"),
+        pytest.param(actions.body(b'{"a": 1}'), "JSON", 1, id="JSON called image/jpeg"),
+        pytest.param(actions.text(), "text/plain", 1, id="text"),
+        pytest.param(actions.nothing(), "empty", 1, id="nothing"),
+        pytest.param(actions.body(b"  \n "), "empty", 1, id="blanks"),
+        pytest.param(actions.status(500), "HTTP 500", 4, id="500"),
+        pytest.param(actions.cut(1000), "cut off", 4, id="cut"),
+        pytest.param(actions.reset(), "the connection", 4, id="reset"),
+        pytest.param(actions.status(400), "HTTP 400", 1, id="400"),
+        pytest.param(actions.status(405), "HTTP 405", 1, id="405"),
+        pytest.param(actions.status(415), "HTTP 415", 1, id="415"),
+        pytest.param(actions.status(204, body=b""), "HTTP 204", 1, id="204"),
+        pytest.param(actions.status(206), "HTTP 206", 1, id="206"),
+        pytest.param(actions.redirect(), "redirected", 4, id="redirected for ever"),
+        pytest.param(actions.redirect("http://localhost:9/photo"), "not followed", 1, id="to http elsewhere"),
+        pytest.param(actions.redirect("ftp://127.0.0.1/photo"), "not followed", 1, id="to ftp"),
+        pytest.param(actions.redirect("//[broken"), "not followed", 1, id="to nowhere"),
+        pytest.param(actions.raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"), "", 4, id="a huge header"),
+    ],
+)
+def test_a_fault_that_stays(world: World, action: Action, reason: str, requests: int) -> None:
+    """The photo is failed with its reason, is no file, is tried by the next run, and harms no other photo."""
+    photos = fill(world.market.stores[101], returns=3)
+    world.sandbox.faults.add(action, image_hash=photos[1].image_hash, times=ALWAYS)
+    report = world.sync()
+    assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"archived": 2, "failed": 1})
+    (failure,) = report.stores[0].failures
+    assert reason in failure.reason
+    assert photos[1].image_hash not in failure.reason, "URLs of photos are shortened"
+    assert failure.reason in "\n".join(report.lines())
+    assert len([e for e in world.log.of("photo") if e.image_hash == photos[1].image_hash]) == requests
+    counts_of(report)
+    world.assert_archive_is_right()
+    world.sandbox.faults.clear()
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
+def test_one_byte_more_than_50_mb(world: World) -> None:
+    """The API's limit is 50 MB: such a photo comes, one byte more is refused, however its length is told."""
+    store = world.market.stores[101]
+    most = MAX_PHOTO_BYTES
+    good, told, untold = (store.photos(store.add_return(photos=1))[0] for _ in range(3))
+    store.serve(good, size=most)
+    store.serve(told, size=most + 1)
+    store.serve(untold, size=most + 1)
+    world.sandbox.faults.add(actions.chunked(), image_hash=untold.image_hash)
+    report = world.sync()
+    assert world.states() == {"archived": 1, "failed": 2}
+    assert all("larger than 50 MB" in failure.reason for failure in report.stores[0].failures)
+    world.assert_archive_is_right()
+
+
+def test_a_png_that_is_called_jpeg(world: World) -> None:
+    """The header decides the suffix, and the catalogue notes that the bytes disagree."""
+    store = world.market.stores[101]
+    back = store.add_return()
+    png = store.add_photo(back, content_type="image/png").body
+    jpeg = store.add_photo(back, content_type="image/jpeg").body
+    for body, said in ((png, "image/jpeg"), (jpeg, "image/png")):
+        store.serve(store.add_photo(back), body=body, content_type=said)
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    rows = world.photo_rows(101)
+    assert [row["suffix"] for row in rows] == [".png", ".jpg", ".jpg", ".png"]
+    assert [bool(row["note"]) for row in rows] == [False, False, True, True]
+    world.assert_archive_is_right()
+
+
+def test_a_drip_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that trickles below the floor rate never trips a read time-out, and is hung up on all the same."""
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.2)
+    photos = fill(world.market.stores[101], returns=2)
+    world.sandbox.faults.add(actions.drip(2000), image_hash=photos[0].image_hash)
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
+def test_a_hang_is_hung_up_on(make_world: MakeWorld) -> None:
+    """After the read time-out, before the header or in the body; the other photos go on meanwhile."""
+    world = make_world({"api": {"read_timeout_seconds": 1}})
+    photos = fill(world.market.stores[101], returns=6)
+    world.sandbox.faults.add(actions.hang(), image_hash=photos[0].image_hash)
+    world.sandbox.faults.add(actions.hang(500), image_hash=photos[1].image_hash)
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert world.log.worst_parallel() <= 3
+    world.assert_archive_is_right()
+
+
+@pytest.mark.parametrize("action", [actions.reset(), actions.hang()])
+def test_refused_as_it_connects(make_world: MakeWorld, action: Action) -> None:
+    world = make_world({"api": {"read_timeout_seconds": 1}})
+    fill(world.market.stores[101], returns=4)
+    world.sandbox.faults.add(action, kind="connect", nth=3, times=1)
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
+@pytest.mark.parametrize(
+    ("action", "most"),
+    [
+        (actions.status(503), 24),
+        (actions.html(), 24),
+        (actions.reset(), 24),
+        (actions.status(404, body=HTML), 24),
+        (actions.redirect("https://127.0.0.1:9/login"), 60),
+    ],
+)
+def test_everything_fails_alike(world: World, action: Action, most: int) -> None:
+    """The first 20 fail alike: the run stops with exit 8 and does not burn the quota."""
+    fill(world.market.stores[101], returns=100)
+    world.sandbox.faults.add(action, kind="photo", times=ALWAYS)
+    report = world.sync()
+    assert report.exit_code is ExitCode.SERVER
+    assert world.log.count("photo") <= most
+    assert "in a row failed alike" in str(report.stores[0].error)
+    world.sandbox.faults.clear()
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
+def test_an_outage_in_mid_run(world: World) -> None:
+    """After 20 in a row the workers pause, and go on when the server is back."""
+    fill(world.market.stores[101], returns=60)
+    world.sandbox.faults.add(actions.status(503, body=HTML), kind="photo", nth=20, times=30)
+    report = world.sync()
+    assert report.exit_code in {ExitCode.COMPLETE, ExitCode.FAILED}
+    assert counts_of(report)["failed"] <= 8
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
+@pytest.mark.parametrize(("kind", "nth"), [("campaigns", 1), ("returns", 1), ("returns", 2), ("photo", 5)])
+def test_401_stops_the_run(make_world: MakeWorld, kind: str, nth: int) -> None:
+    """At once, in all stores, whenever it comes; exit 4; the next run completes."""
+    from market_photos.errors import MarketPhotosError
+
+    world = make_world(stores=2, latency=0.02)
+    for store in world.market.stores.values():
+        fill(store, returns=120)
+    world.sandbox.faults.add(actions.status(401), kind=kind, nth=nth, times=ALWAYS)
+    try:
+        code = world.sync().exit_code
+    except MarketPhotosError as error:
+        code = error.exit_code
+    assert code is ExitCode.KEY
+    assert world.log.count("photo") <= 12
+    world.sandbox.faults.clear()
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right(in_flight=6)
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "word"),
+    [
+        (actions.status(403, "API is disabled"), ExitCode.KEY, "API is disabled"),
+        (actions.status(423, "in migration"), ExitCode.SERVER, "migrated"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["returns", "photo"])
+def test_one_store_of_three_is_closed(
+    make_world: MakeWorld, action: Action, code: ExitCode, word: str, kind: str
+) -> None:
+    """The two others complete; the report says which and why."""
+    world = make_world(stores=3)
+    for store in world.market.stores.values():
+        fill(store, returns=3)
+    world.sandbox.faults.add(action, kind=kind, campaign=102, times=ALWAYS)
+    report = world.sync()
+    assert [store.exit_code for store in report.stores] == [ExitCode.COMPLETE, code, ExitCode.COMPLETE]
+    assert report.exit_code is code
+    assert "Store 102" in (text := "\n".join(report.lines()))
+    assert word in text
+    assert world.log.count(kind, 102) <= 5
+    world.sandbox.faults.clear()
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right(in_flight=3)
+
+
+def test_a_missing_scope_stops_the_run(make_world: MakeWorld) -> None:
+    from market_photos.errors import KeyRefused
+
+    world = make_world(stores=2)
+    world.market.scopes = ["PRICING"]
+    with pytest.raises(KeyRefused, match="scope"):
+        world.sync()
+    assert len(world.log) == 1
+
+
+# -- redirects
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_redirects_are_followed_without_the_key(world: World, code: int) -> None:
+    """On the same host, another port: the photo comes, the key does not go."""
+    (photo,) = fill(world.market.stores[101], returns=1)
+    with running(Market()) as stranger:
+        world.sandbox.faults.add(actions.redirect(f"{stranger.url}/cdn/1.jpg", code), kind="photo")
+        stranger.faults.add(actions.status(200, body=photo.body, content_type="image/jpeg"), kind="other")
+        assert world.sync().exit_code is ExitCode.COMPLETE
+        assert [entry.kind for entry in stranger.log] == ["other"]
+        assert "api-key" not in stranger.log[0].headers
+    assert world.states() == {"archived": 1}
+
+
+def test_a_redirect_with_a_page_costs_no_slot(world: World) -> None:
+    """The body of a redirect is read to its end: a slot that cools down each time would make every photo crawl."""
+    photos = fill(world.market.stores[101], returns=12)
+    say = "Moved, see over there. " * 50
+
+    def moved(call: Any, reply: Any) -> Any:
+        from dataclasses import replace
+
+        if "again" in call.request.query:
+            return reply
+        return replace(reply, status=302, headers={"Location": call.request.target + "?again=1"}, body=say.encode())
+
+    world.sandbox.faults.add(moved, kind="photo", times=ALWAYS)
+    report = world.sync()
+    assert (report.exit_code, report.seconds < 8) == (ExitCode.COMPLETE, True)
+    assert world.log.count("photo") == 2 * len(photos)
+    assert all(entry.headers.get("api-key") for entry in world.log.of("photo")), "the configured host gets the key"
+    world.assert_archive_is_right(in_flight=12)
+
+
+# -- the two limits
+
+
+@pytest.mark.parametrize("reserve", [0, 2])
+def test_slots_are_never_above_the_setting(make_world: MakeWorld, reserve: int) -> None:
+    """Listing and photos together; and the server refuses none."""
+    world = make_world({"limits": {"parallel_requests": 2}}, latency=0.01)
+    fill(world.market.stores[101], returns=220)
+    assert world.sync(max_photos=30).exit_code is ExitCode.LIMIT
+    assert world.log.worst_parallel() == 2
+    assert not world.log.of(status=420)
+
+
+def test_a_crowded_store(make_world: MakeWorld) -> None:
+    """The server allows fewer slots than configured: the run adapts and completes without a failure."""
+    world = make_world({"limits": {"parallel_requests": 4}}, latency=0.01, limits=Limits(parallel=2))
+    fill(world.market.stores[101], returns=40)
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert 0 < world.log.count(status=420) <= 12
+    world.assert_archive_is_right()
+
+
+def test_a_tight_quota_is_kept_and_used(make_world: MakeWorld) -> None:
+    """20 in any 2 s and never a refusal; as fast as that lets it."""
+    settings = {"limits": {"photo_requests": 20, "period_seconds": 2}}
+    world = make_world(settings, limits=Limits(photos=Quota(20, 2.0)), latency=0.02)
+    fill(world.market.stores[101], returns=70)
+    report = world.sync()
+    assert report.exit_code is ExitCode.COMPLETE
+    assert world.log.worst_window("photo", 2.0) <= 20
+    # 70 photos at 20 in 2 s: not before the fourth lot, 6 s; an Until may cost a part of a window
+    assert 6 <= report.seconds < 6 + 5
+    world.assert_archive_is_right()
+
+
+def test_another_user_of_the_quota(make_world: MakeWorld) -> None:
+    """`Remaining` falls faster than our own use: we stop before the server must refuse."""
+    world = make_world(limits=Limits(photos=Quota(40, 3.0)))
+    fill(world.market.stores[101], returns=60)
+    told = "X-RateLimit-Resource-Remaining"
+
+    def falls(call: Any, reply: Any) -> Any:
+        from dataclasses import replace
+
+        left = max(0, 2 * int(reply.headers.get(told, 0)) - 40)
+        return replace(reply, headers=reply.headers | {told: str(left)})
+
+    world.sandbox.faults.add(falls, kind="photo", times=ALWAYS)
+    report = world.sync()
+    assert report.exit_code is ExitCode.COMPLETE
+    assert not world.log.of("photo", status=420)
+    assert world.log.worst_window("photo", 3.0) <= 40
+    assert report.seconds > 3
+    world.assert_archive_is_right()
+
+
+def test_a_quota_420_is_waited_out(world: World) -> None:
+    """Until tells how long; nothing is asked for meanwhile; no attempt is used up."""
+    fill(world.market.stores[101], returns=8)
+    world.sandbox.faults.add(actions.quota_420(2.5), kind="photo", nth=3)
+    report = world.sync()
+    assert report.exit_code is ExitCode.COMPLETE
+    refused = next(entry for entry in world.log.of(status=420))
+    after = [e.arrived - refused.arrived for e in world.log.of("photo") if e.arrived > refused.arrived + 0.5]
+    assert min(after) > 1.4, "Until is cut to whole seconds"
+    world.assert_archive_is_right()
+
+
+# -- listing
+
+
+def test_odd_pages(world: World) -> None:
+    """No paging, an empty page with a token, the same return on two pages, all at once."""
+    fill(world.market.stores[101], returns=250)
+    world.sandbox.faults.add(actions.empty_page(), kind="returns", nth=2)
+    world.sandbox.faults.add(actions.shift_page(-30), kind="returns", nth=3)
+    report = world.sync()
+    assert (report.exit_code, counts_of(report)["downloaded"]) == (ExitCode.COMPLETE, 250)
+    world.assert_archive_is_right()
+
+
+def test_a_token_that_comes_again(world: World) -> None:
+    """Ends with an error, not never; what was listed is fetched, the watermark stays."""
+    fill(world.market.stores[101], returns=250)
+    world.sandbox.faults.add(actions.repeated_token(), kind="returns", times=ALWAYS)
+    report = world.sync()
+    assert (report.exit_code, report.stores[0].watermark) == (ExitCode.SERVER, None)
+    assert world.log.count("returns") <= 5
+    assert world.states() == {"archived": counts_of(report)["downloaded"]}
+    world.assert_archive_is_right()
+
+
+def test_a_token_that_is_refused(world: World) -> None:
+    """Bad page token in mid-listing: from the start again, a few times; nothing comes twice."""
+    fill(world.market.stores[101], returns=250)
+    world.sandbox.faults.add(actions.status(400, "Bad page token"), kind="returns", nth=3)
+    report = world.sync()
+    assert (report.exit_code, counts_of(report)["downloaded"]) == (ExitCode.COMPLETE, 250)
+    world.sandbox.faults.add(actions.status(400, "Bad page token"), kind="returns", nth=2, times=ALWAYS)
+    world.log.clear()
+    assert world.sync(full=True).exit_code is ExitCode.SERVER
+    assert world.log.count("returns") <= 12
+    world.assert_archive_is_right()
+
+
+@pytest.mark.parametrize("known", [0, 100])
+def test_pages_that_shift(world: World, known: int) -> None:
+    """A return that moves between pages while they are read makes another one slip through: listed again."""
+    world.market.listing_order = "updated"
+    store, now = world.market.stores[101], world.market.now
+    backs = [store.add_return(photos=1, updated=now - dt.timedelta(minutes=300 - n)) for n in range(known)]
+    if known:
+        world.sync()
+    backs += [store.add_return(photos=1, updated=now - dt.timedelta(minutes=200 - n)) for n in range(150 - known)]
+
+    def touch() -> None:
+        backs[0].updated = now + dt.timedelta(minutes=1)
+
+    world.sandbox.faults.add(actions.meanwhile(touch), kind="returns")
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert world.states() == {"archived": 150}
+    world.assert_archive_is_right()
+
+
+def test_only_known_returns_move_and_a_new_one_slips(world: World) -> None:
+    """Even where the first reading brought nothing new, a move is reason to read again."""
+    world.market.listing_order = "updated"
+    store, now = world.market.stores[101], world.market.now
+    backs = [store.add_return(photos=1, updated=now - dt.timedelta(minutes=300 - n)) for n in range(120)]
+    world.sync()
+    # it stands first on the second page, and slips to the end of the first as that has been read
+    new = store.add_return(photos=1, updated=backs[99].updated + dt.timedelta(seconds=1))
+
+    def touch() -> None:
+        backs[0].updated = now + dt.timedelta(minutes=1)
+
+    world.sandbox.faults.add(actions.meanwhile(touch), kind="returns")
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert store.photos(new)[0].image_hash in {entry.image_hash for entry in world.log.of("photo")}
+
+
+ODD_HASHES = [
+    "a/b",
+    "a+b=",
+    "%2e",
+    "%2e%2e",
+    "..",
+    ".",
+    "../../../etc/passwd",
+    "a b",
+    "ж🦊",
+    "x" * 300,
+    "CaseMatters",
+    "casematters",
+    "CASEMATTERS",
+    "a?b#c&d;e",
+    "a\\b",
+    "a\nb",
+    "a%00b",
+    "con",
+    "-rf",
+    "~",
+    "%",
+    "a//b",
+    "/",
+    "return",
+    "1.part",
+]
+
+
+def test_odd_hashes(world: World) -> None:
+    """Asked for under the right URL, kept under a safe name of their own, inside the archive."""
+    world.market.stores[101].add_return(images=ODD_HASHES)
+    report = world.sync()
+    assert (report.exit_code, world.states()) == (ExitCode.COMPLETE, {"archived": len(ODD_HASHES)})
+    paths = {str(world.path_of(101, row)).lower() for row in world.photo_rows(101)}
+    assert len(paths) == len(ODD_HASHES)
+    assert sorted(entry.image_hash for entry in world.log.of("photo")) == sorted(ODD_HASHES)
+    world.assert_archive_is_right()
+    world.log.clear()
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert world.log.count("photo") == 0
+
+
+def test_odd_records(world: World) -> None:
+    """Nulls, absences, unknown values and fields, a photo that is named twice: read for what they are."""
+    store = world.market.stores[101]
+    market = world.market
+    twice = market.image_hash()
+    store.add_return(decisions=None)
+    store.add_return(images=None)
+    store.add_return(items=[])
+    store.add_return(images=[twice, twice], refundStatus="SOMETHING_NEW", returnType="NEWER", extra={"a": [None]})
+    store.add_return(photos=1, refundStatus=None, shipmentStatus=None, amount=None)
+    store.add_return(
+        items=[market.item(None), market.item([None]), market.item([market.decision([market.image_hash()])])]
+    )
+    world.sandbox.faults.add(actions.drop_paging(), kind="returns")
+    report = world.sync()
+    assert (report.exit_code, counts_of(report)["downloaded"]) == (ExitCode.COMPLETE, 3)
+    world.assert_archive_is_right()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda page, call: page.pop("returns"), id="no list"),
+        pytest.param(lambda page, call: page.update(returns=None), id="null"),
+        pytest.param(lambda page, call: page.update(paging={"nextPageToken": 7}), id="a token that is a number"),
+    ],
+)
+def test_a_page_that_is_none_is_asked_for_again(world: World, spoil: Callable[[Any, Any], Any]) -> None:
+    """Never taken for an empty one."""
+    fill(world.market.stores[101], returns=3)
+    world.sandbox.faults.add(actions.edit(spoil), kind="returns")
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert (world.log.count("returns"), world.states()) == (2, {"archived": 3})
+
+
+@pytest.mark.parametrize(
+    "action", [actions.html(), actions.error_with_200(), actions.cut(50), actions.nothing(), actions.status(502)]
+)
+@pytest.mark.parametrize("kind", ["campaigns", "returns"])
+def test_a_listing_that_fails_once(world: World, action: Action, kind: str) -> None:
+    fill(world.market.stores[101], returns=3)
+    world.sandbox.faults.add(action, kind=kind)
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert world.log.count(kind) == 2
+    world.assert_archive_is_right()
+
+
+def test_a_return_that_cannot_be_read(world: World) -> None:
+    """It spoils only itself, is named, and neither exit code nor watermark say that all is well."""
+    store = world.market.stores[101]
+    fill(store, returns=3)
+    store.add_return(photos=1, orderId="not a number")
+    report = world.sync()
+    assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"archived": 3})
+    assert "cannot be read" in "\n".join(report.lines())
+    assert report.stores[0].watermark is None
