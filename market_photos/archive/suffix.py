@@ -127,6 +127,15 @@ def ends_well(suffix: str, tail: bytes, size: int, head: bytes) -> bool:
     return False
 
 
+def must_end_well(head: bytes) -> bool:
+    """Whether it is so plainly a JPEG or PNG, by its first bytes, that without its end marker it has been cut off."""
+    if sniff(head) == ".jpg":
+        following = 4 + int.from_bytes(head[4:6], "big")
+        is_plain = head[6:10] == b"Exif" or head[3:4] == b"\xfe"  # a long segment of its own, or a comment
+        return is_plain or head[following : following + 1] == b"\xff"
+    return sniff(head) == ".png" and head[12:16] == b"IHDR"
+
+
 def _media_type(content_type: str) -> str:
     """Lower case, without parameters; empty for nonsense."""
     media = content_type.partition(";")[0].strip().lower()

@@ -151,16 +151,17 @@ class Worker:
 async def _checked(part: files.Part, photo: Photo, doubted: set[bytes], *, is_last: bool) -> suffix.Kind:
     """What the part holds, once it is durably on disk. Raises Refusal where it is no photo, or may be half of one.
 
-    A body without any framing may have been cut off unnoticed. Without the end marker of its format it is asked for
-    again, and believed when the same bytes come twice or patience ends.
+    A body without any framing may have been cut off unnoticed, and so may one whose length is told too small. Without
+    the end marker of its format it is asked for again, and believed when the same bytes come twice or patience ends.
     """
     kind = suffix.choose(photo.content_type, part.head)
     if kind.not_a_photo:
         raise Refusal(Act.GIVE_UP, kind.not_a_photo, 200)
     digest = await part.finish()
-    if photo.is_framed or suffix.ends_well(kind.suffix, part.tail, part.size, part.head):
+    is_believed = photo.is_framed and not suffix.must_end_well(part.head)
+    if is_believed or suffix.ends_well(kind.suffix, part.tail, part.size, part.head):
         return kind
     if digest not in doubted and not is_last:
         doubted.add(digest)
-        raise Refusal(Act.RETRY, "the photo may be cut off: it came without a length and without its end marker", 200)
-    return kind._replace(note=f"{kind.note}; no length, no end marker".lstrip("; "))
+        raise Refusal(Act.RETRY, "the photo may be cut off: it came without its end marker", 200)
+    return kind._replace(note=f"{kind.note}; no end marker, so it may be cut off".lstrip("; "))

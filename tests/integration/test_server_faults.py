@@ -69,12 +69,36 @@ def test_a_fault_that_passes(world: World, action: Action, requests: int) -> Non
     world.assert_archive_is_right(in_flight=requests - 1)
 
 
-def test_a_cut_that_nobody_can_see(world: World) -> None:
-    """Neither length nor chunks: asked for again, as the end of the image is missing."""
-    photos = fill(world.market.stores[101], returns=2)
-    for action in (actions.no_length(), actions.cut(1000)):
-        world.sandbox.faults.add(action, image_hash=photos[0].image_hash)
+@pytest.mark.parametrize("content_type", ["image/jpeg", "image/png"])
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param((actions.no_length(), actions.cut(9000)), id="neither length nor chunks"),
+        pytest.param((actions.wrong_length(-100_000),), id="a length that is too small"),
+    ],
+)
+def test_a_cut_that_nobody_can_see(world: World, faults: tuple[Action, ...], content_type: str) -> None:
+    """Asked for again, as the end of the image is missing; what comes so twice is believed, with a note."""
+    store = world.market.stores[101]
+    back = store.add_return(photos=2, size=300_000, content_type=content_type)
+    once, always = store.photos(back)
+    for action in faults:
+        world.sandbox.faults.add(action, image_hash=once.image_hash)
+        world.sandbox.faults.add(action, image_hash=always.image_hash, times=ALWAYS)
     assert world.sync().exit_code is ExitCode.COMPLETE
+    assert world.log.count("photo") == 4
+    rows = world.photo_rows(101)
+    assert [row["note"] for row in rows] == ["", "no end marker, so it may be cut off"]
+    assert world.path_of(101, rows[0]).read_bytes() == once.body
+
+
+@pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF", b""])
+def test_a_framed_body_that_only_begins_like_an_image_is_believed(world: World, start: bytes) -> None:
+    """No second request for what came whole by all that can be told."""
+    store = world.market.stores[101]
+    store.serve(fill(store, returns=1)[0], body=start + b"abc" * 1000, content_type="image/jpeg")
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert world.log.count("photo") == 1
     world.assert_archive_is_right()
 
 
