@@ -1,6 +1,7 @@
 """One run over the stores: wiring and outcomes."""
 
 import asyncio
+import json
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ from market_photos.archive.photos import MAX_FAILURES
 from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, iso
 from market_photos.config import Settings
+from market_photos.console import redact
 from market_photos.errors import (
     ArchiveUnwritable,
     CatalogUnusable,
@@ -157,7 +159,8 @@ class Run:
             is_listed=is_listed,
             unreadable=store.counters.unreadable,
         )
-        await store.ledger.do(runs.end, run, report.exit_code, report.as_json())
+        summary = json.loads(redact(json.dumps(report.as_json())))  # a server's words may hold anything
+        await store.ledger.do(runs.end, run, report.exit_code, summary)
 
     async def _take_stock(self, store: Store, report: StoreReport) -> None:
         catalog = store.ledger

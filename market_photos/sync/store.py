@@ -13,6 +13,7 @@ from market_photos.archive.photos import Archived, Claim
 from market_photos.clock import Clock, age
 from market_photos.config import Limits as LimitSettings
 from market_photos.config import Settings
+from market_photos.console import redact
 from market_photos.market.client import Client, PassageFor
 from market_photos.market.limiter import TRANSIT, Limits, Passage, Spent, ages
 from market_photos.market.protocol import RETURN_REQUESTS, Method
@@ -132,18 +133,19 @@ class Store:
         return passage
 
     async def record_archived(self, claim: Claim, stored: Archived) -> None:
+        stored = stored._replace(content_type=redact(stored.content_type), note=redact(stored.note))
         await self.catalog.do(self.catalog.photos.record_archived, claim, stored)
         self.counters.downloaded += 1
         self.counters.size += stored.size
         await self.save_record(claim.return_row, claim.month, claim.key.order, claim.key.return_id)
 
     async def record_gone(self, claim: Claim, reason: str) -> None:
-        await self.catalog.do(self.catalog.photos.record_gone, claim, reason)
+        await self.catalog.do(self.catalog.photos.record_gone, claim, redact(reason))
         self.counters.gone += 1
         log.info("store %s: %s is gone: %s", self.title, claim.key, reason)
 
     async def record_failed(self, claim: Claim, reason: str) -> None:
-        await self.catalog.do(self.catalog.photos.record_failed, claim, reason)
+        await self.catalog.do(self.catalog.photos.record_failed, claim, redact(reason))
         self.counters.failed += 1
         log.warning("store %s: %s failed: %s", self.title, claim.key, reason)
 

@@ -1,0 +1,375 @@
+"""What only a process can show: exit codes, signals, kill -9, locks, closed pipes, and the key in no output."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from market_photos.archive import lock
+from market_photos.clock import SystemClock
+from market_photos.sandbox import ALWAYS, Limits, Quota, actions
+from tests.integration.conftest import MakeWorld
+from tests.integration.harness import World, assert_adds_up, fill, wait_until
+
+#: Seconds that the issue allows for an end after a signal.
+END_S = 10.0
+
+
+def test_a_night(make_world: MakeWorld) -> None:
+    """sync --json, status, doctor, -q: what is printed where, and the exit codes."""
+    world = make_world(stores=2)
+    for store in world.market.stores.values():
+        fill(store, returns=3, photos=2)
+    world.market.add_store(201, placementType="LAAS")
+    doctor = world.program("doctor")
+    assert (doctor.code, len(world.log)) == (0, 2), doctor.stdout
+    assert "201" in doctor.stdout
+    first = world.program("sync", "--json")
+    assert (first.code, first.json["downloaded"], first.json["exit_code"]) == (0, 12, 0)
+    assert_adds_up(first.json)
+    keys = "discovered downloaded already gone failed pending bytes requests seconds exit_code stores"
+    assert set(keys.split()) <= first.json.keys()
+    assert len(first.stdout.splitlines()) == 1
+    assert "Complete in" in first.stderr
+    again = world.program("sync", "-q")
+    assert (again.code, again.stdout, again.stderr) == (0, "", "")
+    told = world.program("status", "--json").json
+    assert [(store["campaign"], store["archived"], store["pending"]) for store in told["stores"]] == [
+        (101, 6, 0),
+        (102, 6, 0),
+    ]
+    assert [store["quota_left"] for store in told["stores"]] == [4994, 4994]
+    assert "6 archived" in world.program("status").stdout
+    dry = world.program("sync", "--dry-run", "--json")
+    assert (dry.code, dry.json["would_fetch"], "dry run" in dry.stderr) == (0, 0, True)
+    back = next(iter(world.market.stores[101].returns.values()))
+    fetched = world.program("fetch", "--campaign", "101", "--order", str(back.order), "--return", str(back.id))
+    assert fetched.code == 0
+    assert world.program("backfill", "--from", "2026-01-01", "-q").code == 0
+    assert world.program("sync", "--full", "-q").code == 0
+    world.assert_archive_is_right()
+    assert_the_key_is_nowhere(world)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("sync", "--max-duration", "tomorrow"), "duration"),
+        (("sync", "--max-photos", "-1"), "max-photos"),
+        (("backfill", "--from", "2026-05-01", "--to", "2026-04-01"), "--from 2026-05-01 is after --to 2026-04-01"),
+        (("backfill", "--from", "yesterday"), "yesterday"),
+        (("fetch", "--campaign", "101"), "--order"),
+    ],
+)
+def test_usage_is_exit_2_without_a_request(world: World, arguments: tuple[str, ...], word: str) -> None:
+    done = world.program(*arguments)
+    assert (done.code, word in done.stderr, len(world.log)) == (2, True, 0), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_key_and_a_wrong_key(world: World) -> None:
+    """2 for none at all, before any request; 4 for one that the API refuses."""
+    none = world.program("sync", env={"MARKET_PHOTOS_API_KEY": ""})
+    assert (none.code, len(world.log)) == (2, 0)
+    wrong = world.program("sync", "--json", env={"MARKET_PHOTOS_API_KEY": "ACMA:wrong:1"})
+    assert (wrong.code, wrong.json["exit_code"], "refuses the key" in wrong.stderr) == (4, 4, True)
+    assert "ACMA:wrong:1" not in wrong.stdout + wrong.stderr
+    assert world.program("doctor", env={"MARKET_PHOTOS_API_KEY": "ACMA:wrong:1"}).code == 4
+
+
+def test_nobody_listens(world: World) -> None:
+    """Connection refused: exit 8 with the host and what to do."""
+    world.settings["api"] = {"base_url": "http://127.0.0.1:9"}
+    done = world.program("sync")
+    assert (done.code, "127.0.0.1" in done.stderr, "Traceback" in done.stderr) == (8, True, False)
+
+
+# -- signals
+
+
+def assert_goes_on(world: World, in_flight: int = 3) -> None:
+    """One more sync completes, and asks for no more than what was in flight once again."""
+    for row in world.known():
+        assert world.rows(row, "PRAGMA integrity_check")[0][0] == "ok"
+    world.sandbox.faults.clear()
+    world.sandbox.latency = 0
+    done = world.program("sync", "--json")
+    assert done.code == 0, done.stderr
+    assert_adds_up(done.json)
+    world.assert_archive_is_right(in_flight=in_flight)
+
+
+@pytest.mark.parametrize(
+    ("phase", "by", "code"),
+    [
+        ("stores", signal.SIGINT, 130),
+        ("listing", signal.SIGTERM, 143),
+        ("fetching", signal.SIGINT, 130),
+        ("fetching", signal.SIGTERM, 143),
+        ("quota", signal.SIGTERM, 143),
+        ("quota", signal.SIGINT, 130),
+        ("pause", signal.SIGINT, 130),
+        ("hang", signal.SIGTERM, 143),
+    ],
+)
+def test_a_signal_in_each_phase(make_world: MakeWorld, phase: str, by: int, code: int) -> None:
+    """130 or 143 within 10 s, out of every wait too; the catalogue is right and the next run completes."""
+    world = make_world(latency=0.05)
+    fill(world.market.stores[101], returns=150)
+    faults, log = world.sandbox.faults, world.log
+    at = lambda: log.count("photo") >= 7  # noqa: E731
+    if phase == "stores":
+        faults.add(actions.status(503), kind="campaigns", times=ALWAYS)
+        at = lambda: log.count("campaigns") >= 2  # noqa: E731
+    elif phase == "listing":
+        faults.add(actions.delay(30), kind="returns", nth=2)
+        at = lambda: log.count("returns") == 2  # noqa: E731
+    elif phase == "quota":
+        faults.add(actions.quota_420(3000), kind="photo", nth=6)
+        at = lambda: log.count(status=420) == 1  # noqa: E731
+    elif phase == "pause":
+        faults.add(actions.status(503), kind="photo", nth=6, times=15)
+    elif phase == "hang":
+        world.settings["api"] = {"read_timeout_seconds": 600}
+        faults.add(actions.hang(100), kind="photo", nth=6, times=3)
+        at = lambda: log.count("photo") >= 8  # noqa: E731
+    done, seconds = world.interrupted("sync", "--json", at=at, by=by)
+    assert (done.code, seconds < END_S) == (code, True), (seconds, done.stderr)
+    assert done.json["exit_code"] == code
+    assert_adds_up(done.json)
+    assert "Traceback" not in done.stderr
+    # what was on its way could finish, but for what hung
+    assert_goes_on(world, in_flight=0 if phase in {"fetching", "quota"} else 3)
+
+
+def test_a_second_signal_ends_at_once(make_world: MakeWorld) -> None:
+    world = make_world({"api": {"read_timeout_seconds": 600}})
+    fill(world.market.stores[101], returns=5)
+    world.sandbox.faults.add(actions.hang(100), kind="photo", times=ALWAYS)
+    process = world.start("sync")
+    wait_until(lambda: world.log.count("photo") >= 3, process)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert "stopping" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    done = world.end_of(process)
+    assert (done.code, time.monotonic() - sent < 3) == (130, True)
+    world.assert_archive_is_right(at_work=True)
+
+
+# -- kill -9
+
+
+def test_kill_9_again_and_again(make_world: MakeWorld) -> None:
+    """Whenever it comes: nothing torn, nothing lost, at most what was in flight is asked for again, in all."""
+    world = make_world(latency=0.02)
+    fill(world.market.stores[101], returns=130)
+    for kill, after in enumerate((2, 9, 25, 50, 80)):
+        process = world.start("backfill", "--from", "2026-01-01")
+        wait_until(lambda n=after: world.log.count("photo") >= n, process)  # type: ignore[misc]
+        process.kill()
+        world.end_of(process)
+        world.assert_archive_is_right(in_flight=3 * (kill + 1), at_work=True)
+    assert_goes_on(world, in_flight=15)
+
+
+def test_the_quota_over_kills(make_world: MakeWorld) -> None:
+    """20 in any 4 s at the server, though a run was killed in it."""
+    settings = {"limits": {"photo_requests": 20, "period_seconds": 4}}
+    world = make_world(settings, limits=Limits(photos=Quota(1000)), latency=0.02)
+    fill(world.market.stores[101], returns=50)
+    process = world.start("sync")
+    wait_until(lambda: world.log.count("photo") >= 15, process)
+    process.kill()
+    world.end_of(process)
+    started = time.monotonic()
+    done = world.program("sync", "--json")
+    assert done.code == 0, done.stderr
+    assert world.log.worst_window("photo", 4.0) <= 20
+    # some 35 are left: 8 s, and the slots of the killed run, up to 10 s
+    assert time.monotonic() - started < 25
+    world.assert_archive_is_right(in_flight=3)
+
+
+# -- one run at a time
+
+
+@pytest.mark.parametrize("ids", [[], [101]])
+def test_the_second_run_leaves_before_any_request(make_world: MakeWorld, ids: list[int]) -> None:
+    """It says who holds the lock since when, exits 6, and so do all of eight at once but one."""
+    world = make_world({"campaigns": {"ids": ids}} if ids else {}, latency=0.2)
+    fill(world.market.stores[101], returns=400)
+    process = world.start("sync")
+    wait_until(lambda: world.log.count("photo") >= 1, process)
+    asked = world.log.count("campaigns") + world.log.count("returns")
+    second = world.program("sync", "--json")
+    assert (second.code, second.json["exit_code"]) == (6, 6)
+    assert re.search(rf"another run is at work here: `sync.*`, process {process.pid} on .*, since 20", second.stderr)
+    assert world.log.count("campaigns") + world.log.count("returns") == asked
+    seen = world.program("status", "--json").json["stores"][0]
+    assert str(process.pid) in seen["at_work"]
+    process.terminate()
+    assert world.end_of(process).code == 143
+    assert world.program("status", "--json").json["stores"][0]["at_work"] is None
+    world.assert_archive_is_right()
+
+
+def test_eight_at_once(make_world: MakeWorld) -> None:
+    world = make_world(stores=2, latency=0.3)
+    for store in world.market.stores.values():
+        fill(store, returns=60)
+    done = [world.end_of(process) for process in [world.start("sync", "-q") for _ in range(8)]]
+    assert sorted(one.code for one in done) == [0] + [6] * 7
+    assert world.log.count("campaigns") == 1
+    world.assert_archive_is_right()
+
+
+def test_one_store_is_busy(make_world: MakeWorld) -> None:
+    """A run over both stores does the free one and tells of the other."""
+    world = make_world(stores=2)
+    for store in world.market.stores.values():
+        fill(store, returns=2)
+    world.sync(max_photos=0)
+    with lock.Lock(world.archive / "101" / "run.lock", "backfill", SystemClock()):
+        done = world.program("sync", "--json")
+    assert (done.code, [store["exit_code"] for store in done.json["stores"]]) == (6, [6, 0])
+    assert world.states(102) == {"archived": 2}
+
+
+# -- closed pipes
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_closed_pipes_stop_nothing(world: World, closed: str) -> None:
+    """The reader has gone: the photos come, the exit code is the run's own."""
+    fill(world.market.stores[101], returns=5)
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {name: writer for name in ("stdout", "stderr") if closed in {name, "both"}}
+    process = world.start("sync", "--json", "-vv", **streams)
+    os.close(writer)
+    assert world.end_of(process).code == 0
+    world.assert_archive_is_right()
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "> /dev/full", "2> /dev/full", "&> /dev/full"])
+def test_no_streams_at_all_and_a_full_disk_under_the_log(world: World, redirection: str) -> None:
+    fill(world.market.stores[101], returns=2)
+    command = f"exec {sys.executable} -m market_photos sync --json -v --config {world.config()} {redirection}"
+    environment = os.environ | {"MARKET_PHOTOS_API_KEY": world.market.key}
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    world.assert_archive_is_right()
+
+
+# -- the key
+
+
+def encodings(key: str) -> set[bytes]:
+    return {text.encode() for text in (key, quote(key, safe=""), quote(key), json.dumps(key)[1:-1], repr(key)[1:-1])}
+
+
+def assert_the_key_is_nowhere(world: World) -> None:
+    """Neither in what was printed nor in any file of the archive, in any encoding."""
+    texts = {"output": "".join(world.written).encode()}
+    texts |= {str(path): path.read_bytes() for path in world.archive.rglob("*") if path.is_file()}
+    for name, content in texts.items():
+        for secret in encodings(world.market.key):
+            assert secret not in content, f"the key stands in {name}"
+
+
+def test_the_key_is_nowhere(make_world: MakeWorld) -> None:
+    """Not in the debug log of a run in which much goes wrong, nor where a server sends it back to us."""
+    world = make_world(stores=2)
+    world.market.key = "ACMA:" + "k/+ =&".replace(" ", "~") * 6 + ":0a1b2c3d"
+    key = world.market.key
+    photos = fill(world.market.stores[101], returns=8)
+    told = f"Api-Key {key} / {quote(key, safe='')} is not allowed"
+    for photo, action in zip(
+        photos,
+        [
+            actions.status(400, told),
+            actions.status(500, told),
+            actions.redirect(f"http://localhost:9/?key={quote(key, safe='')}"),
+            actions.redirect(f"/x?key={quote(key, safe='')}"),
+            actions.raw(f"HTTP/1.1 200 {key}\r\nX-{key}\r\n\r\n".encode()),
+            actions.content_type(f"text/{key}"),
+            actions.body(f"{{{key}}}".encode()),
+        ],
+        strict=False,
+    ):
+        world.sandbox.faults.add(action, image_hash=photo.image_hash, times=ALWAYS)
+    world.sandbox.faults.add(actions.status(403, told), kind="returns", campaign=102, times=ALWAYS)
+    done = world.program("sync", "--json", "-vv")
+    assert done.code == 4
+    assert len(done.stderr) > 1000
+    world.program("status")
+    world.program("doctor")
+    assert_the_key_is_nowhere(world)
+
+
+def test_urls_of_photos_are_shortened(world: World) -> None:
+    (photo, *_) = fill(world.market.stores[101], returns=2)
+    world.sandbox.faults.add(actions.raw(b"no http\r\n"), image_hash=photo.image_hash, times=ALWAYS)
+    done = world.program("sync", "-vv")
+    assert done.code == 3
+    assert photo.image_hash not in done.stdout + done.stderr
+
+
+# -- doctor
+
+
+@pytest.mark.parametrize("problem", ["scope", "store", "unseen", "folder", "clock", "token down", "all down"])
+def test_doctor_names_each_problem(world: World, problem: str, tmp_path: Path) -> None:
+    """With an exit code and what to do; in at most three requests."""
+    world.market.add_store(201, placementType="LAAS")
+    expected = {
+        "scope": (4, "read-only"),
+        "store": (4, "LAAS"),
+        "unseen": (4, "999"),
+        "folder": (5, "archive"),
+        "clock": (0, "ahead of"),
+        "token down": (8, "store 101"),
+        "all down": (8, "HTTP 503"),
+    }[problem]
+    if problem == "scope":
+        world.market.scopes = ["PRICING"]
+    elif problem in {"store", "unseen"}:
+        world.settings["campaigns"] = {"ids": [201 if problem == "store" else 999]}
+    elif problem == "folder":
+        (tmp_path / "archive").write_text("in the way")
+    elif problem == "clock":
+        world.sandbox.faults.add(actions.headers({"Date": "Wed, 09 Sep 2020 15:18:00 GMT"}), times=ALWAYS)
+    elif problem == "token down":
+        world.sandbox.faults.add(actions.status(503), kind="token", times=ALWAYS)
+    elif problem == "all down":
+        world.sandbox.faults.add(actions.status(503), times=ALWAYS)
+    done = world.program("doctor")
+    assert (done.code, expected[1] in done.stdout) == (expected[0], True), done.stdout
+    assert len(world.log) <= 3
+    assert "Traceback" not in done.stderr
+
+
+# -- status
+
+
+def test_status_beside_a_run(make_world: MakeWorld) -> None:
+    """Disturbs nothing, tells of the waiting quota, and reads an archive that is not there."""
+    world = make_world({"limits": {"photo_requests": 5, "period_seconds": 3}}, latency=0.02)
+    fill(world.market.stores[101], returns=15)
+    assert "no archive yet" in world.program("status").stdout
+    process = world.start("sync")
+    wait_until(lambda: world.log.count("photo") >= 5, process)
+    seen = world.program("status", "--json").json["stores"][0]
+    assert (seen["discovered"], seen["archived"] + seen["pending"]) == (15, 15)
+    assert seen["seconds_left"] > 0
+    assert world.end_of(process).code == 0
+    world.assert_archive_is_right()
