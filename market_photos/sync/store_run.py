@@ -15,7 +15,7 @@ from market_photos.sync.worker import Worker
 log = logging.getLogger(__name__)
 
 #: Workers beyond the slots: while one waits for the disk, another uses its slot.
-SPARE_WORKERS = 2
+SPARE_WORKERS = 1
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,124 @@
+"""The house stands as design says: imports point one way, one file opens connections, the docs tell what is there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import market_photos
+from market_photos import errors
+from market_photos.config import Settings
+from market_photos.errors import ExitCode, MarketPhotosError
+
+PACKAGE = Path(market_photos.__file__).parent
+ROOT = PACKAGE.parent
+#: Whom a room may import, beside itself. Files of the package's top are rooms of their own.
+GROUND = {"errors", "clock", "model", "config"}
+MAY = {
+    "market": GROUND,
+    "archive": GROUND,
+    "sync": GROUND | {"market", "archive", "console"},
+    "browse": GROUND | {"archive", "console"},
+    "sandbox": {"errors"},
+    "errors": set(),
+    "clock": set(),
+    "model": set(),
+    "config": {"errors"},
+    "console": {"errors"},
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of all that the module imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they point"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms_imported(path: Path) -> set[str]:
+    own = [name.split(".")[1] for name in imported(path) if name.startswith("market_photos.")]
+    return set(own) - {"__version__"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    """cli → sync, browse → market, archive → config, errors, clock, model; market and archive are strangers."""
+    room = room_of(path)
+    if room in MAY:
+        beyond = rooms_imported(path) - MAY[room] - {room}
+        assert not beyond, f"{path} reaches into {beyond}"
+
+
+def test_the_check_sees_what_it_should() -> None:
+    assert "market" in rooms_imported(PACKAGE / "sync" / "run.py")
+    assert {"market", "archive", "sync"} <= {room_of(path) for path in MODULES}
+
+
+def test_one_file_opens_connections() -> None:
+    """Elsewhere aiohttp is named for its types, or served with; nobody else may send the key anywhere."""
+    openers = {"aiohttp.ClientSession", "aiohttp.request", "urllib.request", "http.client", "requests", "httpx"}
+    calls = re.compile(r"ClientSession\(|TCPConnector\(|open_connection\(|create_connection\(|urlopen\(")
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if calls.search(path.read_text()) or any(name.startswith(tuple(openers)) for name in imported(path))
+    }
+    assert "market/client.py" in found
+    # A ping to a monitoring service goes without the key, from a file of its own.
+    assert found <= {"market/client.py", "report/ping.py", "sync/ping.py"}
+
+
+def test_the_drawn_tree_of_errors_is_the_classes() -> None:
+    """Name, parent and exit code, as errors.py draws them."""
+    drawn = re.findall(r"^    ([│├└─ ]*)([A-Z]\w+) +(\d+)? ", errors.__doc__ or "", re.MULTILINE)
+    parents: dict[int, str] = {}
+    told = {}
+    for indent, name, code in drawn:
+        depth = len(indent) // 4
+        parents[depth] = name
+        told[name] = (parents.get(depth - 1, "Exception"), int(code) if code else int(ExitCode.INTERNAL))
+    classes = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, MarketPhotosError)]
+    assert told == {cls.__name__: (cls.__bases__[0].__name__, int(cls.exit_code)) for cls in classes}
+
+
+def test_severity_ranks_every_code() -> None:
+    assert sorted(errors.BY_SEVERITY) == sorted(ExitCode)
+
+
+def test_the_readme_tells_every_exit_code() -> None:
+    readme = (ROOT / "README.md").read_text()
+    if "exit code" not in readme.lower():
+        pytest.skip("README.md has no exit codes yet")
+    missing = [int(code) for code in ExitCode if not re.search(rf"(?<!\d){code:d}(?!\d)", readme)]
+    assert not missing
+
+
+def test_the_example_tells_every_setting() -> None:
+    """Each as `name = value`, commented out or not, under its section, and nothing that does not exist."""
+    example = ROOT / "config.example.toml"
+    if not example.exists():
+        pytest.skip("config.example.toml is not there yet")
+    told: set[tuple[str, str]] = set()
+    section = ""
+    for line in example.read_text().splitlines():
+        if match := re.match(r"#? ?\[(\w+)\]$", line.strip()):
+            section = match[1]
+        elif match := re.match(r"#? ?([a-z_]+) = \S", line):
+            told.add((section, match[1]))
+    wanted = {
+        (name, key)
+        for name, field in Settings.model_fields.items()
+        for key in getattr(field.annotation, "model_fields", {})
+    } - {("api", "key")}  # never in a file
+    assert told == wanted
