@@ -1,0 +1,52 @@
+"""What a person sees: two phases, the pace, and why it waits."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from market_photos.sync.progress import View, is_live, seconds_left
+
+
+@pytest.mark.parametrize(
+    ("environ", "terminal", "live"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"CI": "1"}, True, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, True, False),
+    ],
+)
+def test_live_only_where_it_is_welcome(environ: dict[str, str], terminal: bool, live: bool) -> None:
+    assert is_live(Console(file=StringIO(), force_terminal=terminal), environ) is live
+
+
+@pytest.mark.parametrize(
+    ("pending", "quota_left", "per_hour", "left"),
+    [
+        (100, 5000, 0, None),
+        (15_000, 5000, 0, 7200),
+        (15_000, 5000, 5000, 10_800),
+        (100, 5000, 1000, 360),
+        (15_000, 5000, 10**6, 7200),
+    ],
+)
+def test_seconds_left(pending: int, quota_left: int, per_hour: float, left: float | None) -> None:
+    """At the quota, or at the pace where that is slower; nothing is said where nothing is known."""
+    assert seconds_left(pending, quota_left, 5000, 3600, per_hour) == left
+
+
+def view(listing: str = "", waiting: str = "", pending: int = 0) -> View:
+    return View("101 shop", listing, 3, 250, 1200, 5 * 10**6, pending, 4800.0, 0.25, 7200.0, waiting)
+
+
+def test_lines() -> None:
+    assert view().lines() == [
+        "101 shop: listed: 3 pages, 250 returns",
+        "  fetching: 1,200 photos, 5.0 MB, 4,800/h, quota 25% used; 0 to go",
+    ]
+    lines = view("2026-01-01 to now", "the hour's quota is used up, until 12:00:00", 9000).lines()
+    assert lines[0].startswith("101 shop: listing 2026-01-01 to now: 3 pages")
+    assert lines[1].endswith("9,000 to go, 2 h 00 min left at the quota")
+    assert lines[2] == "  waiting: the hour's quota is used up, until 12:00:00"

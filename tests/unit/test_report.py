@@ -1,0 +1,111 @@
+"""The exit code, the counts and the words of a run's end."""
+
+import pytest
+
+from market_photos.archive.photos import State, Tally
+from market_photos.errors import ExitCode, MarketPhotosError, StoreRefused
+from market_photos.sync.report import (
+    MEANINGS,
+    Failure,
+    Report,
+    StoreReport,
+    failed_report,
+    human_bytes,
+    human_time,
+    verdict,
+)
+from market_photos.sync.store import Counters
+
+OK, LIMIT, FAILED, KEY, INT = (
+    ExitCode.COMPLETE,
+    ExitCode.LIMIT,
+    ExitCode.FAILED,
+    ExitCode.KEY,
+    ExitCode.INTERRUPTED,
+)
+
+
+@pytest.mark.parametrize(
+    ("pending", "failed", "error", "stopped", "is_listed", "unreadable", "code"),
+    [
+        (0, 0, None, OK, True, 0, OK),
+        (1, 0, None, OK, True, 0, LIMIT),
+        (0, 1, None, OK, True, 0, FAILED),
+        (1, 1, None, OK, True, 0, FAILED),
+        (0, 0, None, OK, True, 1, FAILED),
+        (0, 0, StoreRefused("no"), OK, False, 0, KEY),
+        (1, 1, None, INT, True, 0, INT),
+        (0, 0, None, INT, True, 0, INT),
+        (0, 0, None, LIMIT, True, 0, OK),
+        (0, 0, None, LIMIT, False, 0, LIMIT),
+        (0, 0, None, KEY, True, 0, OK),
+    ],
+)
+def test_verdict(  # noqa: PLR0917 - the columns of the table
+    pending: int,
+    failed: int,
+    error: MarketPhotosError | None,
+    stopped: ExitCode,
+    is_listed: bool,
+    unreadable: int,
+    code: ExitCode,
+) -> None:
+    """Exit 0 means: listed to the end, nothing unreadable, pending or failed. A limit that nobody met is no stop."""
+    tally = {State.PENDING: Tally(pending), State.FAILED: Tally(failed), State.ARCHIVED: Tally(9, 90)}
+    assert verdict(tally, error=error, stopped=stopped, is_listed=is_listed, unreadable=unreadable) is code
+
+
+def report() -> Report:
+    tally = {State.ARCHIVED: Tally(7, 700), State.GONE: Tally(1), State.FAILED: Tally(12), State.PENDING: Tally(2)}
+    store = StoreReport(101, "shop", Counters(requests=20, downloaded=4, size=400, returns=9), tally, FAILED)
+    store.failures = [Failure(f"photo {n}", "HTTP 500", "the next run tries again") for n in range(10)]
+    closed = StoreReport(102, exit_code=KEY, error=StoreRefused("The API refuses this store.", "Ask for access."))
+    return Report([store, closed], 12.3, [("store 201", "it is a LAAS store")], other_requests=1)
+
+
+def test_counts_add_up() -> None:
+    found = report().as_json()
+    assert {name: found[name] for name in ("discovered", "downloaded", "already", "gone", "failed", "pending")} == {
+        "discovered": 22,
+        "downloaded": 4,
+        "already": 3,
+        "gone": 1,
+        "failed": 12,
+        "pending": 2,
+    }
+    assert (found["requests"], found["bytes"], found["exit_code"]) == (21, 400, 4)
+    assert [store["exit_code"] for store in found["stores"]] == [3, 4]
+
+
+def test_the_summary_repeats_the_errors_at_its_end() -> None:
+    text = "\n".join(report().lines())
+    assert "Skipped store 201: it is a LAAS store." in text
+    assert "4 photos fetched (400 bytes), 3 already here, 1 gone, 12 failed, 2 pending" in text
+    assert "… and 2 more failed photos" in text
+    assert text.endswith("NOT COMPLETE after 12 s: the key is refused (exit 4).")
+    assert text.index("photo 0: HTTP 500") > text.index("12 failed")
+
+
+def test_every_code_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(ExitCode)
+
+
+def test_a_run_that_ended_before_it_began_has_the_same_shape() -> None:
+    found = failed_report(StoreRefused("no"))
+    assert report().as_json().keys() <= found.keys()
+    assert (found["exit_code"], found["discovered"], found["error"]) == (4, 0, "no")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 KB"), (2.5e9, "2.5 GB"), (3e15, "3000.0 TB")]
+)
+def test_human_bytes(size: float, text: str) -> None:
+    assert human_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1.23, "1.2 s"), (59, "59 s"), (61, "1 min 01 s"), (7260, "2 h 01 min"), (200_000, "2 days 7 h")],
+)
+def test_human_time(seconds: float, text: str) -> None:
+    assert human_time(seconds) == text

@@ -1,0 +1,108 @@
+"""How often a photo is asked for in a run, and when a run sees that the server does not work."""
+
+from random import Random
+
+import pytest
+
+from market_photos.errors import ServerUnavailable
+from market_photos.market.protocol import Act, Refusal
+from market_photos.sync.retry import ALIKE, ATTEMPTS, LONGEST_OUTAGE, LONGEST_WAIT, MAX_YIELDS, Health, Patience
+
+
+def refused(act: Act = Act.RETRY, status: int | None = 503, wait: float | None = None) -> Refusal:
+    return Refusal(act, f"HTTP {status}", status, wait)
+
+
+def test_four_attempts_with_growing_pauses() -> None:
+    """At most 1, 2 and 4 s, by chance; then it is over."""
+    pauses = []
+    for seed in range(200):
+        patience, rng = Patience(), Random(seed)
+        pauses.append([patience.after(refused(), rng) for _ in range(ATTEMPTS)])
+    assert {row[-1] for row in pauses} == {None}
+    for number, longest in enumerate((1.0, 2.0, 4.0)):
+        seen = [row[number] or 0.0 for row in pauses]
+        assert 0.9 * longest < max(seen) <= longest
+        assert min(seen) < 0.1 * longest
+
+
+@pytest.mark.parametrize("act", [act for act in Act if act not in {Act.RETRY, Act.YIELD_SLOT, Act.WAIT_QUOTA}])
+def test_what_cannot_be_helped_is_not_repeated(act: Act) -> None:
+    assert Patience().after(refused(act), Random(1)) is None
+
+
+def test_a_420_is_no_attempt_but_ends_some_time() -> None:
+    patience, rng = Patience(), Random(1)
+    assert {patience.after(refused(Act.WAIT_QUOTA, 420), rng) for _ in range(MAX_YIELDS - 1)} == {0.0}
+    assert (patience.attempts, patience.after(refused(Act.YIELD_SLOT, 420), rng)) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("wait", "least", "most"), [(5.0, 5.0, 5.0), (7200.0, LONGEST_WAIT, LONGEST_WAIT), (0, 0, 1)]
+)
+def test_retry_after_is_heeded_within_reason(wait: float, least: float, most: float) -> None:
+    pause = Patience().after(refused(wait=wait), Random(1))
+    assert pause is not None
+    assert least <= pause <= most
+
+
+def test_is_last_tells_of_the_fourth() -> None:
+    patience = Patience()
+    seen = []
+    for _ in range(ATTEMPTS):
+        seen.append(patience.is_last)
+        patience.after(refused(), Random(1))
+    assert seen == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("failures", "stops"),
+    [
+        ([refused()] * ALIKE, True),
+        ([refused()] * (ALIKE - 1), False),
+        ([refused(status=502), refused(status=None), refused(status=500), refused(status=499)] * 5, True),
+        ([refused(Act.GIVE_UP, 200)] * ALIKE, True),
+        ([refused(Act.GIVE_UP, 200), refused(Act.GIVE_UP, 400)] * ALIKE, False),
+        ([refused(Act.WAIT_QUOTA, 420)] * ALIKE * 2, False),
+    ],
+)
+def test_the_first_twenty_alike_stop_the_run(failures: list[Refusal], stops: bool) -> None:
+    """All that is temporary is alike: a server that is down says so in many ways. A 420 says that it works."""
+    health, stopped = Health(), False
+    try:
+        for failure in failures:
+            health.failed(failure, 0.0)
+    except ServerUnavailable:
+        stopped = True
+    assert stopped is stops
+
+
+def test_an_outage_later_pauses_longer_and_longer_and_ends_after_an_hour() -> None:
+    health = Health()
+    health.succeeded()
+    now, pauses, ended = 0.0, [], False
+    for _ in range(1000):
+        try:
+            health.failed(refused(), now)
+        except ServerUnavailable:
+            ended = True
+            break
+        if health.paused_until > now:
+            pauses.append(health.paused_until - now)
+            now = health.paused_until
+    assert ended
+    assert pauses[:4] == [15, 30, 60, 120]
+    assert max(pauses) == 900
+    assert now > LONGEST_OUTAGE
+
+
+def test_a_success_ends_an_outage() -> None:
+    health = Health()
+    for _ in range(2):
+        health.succeeded()
+        for _ in range(ALIKE):
+            health.failed(refused(), 100.0)
+    assert health.paused_until == 115.0
+    health.succeeded()
+    health.failed(refused(), 200.0)
+    assert health.paused_until == 115.0
