@@ -80,6 +80,12 @@ def _each_once(ids: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(ids))
 
 
+def _file_name(name: str) -> str:
+    if not name or "/" in name or "\0" in name or name in {".", ".."}:
+        raise ValueError("must be the name of a file in the archive's directory, without a path")
+    return name
+
+
 LocalPath = Annotated[Path, AfterValidator(_expanded)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 CampaignId = Annotated[Whole, Field(ge=1, le=2**63 - 1)]
@@ -104,6 +110,7 @@ class Campaigns(_Section):
 class Archive(_Section):
     directory: LocalPath = Path("archive")
     min_free_bytes: Whole | None = Field(None, ge=0)
+    marker: Annotated[str, AfterValidator(_file_name)] | None = None
 
 
 class Limits(_Section):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import aiofiles
 
+from market_photos import crash
 from market_photos.archive.layout import PART_SUFFIX
 from market_photos.archive.suffix import HEAD_BYTES
 from market_photos.errors import ArchiveUnwritable
@@ -86,7 +87,9 @@ def write_whole(target: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            crash.point("record-written")
             part.replace(target)
+            crash.point("record-renamed")
             sync_folder(target.parent)
         finally:
             part.unlink(missing_ok=True)
@@ -94,6 +97,20 @@ def write_whole(target: Path, content: bytes) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def require_marker(folder: Path, marker: str | None) -> None:
+    """Raises ArchiveUnwritable where the file that says "the right volume is mounted here" is not in the folder."""
+    if marker is None:
+        return
+    with disk_errors(folder):
+        is_there = (folder / marker).exists()
+    if not is_there:
+        raise ArchiveUnwritable(
+            f"{folder}: there is no {marker} in it, so this is not the archive's volume, or it is not mounted. "
+            "Nothing was written.",
+            f"Mount the volume. On a new one, once: mkdir -p {folder} && touch {folder / marker}",
+        )
 
 
 def require_room(folder: Path, floor: int | None) -> None:
@@ -152,6 +169,7 @@ class Part:
         self._hash.update(data)
         with disk_errors(self.path):
             await _to_the_end(self._write_all(data))
+        crash.point("part-written")
 
     async def _write_all(self, data: bytes) -> None:
         """An unbuffered write may be short, on a disk that is nearly full for one."""
@@ -165,6 +183,7 @@ class Part:
         with disk_errors(self.path):
             await _to_the_end(asyncio.to_thread(os.fsync, self._file.fileno()))
             await self._file.close()
+        crash.point("part-finished")
         return self._hash.digest()
 
     async def commit(self, target: Path) -> Stored:
@@ -194,7 +213,9 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 def _rename(part: Path, target: Path) -> None:
     part.replace(target)
+    crash.point("renamed")
     sync_folder(target.parent)
+    crash.point("folder-synced")
 
 
 @asynccontextmanager
@@ -203,6 +224,7 @@ async def part(path: Path) -> AsyncIterator[Part]:
     unfinished = Part(path)
     try:
         await unfinished.open()
+        crash.point("part-opened")
         yield unfinished
     finally:
         with suppress(OSError):

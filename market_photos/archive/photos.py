@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from market_photos import crash
 from market_photos.archive.database import Database
 from market_photos.model import PhotoKey
 
@@ -22,6 +23,7 @@ class State(StrEnum):
     ARCHIVED = "archived"
     PENDING = "pending"
     FAILED = "failed"
+    PRUNED = "pruned"
     GONE = "gone"
 
 
@@ -101,6 +103,7 @@ class Photos:
                 "content_type = ?, note = ?, failures = 0, not_before = 0 WHERE id = ?",
                 (self._db.now(), *stored, claim.row),
             )
+            crash.point("row-written")
         self._claimed.discard(claim.row)
 
     def record_gone(self, claim: Claim, reason: str) -> None:

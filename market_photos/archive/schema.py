@@ -1,6 +1,7 @@
 """The catalogue's tables, and how a catalogue is opened.
 
-One SQLite file a store. Photo states: pending -> archived | gone (404) | failed (reason, runs, not before).
+One SQLite file a store. Photo states: pending -> archived | gone (404) | failed (reason, runs, not before); any but
+gone -> pruned (by its owner: a tombstone, never fetched again).
 """
 
 import os
@@ -27,6 +28,7 @@ CREATE TABLE returns(
     record BLOB,                         -- the API's record, JSON, zlib; kept where there are photos
     saved INTEGER NOT NULL DEFAULT 0,    -- whether return.json on disk holds this record
     listed INTEGER NOT NULL DEFAULT 0,   -- the listing that saw it last
+    held_at INTEGER,                     -- since when the owner keeps it from pruning
     UNIQUE(return_id, order_id)
 );
 CREATE INDEX returns_to_save ON returns(id) WHERE saved = 0 AND record IS NOT NULL;
@@ -50,6 +52,7 @@ CREATE TABLE photos(
 );
 CREATE INDEX photo_queue ON photos(created_at DESC, id) WHERE state = 'pending';
 CREATE INDEX photo_counts ON photos(state, size);
+CREATE INDEX photos_to_remove ON photos(return_row) WHERE state = 'pruned' AND suffix IS NOT NULL;
 
 CREATE TABLE windows(first TEXT NOT NULL, last TEXT NOT NULL, done_at INTEGER NOT NULL, PRIMARY KEY(first, last))
     WITHOUT ROWID;

@@ -73,6 +73,7 @@ def check_archive(settings: Settings) -> Iterator[Finding]:
     """Writes and removes a file where the archive is, or would be."""
     folder = settings.archive.directory
     try:
+        files.require_marker(folder, settings.archive.marker)
         files.make_folder(folder)
         _try_to_write(folder)
         files.require_room(folder, settings.archive.min_free_bytes)

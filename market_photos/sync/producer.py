@@ -9,6 +9,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 
+from market_photos import crash
 from market_photos.errors import KeyRefused, MarketPhotosError, ServerUnavailable, StoreRefused, UsageError
 from market_photos.market.protocol import Act, Ask, Refusal, ask_return, ask_returns
 from market_photos.market.records import Page, parse_return, parse_returns
@@ -41,6 +42,7 @@ class Producer:
         span = Span(None, None) if full else fresh(watermark, settings.overlap_days, settings.first_sync_from)
         if await self._list(span):
             await store.catalog.do(store.catalog.returns.move_watermark, started_at)
+            crash.point("watermark-moved")
 
     async def backfill(self, first: dt.date, last: dt.date) -> None:
         """A span in windows of a month, newest first; finished ones are not listed again."""
@@ -139,6 +141,7 @@ class Producer:
     async def _record(self, page: Page[Return]) -> tuple[int, int]:
         store = self._store
         found = await store.catalog.do(store.catalog.returns.record_page, page.rows, self._listing)
+        crash.point("page-recorded")
         counters = store.counters
         counters.pages += 1
         counters.returns += len(page.rows)

@@ -1,6 +1,6 @@
 """What a run did: for cron (exit code), for programs (JSON) and for a person at 7 in the morning (text). Pure.
 
-All counts of photos come from the catalogue: discovered = archived + gone + failed + pending.
+All counts of photos come from the catalogue: discovered = archived + gone + failed + pending + pruned.
 """
 
 from dataclasses import dataclass, field
@@ -67,6 +67,7 @@ class StoreReport:
             "gone": self.count(State.GONE),
             "failed": self.count(State.FAILED),
             "pending": self.count(State.PENDING),
+            "pruned": self.count(State.PRUNED),
             "bytes": self.counters.size,
             "requests": self.counters.requests,
         }
@@ -170,7 +171,7 @@ def _store_lines(store: StoreReport) -> list[str]:
         return [f"{store.title}: {listed}{counts['already']:,} photos are here, {store.would_fetch:,} are lacking."]
     parts = [f"{counts['downloaded']:,} photos fetched ({human_bytes(counts['bytes'])})"]
     parts += [f"{counts['already']:,} already here"]
-    parts += [f"{counts[name]:,} {name}" for name in ("gone", "failed", "pending") if counts[name]]
+    parts += [f"{counts[name]:,} {name}" for name in ("gone", "failed", "pending", "pruned") if counts[name]]
     return [f"{store.title}: {listed}{', '.join(parts)}."]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from market_photos import crash
 from market_photos.archive import files, layout
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import MAX_FAILURES
@@ -69,6 +70,7 @@ class Run:
         key = self.settings.api_key()
         if self.options.max_seconds is not None:
             loop.call_later(self.options.max_seconds, self.stop.request, ExitCode.LIMIT, "--max-duration is over")
+        files.require_marker(self._archive, self.settings.archive.marker)
         files.make_folder(self._archive)
         files.require_room(self._archive, self.settings.archive.min_free_bytes)
         if share := network_share(self._archive):
@@ -145,6 +147,7 @@ class Run:
         """Runs the store and fills the report, after an error too. Raises only what leaves no report to give."""
         runs = store.ledger.runs
         run = await store.ledger.do(runs.begin, self.options.command)
+        crash.point("run-begun")
         is_listed = False
         report.counters = store.counters
         try:
@@ -161,6 +164,7 @@ class Run:
         )
         summary = json.loads(redact(json.dumps(report.as_json())))  # a server's words may hold anything
         await store.ledger.do(runs.end, run, report.exit_code, summary)
+        crash.point("run-ended")
 
     async def _take_stock(self, store: Store, report: StoreReport) -> None:
         catalog = store.ledger

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from market_photos import crash
 from market_photos.archive import files, layout
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import Archived, Claim
@@ -61,7 +62,9 @@ class CatalogLedger:
         self._counters.requests += 1
         if self._counters.requests % FORGET_EVERY == 0:
             await self.forget()
-        return await self._catalog.do(self._catalog.requests.sent, method, photo)
+        request = await self._catalog.do(self._catalog.requests.sent, method, photo)
+        crash.point("request-recorded")
+        return request
 
     async def forget(self) -> None:
         """Drops requests that count no more; only when nothing of an earlier run is left to sweep."""
@@ -135,6 +138,7 @@ class Store:
     async def record_archived(self, claim: Claim, stored: Archived) -> None:
         stored = stored._replace(content_type=redact(stored.content_type), note=redact(stored.note))
         await self.catalog.do(self.catalog.photos.record_archived, claim, stored)
+        crash.point("recorded")
         self.counters.downloaded += 1
         self.counters.size += stored.size
         await self.save_record(claim.return_row, claim.month, claim.key.order, claim.key.return_id)
@@ -174,6 +178,7 @@ class Store:
             content = json.dumps(record, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n"
             await asyncio.to_thread(_save, folder, content)
             await self.catalog.do(self.catalog.returns.record_saved, row)
+            crash.point("record-saved")
 
     async def save_outdated_records(self) -> None:
         """For returns whose record changed after their photos had come."""

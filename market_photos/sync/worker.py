@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
+from market_photos import crash
 from market_photos.archive import files, layout, suffix
 from market_photos.archive.photos import Archived, Claim
 from market_photos.market.client import PassageFor, Photo
@@ -34,6 +35,7 @@ class Worker:
 
     async def run(self) -> None:
         while (claim := await self._next()) is not None:
+            crash.point("claimed")
             try:
                 await self._bring(claim)
             except BaseException:
@@ -120,12 +122,16 @@ class Worker:
             async with AsyncExitStack() as clean_up:
                 async with store.client.photo(ask_photo(claim.key), self._passage_for(claim)) as photo:
                     self._is_storing = True
+                    crash.point("answer-begun")
                     await asyncio.to_thread(files.make_folder, folder)
+                    crash.point("folder-made")
                     part_path = folder / f"{layout.photo_stem(claim.key)}{layout.PART_SUFFIX}"
                     part = await clean_up.enter_async_context(files.part(part_path))
                     async for chunk in photo.chunks():
                         await part.write(chunk)
+                    crash.point("body-read")
                 # Here the slot is free for the next request; the disk is our own affair.
+                crash.point("slot-freed")
                 kind = await _checked(part, photo, doubted, is_last=is_last)
                 stored = await part.commit(store.folder / layout.photo_path(claim.month, claim.key, kind.suffix))
                 return Archived(kind.suffix, stored.size, stored.sha256, photo.content_type[:200], kind.note)
