@@ -10,6 +10,10 @@ import click
 
 from market_photos import __version__, console
 from market_photos.errors import ExitCode, MarketPhotosError, UsageError
+from market_photos.options import STORE, command_line
+from market_photos.options import campaigns_option as _campaigns_option
+from market_photos.options import config_option as _config_option
+from market_photos.owner import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,15 +38,6 @@ class Duration(click.ParamType[float]):
 
 
 DAY = click.DateTime(["%Y-%m-%d"])
-STORE = click.IntRange(min=1)
-
-
-def _config_option(command: "Callable[..., Any]") -> "Callable[..., Any]":
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="Configuration file. Default: $MARKET_PHOTOS_CONFIG, else ./config.toml.",
-    )(command)
 
 
 def _run_options(command: "Callable[..., Any]") -> "Callable[..., Any]":
@@ -58,11 +53,6 @@ def _run_options(command: "Callable[..., Any]") -> "Callable[..., Any]":
     ):
         command = option(command)
     return command
-
-
-_campaigns_option = click.option(
-    "--campaign", "campaigns", type=STORE, multiple=True, help="Only this store; may be repeated."
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -177,6 +167,10 @@ def demo(*, quiet: bool, verbose: int) -> None:
     sys.exit(run_demo(Path("demo-archive"), quiet=quiet))
 
 
+for _command in COMMANDS:
+    cli.add_command(_command)
+
+
 def _run(
     plan: "Plan",
     campaigns: tuple[int, ...],
@@ -196,7 +190,7 @@ def _run(
     from market_photos.sync.report import failed_report  # noqa: PLC0415
     from market_photos.sync.run import Options  # noqa: PLC0415
 
-    options = Options(_command_line(), campaigns, max_duration, max_photos, dry_run)
+    options = Options(command_line(), campaigns, max_duration, max_photos, dry_run)
     try:
         report = execute(load(find_config(config)), plan, options, quiet=quiet)
     except MarketPhotosError as error:
@@ -207,12 +201,6 @@ def _run(
     if as_json:
         console.give(report.as_json())
     sys.exit(report.exit_code)
-
-
-def _command_line() -> str:
-    """For the lock and the catalogue: `sync --full`. Where the configuration is belongs to nobody else."""
-    text = " ".join(sys.argv[1:])
-    return re.sub(r" --config[= ]\S+", "", text)[:200]
 
 
 def main() -> None:

@@ -7,7 +7,8 @@
     ├── ArchiveUnwritable      5      whoever owns the disk: full, below the floor, read-only, not mounted
     ├── AlreadyRunning         6      nobody: another run is at work, wait for it
     ├── ServerUnavailable      8      the Market, or the network on the way to it
-    ├── CatalogUnusable        9      whoever owns the archive: locked, damaged, or made by a newer version
+    ├── CatalogUnusable        9      whoever owns the archive: locked, missing, or made by a newer version
+    │   └── CatalogDamaged     9      whoever owns the archive: `rebuild` makes a new one
     └── StoreRefused           4      the store's owner: this one store is closed to the key; the others go on
 
 What a single request may meet and the run deals with itself (a spent quota, a photo that is gone) is no error but a
@@ -99,3 +100,7 @@ class ServerUnavailable(MarketPhotosError):
 
 class CatalogUnusable(MarketPhotosError):
     exit_code = ExitCode.CATALOG
+
+
+class CatalogDamaged(CatalogUnusable):
+    pass

@@ -5,12 +5,21 @@ from types import TracebackType
 from typing import Self
 
 from market_photos.archive.database import Database
+from market_photos.archive.inventory import Inventory
 from market_photos.archive.journal import Requests, Runs
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.archive.photos import Photos
+from market_photos.archive.pruning import Pruning
+from market_photos.archive.restoring import Restoring
 from market_photos.archive.returns import Returns
 from market_photos.archive.schema import BUSY_SECONDS
 from market_photos.clock import Clock
+
+
+def known_stores(archive: Path) -> list[int]:
+    """The stores that have a folder with a catalogue, or with photos whose catalogue is lost, in the archive."""
+    folders = (path for name in (CATALOG_NAME, PHOTOS) for path in archive.glob(f"*/{name}"))
+    return sorted({int(path.parent.name) for path in folders if path.parent.name.isdecimal()})
 
 
 class Catalog:
@@ -24,14 +33,15 @@ class Catalog:
         *,
         read_only: bool = False,
         busy_seconds: float = BUSY_SECONDS,
+        name: str = CATALOG_NAME,
     ) -> None:
-        """Opens `<folder>/catalog.sqlite3`, or makes it.
+        """Opens `<folder>/catalog.sqlite3`, or makes it. `name`: another one, while a catalogue is rebuilt.
 
         Raises CatalogUnusable where it is damaged, locked, newer, or missing beside photos: going on without it would
         download everything again. With `read_only` also where there is none yet.
         """
-        path = folder / CATALOG_NAME
-        has_photos = any((folder / PHOTOS).glob("*/*"))
+        path = folder / name
+        has_photos = name == CATALOG_NAME and any((folder / PHOTOS).glob("*/*"))
         self._database = Database(
             path, campaign, clock, read_only=read_only, may_be_new=not has_photos, busy_seconds=busy_seconds
         )
@@ -42,6 +52,13 @@ class Catalog:
         self.photos = Photos(self._database)
         self.requests = Requests(self._database)
         self.runs = Runs(self._database)
+        self.inventory = Inventory(self._database)
+        self.pruning = Pruning(self._database)
+        self.restoring = Restoring(self._database)
+
+    def check(self) -> None:
+        """Reads all of it. Raises CatalogDamaged."""
+        self._database.check()
 
     def close(self) -> None:
         """Waits for what is under way on its thread and writes what is left to write."""

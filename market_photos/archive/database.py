@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from market_photos.archive.schema import BUSY_SECONDS, open_catalog, unusable
+from market_photos.archive.schema import BUSY_SECONDS, damaged, open_catalog, unusable
 from market_photos.clock import Clock
 
 P = ParamSpec("P")
@@ -73,6 +73,12 @@ class Database:
             return self._connection.execute(query, named).fetchall()
         except sqlite3.Error as error:
             raise unusable(self.path, error) from error
+
+    def check(self) -> None:
+        """Raises CatalogDamaged where a page of the file is not what it should be. Reads the whole file."""
+        found = self.rows("PRAGMA quick_check(1)")[0][0]
+        if found != "ok":
+            raise damaged(self.path, str(found))
 
     @contextmanager
     def attached(self, path: Path, name: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ A request is on record before it is sent, so that neither a restart nor `kill -9
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from market_photos.archive.database import Database
@@ -38,6 +39,15 @@ class Requests:
                 (method, photo, moment.wall, moment.boot, moment.uptime),
             )
         return cursor.lastrowid or 0
+
+    def assume(self, method: str, walls: Sequence[float]) -> None:
+        """Requests that must have been sent and answered at these moments, though nobody put them on record."""
+        with self._db.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO requests(method, photo, sent, boot, sent_uptime, answered, answered_uptime) "
+                "VALUES (?1, NULL, ?2, '', 0, ?2, 0)",
+                [(method, wall) for wall in walls],
+            )
 
     def answered(self, request: int, moment: Moment) -> None:
         """Written with the next transaction: until then the request counts from a restart, the safe side."""

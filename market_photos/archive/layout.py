@@ -17,10 +17,17 @@ LOCK_NAME = "run.lock"
 TURN_NAME = ".turn.lock"
 PHOTOS = "photos"
 RECORD_NAME = "return.json"
+#: In a return's folder: keeps it from pruning, and is there after the catalogue was lost, too.
+HOLD_NAME = "hold"
+#: In a return's folder: what was pruned, so that it is not fetched again after the catalogue was lost, either.
+TOMBSTONE_NAME = "pruned.json"
+#: Beside the photos: files that were found changed, by the day.
+SET_ASIDE = "set-aside"
 PART_SUFFIX = ".part"
 UNDATED = "undated"
 
 _MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))-\d", re.ASCII)
+_RETURN = re.compile(r"(0|[1-9]\d{0,18})-(0|[1-9]\d{0,18})", re.ASCII)
 #: What every file system takes and keeps apart: no upper case, for macOS and Windows shares fold it.
 _PLAIN = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
 _ODD = re.compile(r"[^A-Za-z0-9_-]+", re.ASCII)
@@ -40,6 +47,12 @@ def month_of(created: str) -> str:
 def return_folder(month: str, order: int, return_id: int) -> Path:
     """Relative to the store's folder."""
     return Path(PHOTOS, month, f"{order}-{return_id}")
+
+
+def parse_return_folder(name: str) -> tuple[int, int] | None:
+    """Order and return of a folder's name; None where it is none of ours."""
+    match = _RETURN.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def photo_stem(key: PhotoKey) -> str:

@@ -34,8 +34,8 @@ class Returns:
             added = [self._add(connection, found, listing) for found in page]
             known = [found for found, is_new in zip(page, added, strict=True) if not is_new]
             repeated = sum(self._was_listed(connection, found, listing) for found in known)
-            self._update_records(connection, known)
             photos = self._record_photos(connection, page)
+            self._update_records(connection, known)
         return Found(sum(added), photos, repeated)
 
     def _add(self, connection: sqlite3.Connection, found: Return, listing: int) -> bool:
@@ -56,7 +56,11 @@ class Returns:
 
     def _update_records(self, connection: sqlite3.Connection, known: Sequence[Return]) -> None:
         connection.executemany(
-            "UPDATE returns SET record = ?1, saved = 0 WHERE return_id = ?2 AND order_id = ?3 AND record IS NOT ?1",
+            # The record of a return whose photos are all pruned is personal data without a purpose.
+            "UPDATE returns SET record = ?1, saved = 0 WHERE return_id = ?2 AND order_id = ?3 AND record IS NOT ?1 "
+            "AND EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state NOT IN ('pruned', 'gone') "
+            "UNION ALL SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id "
+            "AND state = 'pruned'))",
             [(pack(found.record), found.id, found.order) for found in known if found.photos],
         )
 
@@ -114,6 +118,11 @@ class Returns:
     def record_saved(self, return_row: int) -> None:
         with self._db.transaction() as connection:
             connection.execute("UPDATE returns SET saved = 1 WHERE id = ?", (return_row,))
+
+
+def render(record: dict[str, Any]) -> bytes:
+    """The content of return.json."""
+    return json.dumps(record, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n"
 
 
 def pack(record: dict[str, Any]) -> bytes:

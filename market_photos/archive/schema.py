@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 
 from market_photos.archive.files import disk_errors
-from market_photos.errors import ArchiveUnwritable, CatalogUnusable, MarketPhotosError
+from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
 
 APPLICATION_ID = 0x4D504831
 VERSION = 1
@@ -29,9 +29,11 @@ CREATE TABLE returns(
     saved INTEGER NOT NULL DEFAULT 0,    -- whether return.json on disk holds this record
     listed INTEGER NOT NULL DEFAULT 0,   -- the listing that saw it last
     held_at INTEGER,                     -- since when the owner keeps it from pruning
+    pruning INTEGER NOT NULL DEFAULT 0,  -- 1: pruned, but its files are still to go
     UNIQUE(return_id, order_id)
 );
 CREATE INDEX returns_to_save ON returns(id) WHERE saved = 0 AND record IS NOT NULL;
+CREATE INDEX returns_to_prune ON returns(id) WHERE pruning = 1;
 
 CREATE TABLE photos(
     id INTEGER PRIMARY KEY,
@@ -52,7 +54,6 @@ CREATE TABLE photos(
 );
 CREATE INDEX photo_queue ON photos(created_at DESC, id) WHERE state = 'pending';
 CREATE INDEX photo_counts ON photos(state, size);
-CREATE INDEX photos_to_remove ON photos(return_row) WHERE state = 'pruned' AND suffix IS NOT NULL;
 
 CREATE TABLE windows(first TEXT NOT NULL, last TEXT NOT NULL, done_at INTEGER NOT NULL, PRIMARY KEY(first, last))
     WITHOUT ROWID;
@@ -124,7 +125,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, read_only: bool, may_be
     if is_new and (read_only or not may_be_new):
         raise _lost(path, may_be_new)
     if not is_new and application != APPLICATION_ID:
-        raise CatalogUnusable(f"{path}: is an SQLite file, but no catalogue of market-photos.", _REPLACE)
+        raise CatalogDamaged(f"{path}: is an SQLite file, but no catalogue of market-photos.", _REPLACE)
     if version > VERSION:
         raise CatalogUnusable(
             f"{path}: was made by a newer version of market-photos (format {version}, this one knows {VERSION}).",
@@ -143,7 +144,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, read_only: bool, may_be
 def _lost(path: Path, may_be_new: bool) -> CatalogUnusable:
     if may_be_new:
         return CatalogUnusable(f"{path}: there is no catalogue yet.", "`market-photos sync` makes one.")
-    return CatalogUnusable(
+    return CatalogDamaged(
         f"{path}: is missing or empty, but there are photos beside it.",
         "Put it back from a backup, or run `market-photos rebuild`: it makes a new catalogue from the photos on "
         "disk, and nothing is downloaded again.",
@@ -161,12 +162,12 @@ def _require_all_pages(connection: sqlite3.Connection, path: Path) -> None:
     size = connection.execute("PRAGMA page_size").fetchone()[0]
     wal = path.with_name(path.name + "-wal")
     if path.stat().st_size < pages * size and not (wal.exists() and wal.stat().st_size):
-        raise CatalogUnusable(f"{path}: is cut off: {path.stat().st_size} bytes of {pages * size}.", _REPLACE)
+        raise CatalogDamaged(f"{path}: is cut off: {path.stat().st_size} bytes of {pages * size}.", _REPLACE)
 
 
 _REPLACE = (
-    "Move the file aside (do not delete it) and run `market-photos rebuild`: it makes a new catalogue from the "
-    "photos on disk, and nothing is downloaded again."
+    "Run `market-photos rebuild`: it puts the file aside and makes a new catalogue from the photos on disk, and "
+    "nothing is downloaded again. Or put the catalogue back from a backup."
 )
 
 
@@ -189,5 +190,5 @@ def unusable(path: Path, error: sqlite3.Error) -> MarketPhotosError:
     return damaged(path, text)
 
 
-def damaged(path: Path, problem: str) -> CatalogUnusable:
-    return CatalogUnusable(f"{path}: the catalogue cannot be used: {problem}.", _REPLACE)
+def damaged(path: Path, problem: str) -> CatalogDamaged:
+    return CatalogDamaged(f"{path}: the catalogue cannot be used: {problem}.", _REPLACE)

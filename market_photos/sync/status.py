@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from market_photos.archive import layout, lock
-from market_photos.archive.catalog import Catalog
+from market_photos.archive.catalog import Catalog, known_stores
 from market_photos.archive.journal import PastRun
 from market_photos.archive.photos import State, Tally
 from market_photos.clock import Clock, iso
@@ -72,12 +72,6 @@ def statuses(archive: Path, campaigns: tuple[int, ...], limits: Limits, clock: C
         folder = layout.store_folder(archive, campaign)
         with Catalog(folder, campaign, clock, read_only=True) as catalog:
             yield _status(catalog, folder, limits, clock)
-
-
-def known_stores(archive: Path) -> list[int]:
-    """The stores that have a folder with a catalogue in the archive."""
-    found = archive.glob(f"*/{layout.CATALOG_NAME}")
-    return sorted(int(path.parent.name) for path in found if path.parent.name.isdecimal())
 
 
 def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> StoreStatus:

@@ -1,7 +1,6 @@
 """One store of a run: what its producer and its workers share."""
 
 import asyncio
-import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +10,13 @@ from market_photos import crash
 from market_photos.archive import files, layout
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import Archived, Claim
+from market_photos.archive.returns import render
 from market_photos.clock import Clock, age
 from market_photos.config import Limits as LimitSettings
 from market_photos.config import Settings
 from market_photos.console import redact
 from market_photos.market.client import Client, PassageFor
-from market_photos.market.limiter import TRANSIT, Limits, Passage, Spent, ages
+from market_photos.market.limiter import Limits, Passage, Spent, ages
 from market_photos.market.protocol import RETURN_REQUESTS, Method
 from market_photos.market.quota import Quota
 from market_photos.market.slots import Slots
@@ -175,8 +175,7 @@ class Store:
             if record is None:
                 return
             folder = self.folder / layout.return_folder(month, order, return_id)
-            content = json.dumps(record, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n"
-            await asyncio.to_thread(_save, folder, content)
+            await asyncio.to_thread(_save, folder, render(record))
             await self.catalog.do(self.catalog.returns.record_saved, row)
             crash.point("record-saved")
 

@@ -1,0 +1,71 @@
+"""From what lies on disk back into a catalogue."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from market_photos.archive.database import Database
+from market_photos.archive.photos import State
+from market_photos.archive.returns import pack
+
+
+class RestoredPhoto(NamedTuple):
+    item: int
+    image_hash: str
+    state: State
+    changed_at: int
+    suffix: str | None = None
+    size: int | None = None
+    sha256: bytes | None = None
+    note: str | None = None
+
+
+@dataclass
+class RestoredReturn:
+    """What a return's folder tells."""
+
+    month: str
+    order: int
+    return_id: int
+    created_at: int = 0
+    record: dict[str, Any] | None = None
+    is_saved: bool = False
+    """Whether return.json holds that record byte for byte."""
+    held_at: int | None = None
+    is_pruning: bool = False
+    photos: list[RestoredPhoto] = field(default_factory=list)
+
+
+class Restoring:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, found: Sequence[RestoredReturn]) -> list[RestoredReturn]:
+        """Into an empty catalogue, in one transaction. Gives back those that were there already, in another month."""
+        with self._db.transaction() as connection:
+            return [one for one in found if not self._add(connection, one)]
+
+    def _add(self, connection: sqlite3.Connection, found: RestoredReturn) -> bool:
+        cursor = connection.execute(
+            "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, saved, held_at, pruning) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                found.return_id,
+                found.order,
+                found.month,
+                found.created_at,
+                None if found.record is None else pack(found.record),
+                found.is_saved,
+                found.held_at,
+                found.is_pruning,
+            ),
+        )
+        if not cursor.rowcount:
+            return False
+        connection.executemany(
+            "INSERT OR IGNORE INTO photos(return_row, created_at, item, image_hash, state, changed_at, suffix, size, "
+            "sha256, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(cursor.lastrowid, found.created_at, *photo) for photo in found.photos],
+        )
+        return True

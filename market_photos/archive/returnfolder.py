@@ -1,0 +1,98 @@
+"""What else may lie in a return's folder, and how files leave it."""
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from market_photos import crash
+from market_photos.archive import files, layout
+from market_photos.archive.inventory import KnownPhoto
+
+
+def set_aside(store: Path, path: Path, day: str) -> Path:
+    """Moves a file (`path` relative to the store's folder) to where no run touches it; where it is now.
+
+    Never overwrites. Raises ArchiveUnwritable.
+    """
+    target = store / layout.SET_ASIDE / day / path.relative_to(layout.PHOTOS)
+    files.make_folder(target.parent)
+    with files.disk_errors(target):
+        target = _free_name(target)
+        (store / path).rename(target)
+        files.sync_folder(target.parent)
+        files.sync_folder((store / path).parent)
+    return target
+
+
+def _free_name(target: Path) -> Path:
+    number, candidate = 1, target
+    while os.path.lexists(candidate):
+        number += 1
+        candidate = target.with_name(f"{target.name}.{number}")
+    return candidate
+
+
+def mark_held(folder: Path, command: str, since: str) -> None:
+    """So that the hold outlives the catalogue. Raises ArchiveUnwritable."""
+    files.make_folder(folder)
+    text = f"Kept from `market-photos prune` since {since} by: {command}\n"
+    files.write_whole(folder / layout.HOLD_NAME, text.encode())
+
+
+def unmark_held(folder: Path) -> None:
+    """Raises ArchiveUnwritable."""
+    with files.disk_errors(folder), suppress(FileNotFoundError):
+        (folder / layout.HOLD_NAME).unlink()
+        files.sync_folder(folder)
+
+
+def write_tombstone(folder: Path, created_at: int, pruned_at: int, photos: Iterable[KnownPhoto]) -> None:
+    """So that nothing is fetched again after the catalogue was lost. Raises ArchiveUnwritable."""
+    content = {
+        "created_at": created_at,
+        "pruned_at": pruned_at,
+        "photos": [
+            {"item": photo.key.item, "hash": photo.key.image_hash, "size": photo.size, "sha256": photo.sha256.hex()}
+            for photo in photos
+        ],
+    }
+    files.make_folder(folder)
+    files.write_whole(folder / layout.TOMBSTONE_NAME, json.dumps(content, indent=1).encode() + b"\n")
+
+
+def read_tombstone(folder: Path) -> dict[str, Any] | None:
+    """What `write_tombstone` wrote; None where there is none that can be read."""
+    with suppress(OSError, ValueError):
+        content = json.loads((folder / layout.TOMBSTONE_NAME).read_bytes())
+        if isinstance(content, dict):
+            return content
+    return None
+
+
+def forget_aside(store: Path, folder: Path) -> None:
+    """Removes what verify has set aside of a return (`folder` relative to the store's). Raises ArchiveUnwritable."""
+    for aside in sorted((store / layout.SET_ASIDE).glob(f"*/{folder.relative_to(layout.PHOTOS)}")):
+        with files.disk_errors(aside):
+            for path in sorted(aside.iterdir()):
+                path.unlink(missing_ok=True)
+            aside.rmdir()
+
+
+def empty(folder: Path, stems: Iterable[str], *, keep_record: bool) -> None:
+    """Removes the photos with these stems and the record, parts included; all else stays.
+
+    Raises ArchiveUnwritable.
+    """
+    if not folder.is_dir():
+        return
+    record = () if keep_record else (layout.RECORD_NAME.partition(".")[0],)
+    ours = {*stems, *record}
+    with files.disk_errors(folder):
+        for path in sorted(folder.iterdir()):
+            if path.name.partition(".")[0] in ours:
+                path.unlink(missing_ok=True)
+                crash.point("pruning")
+        files.sync_folder(folder)

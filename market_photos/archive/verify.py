@@ -1,0 +1,241 @@
+"""Is the archive what its catalogue says? Reads only, and may read while a run is at work.
+
+Two passes: over the folders on disk, each beside what is known of its return; then over the returns whose folder is
+not there at all. What a run changes meanwhile is looked at once more before it is called a problem.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.digests import file_sha256, in_threads
+from market_photos.archive.inventory import KnownPhoto, KnownReturn
+from market_photos.archive.layout import (
+    HOLD_NAME,
+    PART_SUFFIX,
+    PHOTOS,
+    RECORD_NAME,
+    TOMBSTONE_NAME,
+    parse_return_folder,
+)
+from market_photos.archive.photos import State
+from market_photos.archive.returns import render, unpack
+
+
+class Kind(StrEnum):
+    MISSING = "missing"
+    """On record as archived, but not there."""
+    CHANGED = "changed"
+    """There, but not what was archived."""
+    TORN = "torn"
+    """Left over: unfinished, or finished but never recorded, or pruned but still there."""
+    UNKNOWN = "unknown"
+    """Nobody knows whose it is."""
+
+
+class Problem(NamedTuple):
+    kind: Kind
+    path: Path
+    """Relative to the store's folder."""
+    detail: str
+    photo: KnownPhoto | None = None
+    return_row: int | None = None
+    """Of the return whose return.json it is."""
+
+
+class _Job(NamedTuple):
+    """Files of one folder whose content is to be compared."""
+
+    folder: Path
+    photos: list[KnownPhoto]
+    record: KnownReturn | None
+
+
+class Verifier:
+    """One check of one store. `photos` and `size` count what was looked at."""
+
+    def __init__(
+        self, catalog: Catalog, folder: Path, *, full: bool, is_busy: Callable[[], bool], threads: int | None = None
+    ) -> None:
+        """`is_busy`: whether a run is at work on the store; what it has in flight is no problem."""
+        self.photos = 0
+        self.size = 0
+        self.in_flight = 0
+        self._inventory = catalog.inventory
+        self._folder = folder
+        self._full = full
+        self._is_busy = is_busy
+        self._threads = threads
+        self._found: list[Problem] = []
+        self._leftovers: list[Problem] = []
+
+    def problems(self) -> Iterator[Problem]:
+        """As they are found. Raises CatalogUnusable, ArchiveUnwritable."""
+        for job, changed in in_threads(self._compare, self._jobs(), self._threads):
+            yield from self._take()
+            yield from filter(self._still, changed)
+            yield from self._record_changed(job)
+        yield from self._take()
+        for known in self._inventory.archived_returns():
+            yield from self._whole_folder_missing(known)
+        yield from self._settled_leftovers()
+
+    def _take(self) -> list[Problem]:
+        """What the walk found since last time."""
+        found, self._found = self._found, []
+        return [problem for problem in found if self._still(problem)]
+
+    def _jobs(self) -> Iterator[_Job]:
+        """Walks the folders in their order on disk by name; the content of those that look well is to be compared."""
+        for month in _entries(self._folder / PHOTOS):
+            if not month.is_dir(follow_symlinks=False):
+                self._unknown(Path(month.path), "not one of ours")
+                continue
+            for entry in _entries(Path(month.path)):
+                names = parse_return_folder(entry.name)
+                if names is None or not entry.is_dir(follow_symlinks=False):
+                    self._unknown(Path(entry.path), "not one of ours")
+                    continue
+                job = self._visit(Path(entry.path), month.name, names)
+                if self._full and job:
+                    yield job
+
+    def _visit(self, folder: Path, month: str, names: tuple[int, int]) -> _Job | None:
+        entries = {entry.name: entry for entry in _entries(folder)}
+        known = self._inventory.find(*names)
+        if known is None or known.month != month:
+            for name in entries:
+                self._unknown(folder / name, "no such return is on record")
+            return None
+        photos = self._inventory.photos(known.row)
+        alike = [
+            photo for photo in photos if photo.state is State.ARCHIVED and self._looks_well(folder, photo, entries)
+        ]
+        has_record = known.is_saved and self._has_record(folder, known, entries)
+        explained = {photo.name for photo in photos if photo.state is State.ARCHIVED}
+        for name in entries.keys() - explained - {RECORD_NAME, HOLD_NAME, TOMBSTONE_NAME}:
+            self._left(folder / name, photos)
+        return _Job(folder, alike, known if has_record else None)
+
+    def _looks_well(self, folder: Path, photo: KnownPhoto, entries: "dict[str, os.DirEntry[str]]") -> bool:
+        self.photos += 1
+        path = (folder / photo.name).relative_to(self._folder)
+        entry = entries.get(photo.name)
+        if entry is None:
+            self._found.append(Problem(Kind.MISSING, path, "on record as archived, but not there", photo))
+            return False
+        size = entry.stat(follow_symlinks=False).st_size
+        self.size += size
+        if size != photo.size or not entry.is_file(follow_symlinks=False):
+            self._found.append(Problem(Kind.CHANGED, path, f"{size:,} bytes, archived were {photo.size:,}", photo))
+            return False
+        return True
+
+    def _has_record(self, folder: Path, known: KnownReturn, entries: "dict[str, os.DirEntry[str]]") -> bool:
+        if RECORD_NAME in entries:
+            return True
+        path = (folder / RECORD_NAME).relative_to(self._folder)
+        self._found.append(Problem(Kind.MISSING, path, "the return's record", None, known.row))
+        return False
+
+    def _compare(self, job: _Job) -> tuple[_Job, list[Problem]]:
+        """Runs in a thread of its own: no catalogue here."""
+        return job, [
+            Problem(Kind.CHANGED, (job.folder / photo.name).relative_to(self._folder), difference, photo)
+            for photo in job.photos
+            if (difference := _difference(job.folder / photo.name, photo.sha256))
+        ]
+
+    def _record_changed(self, job: _Job) -> Iterator[Problem]:
+        if job.record is None:
+            return
+        path = job.folder / RECORD_NAME
+        content = _content(path)
+        # Asked last: a run may have written a newer record since.
+        record = self._inventory.record(job.record.row)
+        if record is not None and content != render(unpack(record)) and _content(path) == content:
+            relative = path.relative_to(self._folder)
+            yield Problem(Kind.CHANGED, relative, "not the record that was saved", None, job.record.row)
+
+    def _still(self, problem: Problem) -> bool:
+        """Whether it is so now: a run, or the owner, may have been at work since."""
+        if problem.kind is Kind.MISSING and (self._folder / problem.path).exists():
+            return False
+        if problem.photo is None:
+            return problem.return_row is None or self._inventory.record(problem.return_row) is not None
+        now = self._inventory.photo(problem.photo.row)
+        return now.state is State.ARCHIVED and now.sha256 == problem.photo.sha256
+
+    def _whole_folder_missing(self, known: KnownReturn) -> Iterator[Problem]:
+        if (self._folder / known.folder).is_dir():
+            return
+        for photo in self._inventory.photos(known.row):
+            if photo.state is State.ARCHIVED:
+                self.photos += 1
+                problem = Problem(Kind.MISSING, known.folder / photo.name, "its whole folder is not there", photo)
+                if self._still(problem):
+                    yield problem
+
+    def _unknown(self, path: Path, why: str) -> None:
+        self._leftovers.append(Problem(Kind.UNKNOWN, path.relative_to(self._folder), why))
+
+    def _left(self, path: Path, photos: list[KnownPhoto]) -> None:
+        """A file in a return's folder that is no archived photo."""
+        owner = next((photo for photo in photos if photo.stem == path.name.partition(".")[0]), None)
+        if path.name.endswith(PART_SUFFIX):
+            self._leftovers.append(Problem(Kind.TORN, path.relative_to(self._folder), "an unfinished file"))
+        elif owner is None:
+            self._unknown(path, "no such photo is on record")
+        else:
+            self._leftovers.append(Problem(Kind.TORN, path.relative_to(self._folder), _why_left(owner.state)))
+
+    def _settled_leftovers(self) -> Iterator[Problem]:
+        """What is in flight while a run is at work is no problem, nor what has got its row, or has gone."""
+        for problem in self._leftovers:
+            path = self._folder / problem.path
+            if not os.path.lexists(path) or self._has_row(path):
+                continue
+            if problem.kind is Kind.TORN and self._is_busy():
+                self.in_flight += 1
+                continue
+            yield problem
+
+    def _has_row(self, path: Path) -> bool:
+        names = parse_return_folder(path.parent.name)
+        known = self._inventory.find(*names) if names else None
+        if known is None or known.folder != path.parent.relative_to(self._folder):
+            return False
+        photos = self._inventory.photos(known.row)
+        return any(photo.name == path.name for photo in photos if photo.state is State.ARCHIVED)
+
+
+def _why_left(state: State) -> str:
+    if state is State.PRUNED:
+        return "pruned, but still there: run the same prune once more"
+    return f"finished, but the photo is on record as {state}: left by a run that was cut short"
+
+
+def _entries(folder: Path) -> "list[os.DirEntry[str]]":
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _difference(path: Path, sha256: bytes) -> str:
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if found == sha256 else f"SHA-256 {found.hex()}, archived was {sha256.hex()}"
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

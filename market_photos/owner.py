@@ -1,0 +1,194 @@
+"""The commands of the archive's owner: verify, rebuild, prune, hold, release. None of them sends a request."""
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from market_photos import console
+from market_photos.errors import UsageError, most_serious
+from market_photos.options import STORE, campaigns_option, command_line, config_option
+
+if TYPE_CHECKING:
+    from market_photos.config import Settings
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+
+
+def _settings(config: Path | None) -> "Settings":
+    """The settings of an archive that is there. Raises ConfigError, ArchiveUnwritable."""
+    from market_photos.archive.files import require_marker  # noqa: PLC0415
+    from market_photos.config import find_config, load  # noqa: PLC0415
+
+    settings = load(find_config(config))
+    require_marker(settings.archive.directory, settings.archive.marker)
+    return settings
+
+
+def _stores(archive: Path, campaigns: tuple[int, ...]) -> tuple[int, ...]:
+    """The named ones, or all that are in the archive. Raises UsageError where there is none."""
+    from market_photos.archive.catalog import known_stores  # noqa: PLC0415
+
+    known = known_stores(archive)
+    if missing := sorted(set(campaigns) - set(known)):
+        raise UsageError(f"{archive}: there is no store {missing[0]}.", f"There are: {known or 'none'}.")
+    if not known:
+        raise UsageError(f"{archive}: there is no archive yet.", "Check directory in [archive], or run a sync first.")
+    return tuple(sorted(set(campaigns))) or tuple(known)
+
+
+@click.command()
+@click.option("--quick/--full", default=True, help="Names and sizes only (the default), or every file's SHA-256.")
+@click.option("--repair", is_flag=True, help="Queue what is missing or changed for the next sync. Deletes nothing.")
+@json_option
+@config_option
+@campaigns_option
+def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, campaigns: tuple[int, ...]) -> None:
+    """Is every archived photo there, as it was served? Exit 10 where not. Reads only; works beside a run."""
+    from market_photos.archive.verify import Problem  # noqa: PLC0415
+    from market_photos.clock import SystemClock  # noqa: PLC0415
+    from market_photos.sync.verify import advice, problem_json, problem_line, verify_store  # noqa: PLC0415
+
+    archive = _settings(config).archive.directory
+    problems: dict[int, list[dict[str, Any]]] = {}
+
+    def tell(campaign: int, problem: Problem) -> None:
+        if as_json:
+            problems.setdefault(campaign, []).append(problem_json(problem))
+        else:
+            click.echo(problem_line(campaign, problem))
+
+    def check(campaign: int) -> Any:
+        return verify_store(
+            archive, campaign, SystemClock(), full=not quick, repair=repair, command=command_line(), tell=tell
+        )
+
+    results = [check(campaign) for campaign in _stores(archive, campaigns)]
+    code = most_serious([result.exit_code for result in results])
+    if as_json:
+        stores = [{**result.as_json(), "problems": problems.get(result.campaign, [])} for result in results]
+        console.give({"archive": str(archive), "full": not quick, "exit_code": int(code), "stores": stores})
+    else:
+        for line in [*(result.line() for result in results), *advice(results, repair=repair)]:
+            console.say(line)
+    sys.exit(code)
+
+
+@click.command()
+@config_option
+@campaigns_option
+def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
+    """A new catalogue from the photos on disk, when the old one is lost or damaged. Nothing is fetched again."""
+    from market_photos.clock import SystemClock  # noqa: PLC0415
+    from market_photos.sync.rebuild import rebuild_store  # noqa: PLC0415
+
+    settings = _settings(config)
+    archive = settings.archive.directory
+    in_order: list[UsageError] = []
+    stores = _stores(archive, campaigns)
+    for campaign in stores:
+        try:
+            rebuilt = rebuild_store(archive, campaign, settings.limits, SystemClock(), command_line())
+        except UsageError as error:
+            in_order.append(error)
+            continue
+        for line in rebuilt.lines():
+            click.echo(line)
+    if len(in_order) == len(stores) or (in_order and campaigns):
+        raise in_order[0]
+    for fine in in_order:
+        console.say(fine.message)
+    console.say("Now run `market-photos sync`: it lists everything once, and fetches only what is not here.")
+
+
+@click.command()
+@click.option("--older-than", required=True, metavar="AGE", help="By the return's date: 3y, 18m (months), 6w, 90d.")
+@click.option("--status", "statuses", multiple=True, help="Only returns of this refund status; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Say what would go; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@config_option
+@campaigns_option
+def prune(
+    *,
+    older_than: str,
+    statuses: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    config: Path | None,
+    campaigns: tuple[int, ...],
+) -> None:
+    """Delete the photos and records of old returns. A tombstone stays: they are never fetched again.
+
+    Returns on hold stay; see `market-photos hold`.
+    """
+    from market_photos.clock import SystemClock  # noqa: PLC0415
+    from market_photos.sync.prune import cutoff, opened  # noqa: PLC0415
+
+    archive = _settings(config).archive.directory
+    before = cutoff(older_than, dt.datetime.now(dt.UTC)).timestamp()
+    stores = _stores(archive, campaigns)
+    with opened(
+        archive, stores, before=before, statuses=statuses, clock=SystemClock(), command=command_line()
+    ) as prunes:
+        plans = [one.plan() for one in prunes]
+        for line in [line for plan in plans for line in plan.lines()]:
+            console.say(line)
+        is_wanted = not dry_run and not all(plan.is_empty for plan in plans) and _confirmed(yes=yes)
+        pruned = sum(one.carry_out() for one in prunes) if is_wanted else 0
+    if as_json:
+        console.give({"dry_run": dry_run, "pruned_returns": pruned, "stores": [plan.as_json() for plan in plans]})
+    console.say(f"Pruned {pruned:,} returns; tombstones stay." if is_wanted else "Nothing was changed.")
+
+
+def _confirmed(*, yes: bool) -> bool:
+    """Raises UsageError where nobody can be asked."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("prune deletes photos, and there is no terminal to ask on.", "Give --yes, or --dry-run.")
+    return click.confirm("Delete them for good?", default=False, err=True)
+
+
+_return_option = click.option("--return", "return_id", type=STORE, required=True, help="The return.")
+_order_option = click.option("--order", type=STORE, help="Its order, where several returns have this number.")
+
+
+@click.command()
+@_return_option
+@_order_option
+@config_option
+@campaigns_option
+def hold(**options: Any) -> None:
+    """Keep a return under dispute: prune leaves it alone until it is released."""
+    _set_hold(is_held=True, **options)
+
+
+@click.command()
+@_return_option
+@_order_option
+@config_option
+@campaigns_option
+def release(**options: Any) -> None:
+    """End the hold on a return."""
+    _set_hold(is_held=False, **options)
+
+
+def _set_hold(
+    *, is_held: bool, return_id: int, order: int | None, config: Path | None, campaigns: tuple[int, ...]
+) -> None:
+    from market_photos.clock import SystemClock  # noqa: PLC0415
+    from market_photos.sync.prune import set_hold  # noqa: PLC0415
+
+    archive = _settings(config).archive.directory
+    stores = _stores(archive, campaigns)
+    clock, command = SystemClock(), command_line()
+    campaign, known = set_hold(archive, stores, return_id, order, is_held=is_held, clock=clock, command=command)
+    state = "on hold: prune leaves it alone" if is_held else "released: prune may take it"
+    click.echo(f"Store {campaign}: return {known.return_id} of order {known.order} is {state}.")
+
+
+COMMANDS: tuple[click.Command, ...] = (verify, rebuild, prune, hold, release)

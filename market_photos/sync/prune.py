@@ -1,0 +1,202 @@
+"""Prune, hold and release, as their owner asks for them."""
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from market_photos import crash
+from market_photos.archive import layout, lock, returnfolder
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.inventory import KnownReturn
+from market_photos.archive.photos import State
+from market_photos.clock import Clock, iso
+from market_photos.errors import UsageError
+from market_photos.sync.report import human_bytes
+
+_AGE = re.compile(r"(\d{1,4})([ymwd])")
+
+
+def cutoff(older_than: str, now: dt.datetime) -> dt.datetime:
+    """`3y`, `18m` (months), `6w`, `90d` before now, by the calendar. Raises UsageError."""
+    match = _AGE.fullmatch(older_than.strip().lower())
+    if not match or not int(match[1]):
+        raise UsageError(
+            f"--older-than {older_than!r} is not an age.", "Years, months, weeks or days: 3y 18m 6w 90d."
+        )
+    number, unit = int(match[1]), match[2]
+    try:
+        if unit in "wd":
+            return now - dt.timedelta(days=number * (7 if unit == "w" else 1))
+        return _months_before(now, number * (12 if unit == "y" else 1))
+    except (ValueError, OverflowError):
+        raise UsageError(f"--older-than {older_than}: that is before all dates.", "Give fewer years.") from None
+
+
+def _months_before(now: dt.datetime, months: int) -> dt.datetime:
+    year, month = divmod(now.year * 12 + now.month - 1 - months, 12)
+    last_day = (dt.date(year + month // 11, (month + 1) % 12 + 1, 1) - dt.timedelta(days=1)).day
+    return now.replace(year=year, month=month + 1, day=min(now.day, last_day))
+
+
+@dataclass
+class Doomed:
+    """What would go from one store."""
+
+    campaign: int
+    returns: int = 0
+    photos: int = 0
+    size: int = 0
+    lacking: int = 0
+    oldest: int = 0
+    newest: int = 0
+    held: int = 0
+    undated: int = 0
+    unfinished: int = 0
+    """Returns that an earlier prune, cut short, has left half done."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.returns and not self.unfinished
+
+    def lines(self) -> list[str]:
+        lines = [f"Store {self.campaign}: nothing to prune"]
+        if self.returns:
+            lines[0] = (
+                f"Store {self.campaign}: {self.photos:,} photos ({human_bytes(self.size)}) of {self.returns:,} "
+                f"returns, the oldest of {iso(self.oldest)[:10]}, the newest of {iso(self.newest)[:10]}"
+            )
+        if self.lacking:
+            lines.append(f"  {self.lacking:,} photos that were never fetched will never be")
+        if self.unfinished:
+            lines.append(f"  {self.unfinished:,} returns of a prune that was cut short: their files go now")
+        if self.held:
+            lines.append(f"  {self.held:,} returns of that age are on hold and stay")
+        if self.undated:
+            lines.append(f"  {self.undated:,} returns have no date and stay")
+        return lines
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            **self.__dict__,
+            "oldest": iso(self.oldest) if self.returns else None,
+            "newest": iso(self.newest) if self.returns else None,
+        }
+
+
+class Prune:
+    """One prune of one store, under its lock from the first look to the last file."""
+
+    def __init__(
+        self, folder: Path, catalog: Catalog, before: float, statuses: tuple[str, ...], clock: Clock
+    ) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._before = before
+        self._statuses = statuses
+        self._clock = clock
+
+    def plan(self) -> Doomed:
+        pruning = self._catalog.pruning
+        doomed = Doomed(
+            self._catalog.campaign,
+            held=pruning.held(self._before),
+            undated=pruning.undated(),
+            unfinished=len(pruning.unfinished()),
+        )
+        for one in pruning.candidates(self._before, self._statuses):
+            doomed.oldest = min(doomed.oldest or one.created_at, one.created_at)
+            doomed.newest = max(doomed.newest, one.created_at)
+            doomed.returns += 1
+            doomed.photos += one.photos
+            doomed.size += one.size
+            doomed.lacking += one.lacking
+        return doomed
+
+    def carry_out(self) -> int:
+        """How many returns. Raises ArchiveUnwritable, CatalogUnusable; the same command then goes on."""
+        pruning, count = self._catalog.pruning, 0
+        pruning.forget_for_good()
+        for row in pruning.unfinished():
+            self._clear(row)
+            count += 1
+        for one in pruning.candidates(self._before, self._statuses):
+            if pruning.bury(one.row):
+                self._clear(one.row)
+                count += 1
+        return count
+
+    def _clear(self, row: int) -> None:
+        month, order, return_id, created_at = self._catalog.pruning.place(row)
+        folder = self._folder / layout.return_folder(month, order, return_id)
+        photos = self._catalog.inventory.photos(row)
+        pruned = [photo for photo in photos if photo.state is State.PRUNED]
+        if pruned:
+            returnfolder.write_tombstone(folder, created_at, int(self._clock.now().wall), pruned)
+        crash.point("pruning")
+        returnfolder.forget_aside(self._folder, layout.return_folder(month, order, return_id))
+        has_others = any(photo.state not in (State.PRUNED, State.GONE) for photo in photos)
+        returnfolder.empty(folder, [photo.stem for photo in pruned], keep_record=has_others)
+        self._catalog.pruning.finish(row)
+
+
+@contextmanager
+def opened(
+    archive: Path, campaigns: tuple[int, ...], *, before: float, statuses: tuple[str, ...], clock: Clock, command: str
+) -> Iterator[list[Prune]]:
+    """The stores to prune, each locked. Raises AlreadyRunning, CatalogUnusable."""
+    with ExitStack() as held:
+        prunes = []
+        for campaign in campaigns:
+            folder = layout.store_folder(archive, campaign)
+            held.enter_context(lock.Lock(folder / layout.LOCK_NAME, command, clock))
+            catalog = held.enter_context(Catalog(folder, campaign, clock))
+            prunes.append(Prune(folder, catalog, before, statuses, clock))
+        yield prunes
+
+
+def set_hold(
+    archive: Path,
+    campaigns: tuple[int, ...],
+    return_id: int,
+    order: int | None,
+    *,
+    is_held: bool,
+    clock: Clock,
+    command: str,
+) -> tuple[int, KnownReturn]:
+    """Puts the one return with these numbers on hold, or releases it; beside a run, too.
+
+    The file goes first when a hold begins and last when it ends: with either in place nothing is pruned for good.
+    Raises UsageError where there is no such return, more than one, or where it is pruned already.
+    """
+    campaign, found = _the_one(archive, campaigns, return_id, order, clock)
+    store = layout.store_folder(archive, campaign)
+    folder = store / found.folder
+    with Catalog(store, campaign, clock) as catalog:
+        if is_held:
+            returnfolder.mark_held(folder, command, iso(clock.now().wall))
+        if not catalog.pruning.hold(found.row, is_held=is_held):
+            returnfolder.unmark_held(folder)
+            raise UsageError(f"Return {return_id} of store {campaign} is pruned already.", "Its photos are gone.")
+        if not is_held:
+            returnfolder.unmark_held(folder)
+    return campaign, found
+
+
+def _the_one(
+    archive: Path, campaigns: tuple[int, ...], return_id: int, order: int | None, clock: Clock
+) -> tuple[int, KnownReturn]:
+    found = []
+    for campaign in campaigns:
+        with Catalog(layout.store_folder(archive, campaign), campaign, clock, read_only=True) as catalog:
+            found += [(campaign, known) for known in catalog.inventory.returns_of(return_id, order)]
+    if not found:
+        of_order = f" of order {order}" if order is not None else ""
+        raise UsageError(f"The archive knows no return {return_id}{of_order}.", "Check the numbers.")
+    if len(found) > 1:
+        choices = "; ".join(f"--campaign {campaign} --order {known.order}" for campaign, known in found)
+        raise UsageError(f"There are {len(found)} returns {return_id}.", f"Say which: {choices}")
+    return found[0]

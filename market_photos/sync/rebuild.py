@@ -1,0 +1,169 @@
+"""A new catalogue from the tree, when the old one is lost or damaged. Nothing that is on disk is fetched again.
+
+What the tree cannot tell, and what then holds:
+- how far the listing had come: the next sync lists everything;
+- which photos were gone: they are asked for once more;
+- what was sent in the last period. Each photo that is younger than a period counts as a request when it was stored;
+  and where there is any sign that a run was at work in it, a tenth of each quota counts as spent just now, for pages,
+  failures and photos that were gone. What else there was, the server's own X-RateLimit headers tell with its first
+  answer, and the limiter heeds them. So a rebuilt archive need not wait an hour, and does not overrun the quota.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from market_photos import crash
+from market_photos.archive import files, layout, lock
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.digests import in_threads
+from market_photos.archive.photos import State
+from market_photos.archive.restoring import RestoredReturn
+from market_photos.clock import Clock, iso
+from market_photos.config import Limits
+from market_photos.errors import CatalogDamaged, ExitCode, UsageError
+from market_photos.market.protocol import RETURN_REQUESTS, Method
+from market_photos.sync.salvage import salvage
+
+#: The catalogue while it is made; its leftovers are thrown away.
+UNFINISHED_NAME = f"{layout.CATALOG_NAME}.rebuilding"
+#: What belongs to an SQLite file.
+COMPANIONS = ("", "-wal", "-shm")
+#: Share of each quota that counts as spent when it cannot be known.
+ASSUMED_SHARE = 0.1
+BATCH = 500
+
+
+@dataclass
+class Rebuilt:
+    """What a rebuild brought back for one store."""
+
+    campaign: int
+    set_aside: list[Path] = field(default_factory=list)
+    """Where the damaged catalogue is now."""
+    returns: int = 0
+    photos: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+    unexplained: list[tuple[Path, str]] = field(default_factory=list)
+    recent: list[float] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        on_disk, lacking, pruned = (self.photos[state] for state in (State.ARCHIVED, State.PENDING, State.PRUNED))
+        lines = [f"Store {self.campaign}: the damaged catalogue is now {path}." for path in self.set_aside[:1]]
+        lines.append(
+            f"Store {self.campaign}: a new catalogue of {self.returns:,} returns: {on_disk:,} photos are here, "
+            f"{lacking:,} are lacking{f', {pruned:,} pruned' * bool(pruned)}."
+        )
+        return lines + [f"  left as it is: {path}: {why}" for path, why in self.unexplained]
+
+
+def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, command: str) -> Rebuilt:
+    """Blocks.
+
+    Raises UsageError where the catalogue is in order; AlreadyRunning, CatalogUnusable, ArchiveUnwritable.
+    """
+    folder = layout.store_folder(archive, campaign)
+    if not folder.is_dir():
+        raise UsageError(f"{archive}: there is no store {campaign}.", "Check the number, and directory in [archive].")
+    last_sign = _last_sign(folder)
+    with lock.Lock(folder / layout.LOCK_NAME, command, clock):
+        rebuilt = Rebuilt(campaign, _out_of_the_way(folder, campaign, clock))
+        _throw_away(folder)
+        with Catalog(folder, campaign, clock, name=UNFINISHED_NAME) as catalog:
+            run = catalog.runs.begin(command)
+            _fill(catalog, folder, rebuilt, clock.now().wall - limits.period_seconds)
+            _assume_requests(catalog, rebuilt, limits, last_sign, clock.now().wall)
+            found = {state.value: count for state, count in rebuilt.photos.items()}
+            catalog.runs.end(run, ExitCode.COMPLETE, {"returns": rebuilt.returns, **found})
+        with files.disk_errors(folder):
+            (folder / UNFINISHED_NAME).rename(folder / layout.CATALOG_NAME)
+            files.sync_folder(folder)
+        crash.point("rebuilt")
+    return rebuilt
+
+
+def _last_sign(folder: Path) -> float:
+    """When something last happened in the store's folder, seconds since 1970."""
+    names = (layout.LOCK_NAME, *(f"{layout.CATALOG_NAME}{companion}" for companion in COMPANIONS))
+    paths = [folder, folder / layout.PHOTOS, *(folder / name for name in names)]
+    return max(path.stat().st_mtime for path in paths if path.exists())
+
+
+def _out_of_the_way(folder: Path, campaign: int, clock: Clock) -> list[Path]:
+    """Renames a damaged catalogue. Raises UsageError where it is in order."""
+    path = folder / layout.CATALOG_NAME
+    if path.exists() and path.stat().st_size:
+        try:
+            with Catalog(folder, campaign, clock, read_only=True) as catalog:
+                catalog.check()
+        except CatalogDamaged:
+            pass
+        else:
+            raise UsageError(
+                f"{path}: is in order; there is nothing to rebuild.",
+                "If it is the wrong one, move it aside together with its -wal and -shm, then run this again.",
+            )
+    mark = iso(clock.now().wall).replace(":", "")
+    moved = []
+    with files.disk_errors(folder):
+        for companion in COMPANIONS:
+            old = folder / f"{layout.CATALOG_NAME}{companion}"
+            if old.exists():
+                moved.append(old.rename(folder / f"{layout.CATALOG_NAME}.damaged-{mark}{companion}"))
+        files.sync_folder(folder)
+    return moved
+
+
+def _throw_away(folder: Path) -> None:
+    with files.disk_errors(folder):
+        for companion in COMPANIONS:
+            (folder / f"{UNFINISHED_NAME}{companion}").unlink(missing_ok=True)
+
+
+def _fill(catalog: Catalog, folder: Path, rebuilt: Rebuilt, recent_since: float) -> None:
+    batch: list[RestoredReturn] = []
+    salvaged = in_threads(lambda path: salvage(catalog.campaign, path), _return_folders(folder, rebuilt))
+    for one in salvaged:
+        rebuilt.unexplained += [(path.relative_to(folder), why) for path, why in one.unexplained]
+        rebuilt.recent += [wall for wall in one.stored_at if wall >= recent_since]
+        batch += [one.found] if one.found else []
+        if len(batch) >= BATCH:
+            _add(catalog, batch, rebuilt)
+            crash.point("rebuilding")
+    _add(catalog, batch, rebuilt)
+
+
+def _add(catalog: Catalog, batch: list[RestoredReturn], rebuilt: Rebuilt) -> None:
+    twice = catalog.restoring.add(batch)
+    for one in batch:
+        if one in twice:
+            folder = layout.return_folder(one.month, one.order, one.return_id)
+            rebuilt.unexplained.append((folder, "this return has a folder in another month, too"))
+            continue
+        rebuilt.returns += 1
+        for photo in one.photos:
+            rebuilt.photos[photo.state] += 1
+    batch.clear()
+
+
+def _return_folders(folder: Path, rebuilt: Rebuilt) -> Iterator[Path]:
+    for month in sorted((folder / layout.PHOTOS).glob("*")):
+        for path in sorted(month.glob("*")) if month.is_dir() else [month]:
+            if path.is_dir() and layout.parse_return_folder(path.name):
+                yield path
+            else:
+                rebuilt.unexplained.append((path.relative_to(folder), "not one of ours"))
+
+
+def _assume_requests(catalog: Catalog, rebuilt: Rebuilt, limits: Limits, last_sign: float, now: float) -> None:
+    """On the safe side, without making anybody wait for a quota that is there: see this module's head."""
+    catalog.requests.assume(Method.PHOTO, rebuilt.recent)
+    if last_sign < now - limits.period_seconds and not rebuilt.recent:
+        return
+    amounts = {
+        Method.PHOTO: limits.photo_requests,
+        Method.RETURNS: limits.return_requests,
+        Method.RETURN: RETURN_REQUESTS,
+    }
+    for method, amount in amounts.items():
+        catalog.requests.assume(method, [now] * math.floor(amount * ASSUMED_SHARE))

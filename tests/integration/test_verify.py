@@ -1,0 +1,207 @@
+"""Verify: what is wrong with the archive is found and named, repaired without deleting, and never seen in a sound one."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.archive_kit import CAMPAIGN, Case, a_case, photo_at
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[Case]:
+    """An archive that is complete."""
+    with a_case(tmp_path, odd=True) as case:
+        assert case.sync().code == 0
+        yield case
+
+
+def _victim(case: Case) -> Path:
+    return photo_at(case, case.market.photos()[0])
+
+
+def _delete(case: Case) -> None:
+    _victim(case).unlink()
+
+
+def _delete_folder(case: Case) -> None:
+    folder = _victim(case).parent
+    folder.rename(case.folder / "elsewhere")
+
+
+def _cut(case: Case) -> None:
+    os.truncate(_victim(case), 100)
+
+
+def _flip(case: Case) -> None:
+    path = _victim(case)
+    body = bytearray(path.read_bytes())
+    body[len(body) // 2] ^= 1
+    path.write_bytes(body)
+
+
+def _replace_by_link(case: Case) -> None:
+    path = _victim(case)
+    copy = case.folder / "copy"
+    path.rename(copy)
+    path.symlink_to(copy)
+
+
+def _part(case: Case) -> None:
+    path = _victim(case)
+    path.with_name(f"{path.stem}.part").write_bytes(b"half")
+
+
+def _stranger(case: Case) -> None:
+    (_victim(case).parent / "holiday.jpg").write_bytes(b"mine")
+
+
+def _stranger_folder(case: Case) -> None:
+    (case.store / "photos" / "mine").mkdir()
+
+
+def _return_nobody_knows(case: Case) -> None:
+    folder = _victim(case).parent.parent / "1-2"
+    folder.mkdir()
+    (folder / "3-abc.jpg").write_bytes(b"?")
+
+
+def _delete_record(case: Case) -> None:
+    (_victim(case).parent / "return.json").unlink()
+
+
+def _change_record(case: Case) -> None:
+    (_victim(case).parent / "return.json").write_bytes(b"{}\n")
+
+
+Harm = Callable[[Case], None]
+#: What was done, the problems that a quick look finds, and a full one.
+HARMS: list[tuple[Harm, dict[str, int], dict[str, int]]] = [
+    (_delete, {"missing": 1}, {"missing": 1}),
+    (_delete_folder, {"missing": 2}, {"missing": 2}),
+    (_cut, {"changed": 1}, {"changed": 1}),
+    (_flip, {}, {"changed": 1}),
+    (_replace_by_link, {"changed": 1}, {"changed": 1}),
+    (_part, {"torn": 1}, {"torn": 1}),
+    (_stranger, {"unknown": 1}, {"unknown": 1}),
+    (_stranger_folder, {"unknown": 1}, {"unknown": 1}),
+    (_return_nobody_knows, {"unknown": 1}, {"unknown": 1}),
+    (_delete_record, {"missing": 1}, {"missing": 1}),
+    (_change_record, {}, {"changed": 1}),
+]
+KINDS = ("missing", "changed", "torn", "unknown")
+
+
+def _counts(case: Case, *arguments: str) -> dict[str, int]:
+    outcome = case.run("verify", "--json", *arguments)
+    store = outcome.json["stores"][0]
+    counts = {kind: store[kind] for kind in KINDS if store[kind]}
+    assert outcome.code == outcome.json["exit_code"] == (10 if counts else 0)
+    assert len(store["problems"]) == sum(counts.values())
+    return counts
+
+
+@pytest.mark.parametrize(("harm", "quick", "full"), HARMS, ids=[harm.__name__ for harm, _, _ in HARMS])
+def test_finds_each_harm_and_repairs_it(case: Case, harm: Harm, quick: dict[str, int], full: dict[str, int]) -> None:
+    """Each harm is found by its kind; after `--repair` and one sync the archive is whole, and nothing was deleted."""
+    harm(case)
+    photos_before = len(case.market.photos())
+    assert _counts(case) == quick
+    assert _counts(case, "--full") == full
+    inodes = _inodes(case)
+    assert _counts(case, "--full", "--repair") == full
+    assert _inodes(case) >= inodes, "a repair deletes nothing"
+    synced = case.sync()
+    assert (synced.code, synced.json["discovered"], synced.json["pending"]) == (0, photos_before, 0)
+    left = {kind: count for kind, count in full.items() if kind == "unknown"}
+    assert _counts(case, "--full") == left
+    case.assert_no_key()
+
+
+def _inodes(case: Case) -> set[int]:
+    return {path.lstat().st_ino for path in case.store.rglob("*") if path.is_file() and "catalog" not in path.name}
+
+
+def test_repair_asks_again_for_what_is_wrong_and_for_nothing_else(case: Case) -> None:
+    """A repair queues the photos that are missing or changed, and the next sync asks for each of them once."""
+    gone, changed = case.market.photos()[:2]
+    changed_path = photo_at(case, changed)
+    photo_at(case, gone).unlink()
+    changed_path.write_bytes(b"something else")
+    before = case.asked()
+    case.run("verify", "--repair")
+    case.sync()
+    again = {path for path, count in case.asked().items() if count != before[path]}
+    assert {_hash(path) for path in again} == {gone.image_hash, changed.image_hash}
+    aside = list((case.store / "set-aside").rglob(changed_path.name))
+    assert [path.read_bytes() for path in aside] == [b"something else"]
+    case.assert_whole()
+
+
+def _hash(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def test_a_file_set_aside_twice_keeps_both(case: Case) -> None:
+    """What was set aside is never overwritten, not on the same day either."""
+    path = _victim(case)
+    for content in (b"first", b"second"):
+        path.write_bytes(content)
+        assert case.run("verify", "--repair").code == 10
+        assert case.sync().code == 0
+    aside = [path.read_bytes() for path in sorted((case.store / "set-aside").rglob("*")) if path.is_file()]
+    assert aside == [b"first", b"second"]
+
+
+def test_beside_a_run_nothing_is_reported(tmp_path: Path) -> None:
+    """While a sync brings photos, each look finds an archive in order, and changes nothing in it."""
+    with a_case(tmp_path, returns=120, photos=3) as case:
+        case.sandbox.latency = 0.02
+        synced: list[int] = []
+        sync = threading.Thread(target=lambda: synced.append(case.sync().code))
+        sync.start()
+        looks = []
+        while sync.is_alive() and len(looks) < 200:
+            if (case.store / "catalog.sqlite3").exists():
+                looks.append(case.run("verify", "--full", "--json"))
+        sync.join()
+        assert synced == [0]
+        seen = [look.json["stores"][0]["photos"] for look in looks if look.code == 0]
+        assert [(look.code, look.said) for look in looks if look.code] == []
+        assert any(0 < photos < 360 for photos in seen), "no look fell into the run"
+        case.assert_whole()
+
+
+def test_a_repair_beside_a_run_is_refused(tmp_path: Path) -> None:
+    """A repair changes what a run relies on: it is refused while one is at work, a plain look is not."""
+    with a_case(tmp_path) as case:
+        case.sandbox.latency = 1.0
+        sync = threading.Thread(target=case.sync)
+        sync.start()
+        while sync.is_alive() and not (case.store / "catalog.sqlite3").exists():
+            pass
+        refused = case.run("verify", "--repair")
+        sync.join()
+        assert (refused.code, "another run is at work" in refused.err) == (6, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [((), "no archive yet"), (("--campaign", str(CAMPAIGN)), "no store 101")]
+)
+def test_no_archive_is_not_an_archive_in_order(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    """Where there is nothing to look at, verify does not say that all is well."""
+    with a_case(tmp_path) as case:
+        outcome = case.run("verify", *arguments)
+    assert (outcome.code, words in outcome.err) == (2, True)
+
+
+def test_each_problem_is_a_line_with_its_path(case: Case) -> None:
+    """A person reads kind, path and reason of each problem, and what to do."""
+    _delete(case)
+    outcome = case.run("verify")
+    [line] = outcome.out.splitlines()
+    assert line.startswith("missing ")
+    assert f"{CAMPAIGN}/photos/" in line
+    assert "verify --repair" in outcome.err
