@@ -172,12 +172,13 @@ class Verifier:
     def _whole_folder_missing(self, known: KnownReturn) -> Iterator[Problem]:
         if (self._folder / known.folder).is_dir():
             return
-        for photo in self._inventory.photos(known.row):
-            if photo.state is State.ARCHIVED:
-                self.photos += 1
-                problem = Problem(Kind.MISSING, known.folder / photo.name, "its whole folder is not there", photo)
-                if self._still(problem):
-                    yield problem
+        why = "its whole folder is not there"
+        archived = [photo for photo in self._inventory.photos(known.row) if photo.state is State.ARCHIVED]
+        self.photos += len(archived)
+        missing = [Problem(Kind.MISSING, known.folder / photo.name, why, photo) for photo in archived]
+        if known.is_saved:
+            missing.append(Problem(Kind.MISSING, known.folder / RECORD_NAME, why, None, known.row))
+        yield from filter(self._still, missing)
 
     def _unknown(self, path: Path, why: str) -> None:
         self._leftovers.append(Problem(Kind.UNKNOWN, path.relative_to(self._folder), why))

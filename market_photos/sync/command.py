@@ -65,9 +65,12 @@ class _Signal:
 
 
 async def _end_if_idle(run: Run, running: "asyncio.Task[Report]") -> None:
-    """Stores see to their own end; before there are any, nothing is worth waiting for."""
+    """Stores see to their own end; before there are any, nothing is worth waiting for.
+
+    But a run that stops for an error of its own is on its way to report it.
+    """
     await run.stop.wait()
-    if not run.has_stores:
+    if not run.has_stores and run.stop.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.LIMIT):
         running.cancel()
 
 

@@ -1,0 +1,135 @@
+"""`kill -9` at each step between claiming a photo and having it on record, and in the owner's commands.
+
+After each: one more run is complete, every file is whole, nothing was asked for twice beyond what was in flight, and
+every request that was sent is on record.
+"""
+
+import contextlib
+import re
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from market_photos import crash
+from market_photos.config import Limits
+from market_photos.sync.store_run import SPARE_WORKERS
+from tests.integration.archive_kit import Case, a_case
+
+PACKAGE = Path(crash.__file__).parent
+#: Workers of a run: the slots, and those whose photos are on their way from the slot to the disk.
+IN_FLIGHT = Limits().parallel_requests + SPARE_WORKERS
+OWNERS = ("set-aside", "requeued", "rebuilding", "rebuilt", "tombstoned", "pruning", "pruned")
+RUN_POINTS = [name for name in crash.POINTS if name not in OWNERS]
+#: Points that a run passes once, or that come in the middle of several photos' work.
+ONCE = {"run-begun", "page-recorded", "watermark-moved", "run-ended"}
+
+
+def test_every_point_in_the_code_is_on_the_list() -> None:
+    """The tests below walk through `POINTS`: no other is in the code, and each of them is."""
+    in_code = {
+        name
+        for path in PACKAGE.rglob("*.py")
+        for name in re.findall(r'crash\.point\("([a-z-]+)"\)', path.read_text())
+    }
+    assert in_code == set(crash.POINTS)
+
+
+def _crash(case: Case, point: str, *arguments: str) -> None:
+    outcome = case.run(*arguments, MARKET_PHOTOS_CRASH_AT=point)
+    assert outcome.code == -signal.SIGKILL, f"{arguments} never came by {point}: {outcome.said}"
+
+
+def _asked_too_often(case: Case) -> int:
+    """Requests for photos beyond one for each."""
+    return sum(count - 1 for count in case.asked().values())
+
+
+@pytest.mark.parametrize("at", ["1", "4"])
+@pytest.mark.parametrize("point", RUN_POINTS)
+def test_killed_in_a_run(tmp_path: Path, point: str, at: str) -> None:
+    """Killed there at the first and at a later photo: the same command brings what is left, and only that."""
+    if at != "1" and point in ONCE:
+        pytest.skip("a run passes it once")
+    with a_case(tmp_path, returns=4, photos=2) as case:
+        _crash(case, f"{point}:{at}", "sync")
+        sent = case.sandbox.log.count("photo")
+        on_record = case.rows("SELECT count(*) FROM requests WHERE method = 'photo'")[0][0]
+        assert on_record >= sent, "the quota was given back"
+        again = case.sync()
+        assert (again.code, again.json["discovered"], again.json["pending"]) == (0, 8, 0)
+        assert _asked_too_often(case) <= IN_FLIGHT
+        case.assert_whole()
+
+
+@pytest.mark.parametrize("point", ["renamed", "part-opened", "row-written"])
+def test_what_a_killed_run_left_is_swept_days_later(tmp_path: Path, point: str) -> None:
+    """A night later, when its requests no longer count, a killed run's leftovers are still found and swept."""
+    with a_case(tmp_path, returns=2, photos=2) as case:
+        _crash(case, f"{point}:2", "sync")
+        for entry in case.market.photos():
+            case.market.stores[entry.campaign].lose(entry)  # nothing will overwrite them
+        _age_the_requests(case, days=2)
+        case.sync()
+        assert case.run("verify", "--full").code == 0
+        assert not list(case.archive.rglob("*.part"))
+
+
+def _age_the_requests(case: Case, days: int) -> None:
+    with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3")) as connection, connection:
+        connection.execute(
+            "UPDATE requests SET boot = 'another', sent = sent - ?1, answered = answered - ?1", (days * 86_400,)
+        )
+
+
+@pytest.mark.parametrize("point", ["set-aside", "requeued"])
+def test_killed_in_a_repair(tmp_path: Path, point: str) -> None:
+    """A repair that was killed is finished by the next; the changed files are aside, both, and fetched anew."""
+    with a_case(tmp_path) as case:
+        case.sync()
+        harmed = case.files()[:2]
+        for path in harmed:
+            path.write_bytes(b"changed")
+        _crash(case, point, "verify", "--repair")
+        assert case.run("verify", "--repair").code == 10
+        assert case.sync().code == 0
+        aside = [path.read_bytes() for path in (case.store / "set-aside").rglob("*") if path.is_file()]
+        assert aside == [b"changed", b"changed"]
+        case.assert_whole()
+
+
+@pytest.mark.parametrize("point", ["rebuilding", "rebuilt"])
+def test_killed_in_a_rebuild(tmp_path: Path, point: str) -> None:
+    """A rebuild that was killed has left no catalogue, or a whole one; a further one begins anew."""
+    returns = 501 if point == "rebuilding" else 3
+    with a_case(tmp_path, returns=returns, photos=1) as case:
+        assert case.sync().code == 0
+        asked = case.asked()
+        (case.store / "catalog.sqlite3").unlink()
+        _crash(case, point, "rebuild")
+        if point == "rebuilding":
+            assert case.sync().code == 9
+        assert case.run("rebuild").code == (0 if point == "rebuilding" else 2)
+        assert case.sync().code == 0
+        assert case.asked() == asked
+        case.assert_whole()
+
+
+@pytest.mark.parametrize("point", ["tombstoned", "pruning:1", "pruning:2", "pruning:4", "pruned"])
+def test_killed_in_a_prune(tmp_path: Path, point: str) -> None:
+    """A prune that was killed is finished by the same command; a sync in between fetches nothing of it."""
+    with a_case(tmp_path) as case:
+        case.sync()
+        asked = case.asked()
+        _crash(case, point, "prune", "--older-than", "1d", "--yes")
+        assert case.sync("--full").json["downloaded"] == 0
+        finished = case.run("prune", "--older-than", "1d", "--yes")
+        assert finished.code == 0
+        assert case.rows("SELECT DISTINCT state FROM photos") == [("pruned",)]
+        assert {path.name for path in case.files()} == {"pruned.json"}
+        assert not list(case.archive.rglob("return.json"))
+        assert case.sync("--full").json["pruned"] == 6
+        assert case.asked() == asked
+        assert case.run("verify", "--full").code == 0
+        case.assert_no_key()
