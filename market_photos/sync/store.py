@@ -16,7 +16,7 @@ from market_photos.config import Limits as LimitSettings
 from market_photos.config import Settings
 from market_photos.console import redact
 from market_photos.market.client import Client, PassageFor
-from market_photos.market.limiter import Limits, Passage, Spent, ages
+from market_photos.market.limiter import TRANSIT, Limits, Passage, Spent, ages
 from market_photos.market.protocol import RETURN_REQUESTS, Method
 from market_photos.market.quota import Quota
 from market_photos.market.slots import Slots

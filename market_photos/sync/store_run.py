@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from market_photos.archive import files, layout
 from market_photos.errors import MarketPhotosError, ServerUnavailable, most_serious
-from market_photos.market.limiter import TRANSIT
 from market_photos.sync.producer import Producer
 from market_photos.sync.stop import GRACE_SECONDS
 from market_photos.sync.store import Store
@@ -38,9 +37,6 @@ def recover(store: Store) -> int:
     for claim in store.catalog.photos.unfinished():
         folder = store.folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
         swept += files.sweep(folder, layout.photo_stem(claim.key))
-    if not store.is_dry:
-        # Only now: until here they said where to look.
-        store.ledger.requests.forget_requests(store.settings.limits.period_seconds + TRANSIT)
     return swept
 
 
