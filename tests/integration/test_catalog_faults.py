@@ -1,0 +1,146 @@
+"""A catalogue that cannot be used: exit 9 and the next step in words, never on without it; and that step works."""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.archive_kit import Case, a_case
+
+Harm = Callable[[Path], None]
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[Case]:
+    """An archive that is complete."""
+    with a_case(tmp_path, returns=30, photos=1, odd=True) as case:
+        assert case.sync().code == 0
+        yield case
+
+
+def _missing(path: Path) -> None:
+    path.unlink()
+
+
+def _emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _cut_in_the_header(path: Path) -> None:
+    os.truncate(path, 50)
+
+
+def _cut_to_a_page(path: Path) -> None:
+    os.truncate(path, 4096)
+
+
+def _cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
+
+
+def _cut_at_an_odd_byte(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 777)
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(os.urandom(40_000))
+
+
+def _garbage_behind_the_header(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xa5" * (size - 100))
+
+
+def _another_programs(path: Path) -> None:
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE cookies(name)")
+
+
+def _text(path: Path) -> None:
+    path.write_text("SQLite format 3 is what this is not\n" * 300)
+
+
+HARMS: list[Harm] = [
+    _missing,
+    _emptied,
+    _cut_in_the_header,
+    _cut_to_a_page,
+    _cut_in_half,
+    _cut_at_an_odd_byte,
+    _garbage,
+    _garbage_behind_the_header,
+    _another_programs,
+    _text,
+]
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=[harm.__name__ for harm in HARMS])
+def test_refused_until_it_is_rebuilt(case: Case, harm: Harm) -> None:
+    """Each command refuses it, asks for nothing, names `rebuild`; that and a sync end complete, nothing twice."""
+    harm(case.store / "catalog.sqlite3")
+    asked = case.asked()
+    for command in (("sync",), ("status",), ("verify",), ("prune", "--older-than", "1y", "--yes")):
+        outcome = case.run(*command)
+        assert outcome.code == 9, (command, outcome.said)
+        assert "market-photos rebuild" in outcome.said
+    assert case.asked() == asked
+    assert case.run("rebuild").code == 0
+    synced = case.sync()
+    assert (synced.code, synced.json["downloaded"]) == (0, 0)
+    assert case.asked() == asked
+    case.assert_whole()
+
+
+def test_made_by_a_newer_version(case: Case) -> None:
+    """A newer catalogue is left as it is: not even rebuild touches it, the program is what needs an update."""
+    path = case.store / "catalog.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    for command in ("sync", "rebuild", "status"):
+        outcome = case.run(command)
+        assert outcome.code == 9, outcome.said
+        assert "Update market-photos" in outcome.said
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM photos").fetchone() == (37,)
+
+
+def test_locked_by_another_program(case: Case) -> None:
+    """Locked for longer than it is waited for (a real half minute): 9, who to look for; unlocked, it goes on."""
+    case.market.stores[101].add_return(2)
+    with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        outcome = case.sync()
+        assert outcome.code == 9, outcome.said
+        assert "Close the program" in outcome.said
+    assert case.sync().code == 0
+    case.assert_whole()
+
+
+def test_locked_for_a_moment(case: Case) -> None:
+    """A lock that ends in time is waited for: a backup of the catalogue disturbs no run."""
+    case.market.stores[101].add_return(2)
+    other = sqlite3.connect(case.store / "catalog.sqlite3", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(2, lambda: other.execute("ROLLBACK"))
+    release.start()
+    assert case.sync().code == 0
+    release.join()
+    other.close()
+    case.assert_whole()
+
+
+def test_the_catalogue_is_small(tmp_path: Path) -> None:
+    """At most 600 bytes a photo, returns and their records included."""
+    with a_case(tmp_path, returns=400, photos=3) as case:
+        assert case.sync().code == 0
+        with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3", isolation_level=None)) as connection:
+            connection.execute("DELETE FROM requests")
+            connection.execute("VACUUM")
+        assert (case.store / "catalog.sqlite3").stat().st_size / 1200 <= 600

@@ -1,0 +1,199 @@
+"""Prune: what goes is said before, what stays is a tombstone, and nothing that went is ever fetched again."""
+
+import os
+import pty
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from market_photos.sandbox import Market, running
+from tests.integration.archive_kit import CAMPAIGN, Case, photo_at
+
+COMMENT = "Neighbours know my telephone number 8-921-000-00-00"
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[Case]:
+    """Four returns of two photos: two from five years ago, one of two years ago, one of yesterday."""
+    market = Market(seed=11)
+    store = market.add_store(CAMPAIGN)
+    for days, status in ((1830, "REFUNDED"), (1829, "REJECTED"), (740, "REFUNDED"), (1, "REFUNDED")):
+        created = market.now - timedelta(days=days)
+        store.add_return(2, created=created, comment=f"{COMMENT} {days}", refundStatus=status)
+    with running(market) as sandbox:
+        case = Case(sandbox, tmp_path)
+        assert case.sync().code == 0
+        yield case
+
+
+def _prune(case: Case, *arguments: str) -> dict[str, Any]:
+    outcome = case.run("prune", "--yes", "--json", *arguments)
+    assert outcome.code == 0, outcome.said
+    return outcome.json
+
+
+def _states(case: Case) -> dict[str, int]:
+    return dict(case.rows("SELECT state, count(*) FROM photos GROUP BY state"))
+
+
+#: Arguments, and how many of the eight photos go.
+AGES = [
+    (("--older-than", "3y"), 4),
+    (("--older-than", "36m"), 4),
+    (("--older-than", "1y"), 6),
+    (("--older-than", "9y"), 0),
+    (("--older-than", "3y", "--status", "REFUNDED"), 2),
+    (("--older-than", "3y", "--status", "refunded", "--status", "REJECTED"), 4),
+    (("--older-than", "3y", "--status", "CANCELLED"), 0),
+]
+
+
+@pytest.mark.parametrize(("arguments", "gone"), AGES)
+def test_what_goes_and_what_stays(case: Case, arguments: tuple[str, ...], gone: int) -> None:
+    """Old enough and of that status goes: photos, record, the buyer's words; the rest is as it was."""
+    told = _prune(case, *arguments)
+    assert told["pruned_returns"] * 2 == told["stores"][0]["photos"] == gone
+    assert _states(case) == {state: n for state, n in (("archived", 8 - gone), ("pruned", gone)) if n}
+    stay = [path for path in case.files() if path.name != "pruned.json"]
+    assert len(stay) == 8 - gone
+    assert len(list(case.archive.rglob("return.json"))) == (8 - gone) // 2
+    assert case.run("verify", "--full").code == 0
+
+
+@pytest.mark.parametrize("command", [("sync",), ("sync", "--full"), ("backfill", "--from", "2019-01-01"), ("fetch",)])
+def test_never_fetched_again(case: Case, command: tuple[str, ...]) -> None:
+    """No command asks for a pruned photo, also where its return has changed since; the counts add up."""
+    _prune(case, "--older-than", "3y")
+    oldest = next(iter(case.market.returns))
+    for back in case.market.returns:
+        back.updated = case.market.now
+        back.fields["refundStatus"] = "COMPLETE_WITHOUT_REFUND"
+    asked = case.asked()
+    if command == ("fetch",):
+        numbers = ("--campaign", str(CAMPAIGN), "--order", str(oldest.order), "--return", str(oldest.id))
+        command = ("fetch", *numbers)
+    outcome = case.run(*command, "--json")
+    told = outcome.json
+    assert outcome.code == 0, outcome.said
+    assert case.asked() == asked
+    states = ("downloaded", "already", "gone", "failed", "pending", "pruned")
+    assert told["discovered"] == sum(told[state] for state in states)
+    assert told["pruned"] == (2 if "fetch" in command else 4)
+    assert "4 pruned" in case.run("status").out
+    assert not list(oldest_folder(case, oldest.order).glob("return.json")), "the record came back"
+    assert _words_left(case, 1830) == []
+
+
+def oldest_folder(case: Case, order: int) -> Path:
+    [folder] = (case.store / "photos").glob(f"*/{order}-*")
+    return folder
+
+
+def _words_left(case: Case, days: int) -> list[Path]:
+    """Files in which the buyer's words of that return still stand, the packed record in the catalogue included."""
+    words = f"{COMMENT} {days}".encode()
+    records = [row[0] for row in case.rows("SELECT record FROM returns WHERE record IS NOT NULL")]
+    found = [case.store / "catalog.sqlite3" for record in records if words in zlib.decompress(record)]
+    return found + [path for path in case.store.rglob("*") if path.is_file() and words in path.read_bytes()]
+
+
+def test_the_record_is_overwritten_in_the_catalogue(case: Case) -> None:
+    """What is deleted from the catalogue does not stay in free pages of its file."""
+    record = case.rows("SELECT record FROM returns ORDER BY created_at LIMIT 1")[0][0]
+    assert record in (case.store / "catalog.sqlite3").read_bytes()
+    _prune(case, "--older-than", "3y")
+    left = [path for path in case.store.glob("catalog*") if record in path.read_bytes()]
+    assert left == []
+
+
+def test_what_goes_is_said_and_asked(case: Case) -> None:
+    """Counts, bytes and dates come first; without a terminal and without --yes nothing goes (2)."""
+    for arguments, code in ((("--dry-run",), 0), ((), 2)):
+        outcome = case.run("prune", "--older-than", "3y", *arguments)
+        assert outcome.code == code
+        created = [f"{case.market.now - timedelta(days=days):%Y-%m-%d}" for days in (1830, 1829)]
+        for word in ("4 photos", "of 2 returns", "KB", *created):
+            assert word in outcome.said
+        assert _states(case) == {"archived": 8}
+    assert "--yes" in outcome.said
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 4), ("n\n", 8), ("\n", 8)])
+def test_on_a_terminal_it_asks(case: Case, answer: str, left: int) -> None:
+    """Only a yes is a yes."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "market_photos", "prune", "--older-than", "3y", "--config", str(case.config)]
+    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    os.write(ours, answer.encode())
+    said = process.communicate(timeout=60)[0]
+    os.close(ours)
+    os.close(theirs)
+    assert b"for good?" in said
+    assert _states(case)["archived"] == left
+
+
+def test_a_hold_exempts_until_it_is_released(case: Case) -> None:
+    """A return on hold stays, and is mentioned; released, it goes with the others."""
+    held = case.market.return_ids[0]
+    assert "on hold" in case.run("hold", "--return", str(held)).out
+    told = case.run("prune", "--older-than", "3y", "--yes")
+    assert "1 returns of that age are on hold" in told.err
+    assert _states(case) == {"archived": 6, "pruned": 2}
+    assert case.run("verify", "--full").code == 0
+    assert case.run("release", "--return", str(held)).code == 0
+    assert _prune(case, "--older-than", "3y")["pruned_returns"] == 1
+    assert _states(case) == {"archived": 4, "pruned": 4}
+
+
+def test_a_hold_names_exactly_one_return(tmp_path: Path) -> None:
+    """No such return, or several of that number: exit 2, and how to say which."""
+    market = Market(seed=11)
+    for campaign in (CAMPAIGN, 102):
+        market.add_store(campaign).add_return(1, id=40_000_001)
+    with running(market) as sandbox:
+        case = Case(sandbox, tmp_path)
+        case.sync()
+        missing, twice = case.run("hold", "--return", "7"), case.run("hold", "--return", "40000001")
+        assert (missing.code, "no return 7" in missing.err) == (2, True)
+        assert (twice.code, "--campaign 102 --order" in twice.err) == (2, True)
+        assert case.run("hold", "--return", "40000001", "--campaign", "102").code == 0
+        assert case.rows("SELECT count(*) FROM returns WHERE held_at IS NOT NULL") == [(0,)]
+
+
+def test_other_peoples_files_stay(case: Case) -> None:
+    """In the folder of a pruned return only what is ours goes; what verify had set aside of it goes as well."""
+    photo = photo_at(case, case.market.photos()[0])
+    (photo.parent / "letter.pdf").write_text("mine")
+    photo.write_bytes(b"changed")
+    assert case.run("verify", "--repair").code == 10
+    assert case.sync().code == 0
+    _prune(case, "--older-than", "3y")
+    assert (photo.parent / "letter.pdf").read_text() == "mine"
+    assert [path for path in (case.store / "set-aside").rglob("*") if path.is_file()] == []
+
+
+def test_what_was_never_fetched_never_will_be(case: Case) -> None:
+    """Pending photos of returns that are old enough become tombstones too: no run brings them for the next prune."""
+    store = case.market.stores[CAMPAIGN]
+    oldest = next(iter(case.market.returns))
+    store.add_photo(oldest)
+    oldest.updated = case.market.now
+    assert case.sync("--max-photos", "0").code == 7
+    told = _prune(case, "--older-than", "3y")
+    assert told["stores"][0]["lacking"] == 1
+    asked = case.asked()
+    assert case.sync("--full").code == 0
+    assert case.asked() == asked
+
+
+@pytest.mark.parametrize("age", ["3", "y", "0y", "-1y", "3 years", "9999y", "1h"])
+def test_an_age_that_is_none(case: Case, age: str) -> None:
+    """Refused before anything is looked at, with what an age looks like."""
+    outcome = case.run("prune", f"--older-than={age}", "--yes")
+    assert (outcome.code, _states(case)) == (2, {"archived": 8})
