@@ -1,7 +1,6 @@
 """The command line. Heavy imports stand inside the commands, so that --help is quick."""
 
 import datetime as dt
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ import click
 
 from market_photos import __version__, console
 from market_photos.errors import ExitCode, MarketPhotosError, UsageError
-from market_photos.options import STORE, command_line
+from market_photos.options import DAY, STORE, Duration, command_line
 from market_photos.options import campaigns_option as _campaigns_option
 from market_photos.options import config_option as _config_option
 from market_photos.owner import COMMANDS
@@ -19,25 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from market_photos.sync.store_run import Plan
-
-_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
-
-
-class Duration(click.ParamType[float]):
-    """`6h`, `90m`, `1h30m`, `2d`: seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", str(value).lower())
-        if not parts or "".join(f"{number}{unit}" for number, unit in parts) != str(value).lower():
-            self.fail(f"{value!r} is not a duration like 6h, 90m or 1h30m", param, ctx)
-        return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-DAY = click.DateTime(["%Y-%m-%d"])
 
 
 def _run_options(command: "Callable[..., Any]") -> "Callable[..., Any]":
