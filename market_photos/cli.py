@@ -9,6 +9,7 @@ import click
 
 from market_photos import __version__, console
 from market_photos.errors import ExitCode, MarketPhotosError, UsageError
+from market_photos.export.cli import export
 from market_photos.options import DAY, STORE, Duration, command_line
 from market_photos.options import campaigns_option as _campaigns_option
 from market_photos.options import config_option as _config_option
@@ -39,6 +40,9 @@ def _run_options(command: "Callable[..., Any]") -> "Callable[..., Any]":
 @click.version_option(__version__)
 def cli() -> None:
     """Download the photos that buyers attach to returns on Yandex Market."""
+
+
+cli.add_command(export)
 
 
 @cli.command()

@@ -9,6 +9,7 @@
     ├── ServerUnavailable      8      the Market, or the network on the way to it
     ├── CatalogUnusable        9      whoever owns the archive: locked, missing, or made by a newer version
     │   └── CatalogDamaged     9      whoever owns the archive: `rebuild` makes a new one
+    ├── EvidenceBroken        10      whoever owns the archive: a photo is missing, or not what was once fetched
     └── StoreRefused           4      the store's owner: this one store is closed to the key; the others go on
 
 What a single request may meet and the run deals with itself (a spent quota, a photo that is gone) is no error but a
@@ -104,3 +105,7 @@ class CatalogUnusable(MarketPhotosError):
 
 class CatalogDamaged(CatalogUnusable):
     pass
+
+
+class EvidenceBroken(MarketPhotosError):
+    exit_code = ExitCode.VERIFY

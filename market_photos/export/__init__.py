@@ -1,0 +1,1 @@
+"""What leaves the archive: packs of evidence, and the index as a table. Reads only; knows no network."""

@@ -1,0 +1,119 @@
+"""`market-photos export`: its options. What does the work is imported when it is called."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import click
+
+from market_photos.errors import UsageError
+from market_photos.options import DAY, STORE, campaigns_option, config_option
+
+FORMATS = ("csv", "jsonl", "parquet")
+DEFAULT_DELIMITER = ";"
+
+
+@click.command()
+@click.option("--order", type=STORE, help="A pack of evidence: every return of this order.")
+@click.option("--return", "returns", type=STORE, multiple=True, help="A pack of this return; may be repeated.")
+@click.option(
+    "--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True, help="Of the pack's page."
+)
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="The index instead: one row a photo.")
+@click.option("--from", "first", type=DAY, help="Index: returns created on this day or later, YYYY-MM-DD.")
+@click.option("--to", "last", type=DAY, help="Index: returns created on this day or earlier.")
+@click.option(
+    "--delimiter", help="Index as CSV: between cells; `tab` for a tab. Default: ; as Russian Excel wants it."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The file to write; - for standard output."
+)
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@campaigns_option
+@config_option
+def export(
+    *,
+    order: int | None,
+    returns: tuple[int, ...],
+    kind: str | None,
+    out: Path,
+    force: bool,
+    campaigns: tuple[int, ...],
+    config: Path | None,
+    **options: Any,
+) -> None:
+    """Hand over evidence, or the index of what is archived.
+
+    With --order or --return: a zip with the photos as the Market served them, its records, a page to read and print
+    (index.html), and BagIt manifests to check it by. With --format: a table of all photos and their returns, for
+    Excel, pandas or DuckDB. Neither disturbs a run that is at work.
+    """
+    wants_pack = order is not None or bool(returns)
+    if wants_pack == (kind is not None):
+        raise UsageError(
+            "Say what to export: --order or --return for a pack of evidence, or --format for the index, not both.",
+            "For example: market-photos export --order 40000123 --out pack.zip",
+        )
+    from market_photos.config import find_config, load  # noqa: PLC0415
+    from market_photos.export.command import Target  # noqa: PLC0415
+
+    settings, target = load(find_config(config)), Target(out, force)
+    if kind is None:
+        _pack(settings, campaigns, target, order=order, returns=returns, **options)
+    else:
+        _index(settings, campaigns, target, kind=kind, **options)
+
+
+def _pack(
+    settings: Any,
+    campaigns: tuple[int, ...],
+    target: Any,
+    *,
+    order: int | None,
+    returns: tuple[int, ...],
+    language: str,
+    **index_options: Any,
+) -> None:
+    _refuse(index_options, "a pack", "--format")
+    from market_photos.clock import SystemClock  # noqa: PLC0415
+    from market_photos.export.command import export_pack  # noqa: PLC0415
+    from market_photos.export.wanted import Wanted  # noqa: PLC0415
+
+    wanted = Wanted(order, tuple(sorted(set(returns))))
+    export_pack(settings, campaigns, wanted, target, language=language, clock=SystemClock())
+
+
+def _index(
+    settings: Any,
+    campaigns: tuple[int, ...],
+    target: Any,
+    *,
+    kind: str,
+    first: dt.datetime | None,
+    last: dt.datetime | None,
+    delimiter: str | None,
+    language: str,
+) -> None:
+    if kind != "csv":
+        _refuse({"delimiter": delimiter}, f"--format {kind}", "--format csv")
+    if first and last and first > last:
+        raise UsageError(f"--from {first.date()} is after --to {last.date()}.", "Give the earlier day to --from.")
+    from market_photos.export.command import export_index  # noqa: PLC0415
+    from market_photos.export.rows import Days  # noqa: PLC0415
+
+    days = Days(first.date() if first else None, last.date() if last else None)
+    export_index(settings, campaigns, days, target, kind=kind, delimiter=_delimiter(delimiter))
+
+
+def _refuse(options: dict[str, Any], what: str, belongs: str) -> None:
+    names = {"first": "--from", "last": "--to", "delimiter": "--delimiter"}
+    if given := [names[name] for name, value in options.items() if value is not None]:
+        raise UsageError(f"{', '.join(given)} means nothing to {what}.", f"It goes with {belongs}.")
+
+
+def _delimiter(text: str | None) -> str:
+    """Raises UsageError where a table cannot be split by it."""
+    found = "\t" if text in {"tab", "\\t"} else DEFAULT_DELIMITER if text is None else text
+    if len(found) != 1 or found in '"\r\n\0' or found.isalnum():
+        raise UsageError(f"--delimiter {text!r} cannot separate cells.", "One sign, for example ; or , or tab.")
+    return found

@@ -1,0 +1,93 @@
+"""The words of the page, in the languages it comes in."""
+
+from typing import Any
+
+LANGUAGES = ("ru", "en")
+
+_EN: dict[str, Any] = {
+    "lang": "en",
+    "title": "Photos of returns",
+    "subject": {"order": "order", "return": "return"},
+    "summary": "In this pack: {photos} photos of {returns} returns, as the Market served them.",
+    "absent_summary": "Photos that are known and not in the pack: {absent}. Each stands below with its reason.",
+    "order": "Order",
+    "return": "Return",
+    "store": "Store",
+    "created": "Created",
+    "updated": "Updated",
+    "status": "Refund status",
+    "sku": "SKU",
+    "reason": "Reason",
+    "decision": "Decision",
+    "item": "Item of the return",
+    "comment": "The buyer's words",
+    "no_comment": "The buyer wrote nothing.",
+    "no_photos": "No photos.",
+    "fetched": "Fetched",
+    "size": "Size",
+    "bytes": "bytes",
+    "file": "File",
+    "record": "the API's record of this return",
+    "type": "Content-Type",
+    "note": "Note",
+    "not_shown": "Not shown here: its type is not a plain picture, and such a file may hold more than an image.",
+    "not_in_pack": "Not in the pack",
+    "photo": "Photo",
+    "states": {
+        "pending": "not fetched yet",
+        "failed": "could not be fetched",
+        "gone": "the Market has it no longer",
+        "pruned": "deleted from the archive by its owner",
+    },
+    "how": "How to check that nothing was changed",
+    "how_text": "The SHA-256 of every photo was taken while it was received from the Market, and checked again when "
+    "this pack was made. The pack is a BagIt 1.0 bag. Unpack it, open a terminal in its folder and run one of these:",
+    "how_windows": "On Windows, for one file (PowerShell):",
+    "made": "Made {made_at} by market-photos {version}.",
+    "times": "Dates of returns are the Market's own; other times are UTC.",
+}
+
+_RU: dict[str, Any] = {
+    "lang": "ru",
+    "title": "Фотографии к возвратам",
+    "subject": {"order": "заказ", "return": "возврат"},
+    "summary": "Фотографий в пакете: {photos}, возвратов: {returns}. Файлы такие, какими их отдал Маркет.",
+    "absent_summary": "Известны, но не вошли в пакет: {absent}. Причина указана ниже у каждой фотографии.",
+    "order": "Заказ",
+    "return": "Возврат",
+    "store": "Магазин",
+    "created": "Создан",
+    "updated": "Обновлён",
+    "status": "Статус возврата денег",
+    "sku": "SKU",
+    "reason": "Причина",
+    "decision": "Решение",
+    "item": "Позиция возврата",
+    "comment": "Слова покупателя",
+    "no_comment": "Покупатель ничего не написал.",
+    "no_photos": "Фотографий нет.",
+    "fetched": "Получено",
+    "size": "Размер",
+    "bytes": "байт",
+    "file": "Файл",
+    "record": "запись API об этом возврате",
+    "type": "Content-Type",
+    "note": "Примечание",
+    "not_shown": "Здесь не показан: это не обычная картинка, в таком файле может быть не только изображение.",
+    "not_in_pack": "Нет в пакете",
+    "photo": "Фотография",
+    "states": {
+        "pending": "ещё не загружена",
+        "failed": "не удалось загрузить",
+        "gone": "на Маркете её больше нет",
+        "pruned": "удалена из архива владельцем",
+    },
+    "how": "Как проверить, что ничего не изменено",
+    "how_text": "SHA-256 каждой фотографии вычислен при получении от Маркета и сверен ещё раз при сборке пакета. "
+    "Пакет — контейнер BagIt 1.0. Распакуйте его, откройте в папке терминал и выполните одну из команд:",
+    "how_windows": "В Windows, для одного файла (PowerShell):",
+    "made": "Собрано {made_at} программой market-photos {version}.",
+    "times": "Даты возвратов — как у Маркета, остальное время — UTC.",
+}
+
+LABELS = {"ru": _RU, "en": _EN}

@@ -1,0 +1,68 @@
+"""Where an export goes: a file that is whole or not there, or standard output."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from market_photos.archive.files import disk_errors, sync_folder
+from market_photos.archive.layout import PART_SUFFIX
+from market_photos.errors import ArchiveUnwritable, UsageError
+
+STDOUT = Path("-")
+
+
+@contextmanager
+def output(target: Path, *, force: bool) -> Iterator[BinaryIO]:
+    """A stream that becomes the target when the block ends well; otherwise nothing is left of it.
+
+    The file is its owner's alone (0600), as what it holds is personal data. Raises UsageError where the target exists
+    and may not be replaced, or its folder does not exist; ArchiveUnwritable where it cannot be written.
+    """
+    if target == STDOUT:
+        with disk_errors(Path("standard output")), _standard_output() as stream:
+            yield stream
+        return
+    _require_free(target, force=force)
+    part = target.with_name(f"{target.name}.{os.getpid()}{PART_SUFFIX}")
+    with disk_errors(target):
+        try:
+            with open(part, "xb", opener=_private) as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            _require_free(target, force=force)
+            part.replace(target)
+            sync_folder(target.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _require_free(target: Path, *, force: bool) -> None:
+    if not target.parent.is_dir():
+        raise UsageError(f"{target}: there is no folder {target.parent}.", "Make it, or choose another --out.")
+    if target.is_dir():
+        raise UsageError(f"{target}: is a folder.", "Name a file: --out NAME.")
+    if target.exists() and not force:
+        raise UsageError(f"{target}: exists already, and is kept.", "Choose another --out, or add --force.")
+
+
+@contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """A stream of our own: when the reader goes away, Python has nothing left to complain of at exit."""
+    sys.stdout.flush()
+    stream = os.fdopen(os.dup(1), "wb")
+    try:
+        yield stream
+        stream.flush()
+    except BrokenPipeError as error:
+        raise ArchiveUnwritable("standard output: its reader went away before everything was written.") from error
+    finally:
+        with suppress(OSError):
+            stream.close()

@@ -1,0 +1,96 @@
+"""A pack of evidence: photos of some returns as they were served, the API's records, a page, BagIt manifests."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from market_photos import __version__
+from market_photos.archive.layout import RECORD_NAME
+from market_photos.archive.snapshot import ARCHIVED, KnownPhoto, KnownReturn, snapshot
+from market_photos.errors import UsageError
+from market_photos.export.bag import Bag
+from market_photos.export.evidence import Evidence
+from market_photos.export.page import Page, Sheet, Shown
+from market_photos.export.wanted import Wanted
+from market_photos.export.words import record_json
+
+_LOOK_FOR_IT = (
+    "Check the numbers (and --campaign). If the return is new, run `market-photos sync`, or bring just this one: "
+    "`market-photos fetch --campaign C --order O --return R`."
+)
+
+
+@dataclass
+class Packed:
+    photos: int = 0
+    size: int = 0
+    absent: list[KnownPhoto] = field(default_factory=list)
+    """Photos that the archive knows of and does not have."""
+
+
+def find(archive: Path, campaigns: Sequence[int], wanted: Wanted) -> list[tuple[str, KnownReturn]]:
+    """The returns, each with its store's name. Raises UsageError where one is unknown, or none has photos."""
+    found: list[tuple[str, KnownReturn]] = []
+    with ExitStack() as opened:
+        for campaign in campaigns:
+            store = opened.enter_context(snapshot(archive, campaign))
+            found += [(store.name, back) for back in store.named(wanted.order, wanted.returns)]
+    known = {back.id for _, back in found}
+    lacking = [str(number) for number in wanted.returns if number not in known]
+    if lacking or not found:
+        what = f"return {', '.join(lacking)}" if found else wanted.described()
+        raise UsageError(f"The archive knows nothing of {what}.", _LOOK_FOR_IT)
+    if not any(back.photos for _, back in found):
+        raise UsageError(f"The buyer attached no photos to {wanted.described()}.", _LOOK_FOR_IT)
+    return found
+
+
+def write_pack(
+    stream: BinaryIO,
+    archive: Path,
+    found: Sequence[tuple[str, KnownReturn]],
+    wanted: Wanted,
+    *,
+    language: str,
+    made_at: float,
+) -> Packed:
+    """The zip, in the order of the returns. Raises EvidenceBroken where a photo is not what was fetched.
+
+    `made_at`: seconds since 1970. The same archive and moment make the same bytes.
+    """
+    bag, packed = Bag(stream, wanted.name, made_at), Packed()
+    sheets = [_add_return(bag, archive, name, back, packed) for name, back in found]
+    page = Page(language, wanted, made_at, sheets)
+    bag.add_tag("index.html", page.render())
+    bag.seal(
+        {
+            "Bag-Software-Agent": f"market-photos {__version__}",
+            "External-Identifier": wanted.name,
+            "External-Description": f"Photos that buyers attached to returns on Yandex Market: {wanted.described()}",
+        }
+    )
+    return packed
+
+
+def _add_return(bag: Bag, archive: Path, store: str, back: KnownReturn, packed: Packed) -> Sheet:
+    folder = f"data/{back.campaign}/{back.order}-{back.id}"
+    if back.record:
+        bag.add_text(f"{folder}/{RECORD_NAME}", record_json(back.record))
+    shown = list(_add_photos(bag, archive, folder, back, packed))
+    return Sheet(store, back, shown, f"{folder}/{RECORD_NAME}" if back.record else "")
+
+
+def _add_photos(bag: Bag, archive: Path, folder: str, back: KnownReturn, packed: Packed) -> Iterator[Shown]:
+    for photo in back.photos:
+        if photo.state != ARCHIVED:
+            packed.absent.append(photo)
+            yield Shown(photo)
+            continue
+        evidence = Evidence(archive, photo)
+        path = f"{folder}/{evidence.path.name}"
+        bag.add_photo(path, evidence.chunks(), evidence.size, photo.changed_at)
+        packed.photos += 1
+        packed.size += evidence.size
+        yield Shown(photo, path, evidence.kind)

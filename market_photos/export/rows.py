@@ -1,0 +1,107 @@
+"""The index: one row a photo, the same columns in every format."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from market_photos.archive.snapshot import ARCHIVED, KnownPhoto, KnownReturn, snapshot
+from market_photos.clock import iso
+from market_photos.export.words import encodable, text, words_of
+
+#: The API's dates carry this offset, and sellers live by it: days begin and end there.
+MARKET_TIME = dt.timezone(dt.timedelta(hours=3))
+
+
+class Row(NamedTuple):
+    """Texts are empty, and numbers None, where nothing is known."""
+
+    store: int
+    order: int
+    return_id: int
+    created: str
+    """Dates of the return are the API's own text, ISO 8601 with an offset."""
+    updated: str
+    status: str
+    sku: str
+    reason: str
+    subreason: str
+    decision: str
+    comment: str
+    item: int
+    image_hash: str
+    state: str
+    path: str
+    """Relative to the archive, with `/`."""
+    content_type: str
+    """As the API named it."""
+    size: int | None
+    sha256: str
+    fetched_at: str
+    """UTC."""
+    note: str
+
+
+#: What heads the table: `return` is a word that Python keeps for itself.
+COLUMNS = tuple("return" if name == "return_id" else name for name in Row._fields)
+NUMBERS = frozenset({"store", "order", "return", "item", "size"})
+
+
+class Days(NamedTuple):
+    """From one day of creation to another, both included, in the Market's time; None: open."""
+
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+    def seconds(self) -> tuple[int, int]:
+        """From, and before: seconds since 1970."""
+        since = _midnight(self.first) if self.first else 0
+        return since, _midnight(self.last + dt.timedelta(days=1)) if self.last else 2**62
+
+
+def _midnight(day: dt.date) -> int:
+    return int(dt.datetime.combine(day, dt.time(), MARKET_TIME).timestamp())
+
+
+def index(archive: Path, campaigns: Iterable[int], days: Days) -> Iterator[Row]:
+    """Store by store, newest return first. All stores are looked at as they are now.
+
+    Raises CatalogUnusable.
+    """
+    with ExitStack() as opened:
+        snapshots = [opened.enter_context(snapshot(archive, campaign)) for campaign in campaigns]
+        for store in snapshots:
+            for back in store.with_photos(*days.seconds()):
+                yield from rows_of(back)
+
+
+def rows_of(back: KnownReturn) -> Iterator[Row]:
+    for photo in back.photos:
+        yield _row(back, photo)
+
+
+def _row(back: KnownReturn, photo: KnownPhoto) -> Row:
+    words = words_of(back.record, photo.key)
+    return Row(
+        store=back.campaign,
+        order=back.order,
+        return_id=back.id,
+        created=text(back.record, "creationDate"),
+        updated=text(back.record, "updateDate"),
+        status=text(back.record, "refundStatus"),
+        sku=words.sku,
+        reason=words.reason,
+        subreason=words.subreason,
+        decision=words.decision,
+        comment=words.comment,
+        item=photo.key.item,
+        image_hash=encodable(photo.key.image_hash),
+        state=photo.state,
+        path=photo.path.as_posix() if photo.path else "",
+        content_type=photo.content_type,
+        size=photo.size,
+        sha256=photo.sha256.hex() if photo.sha256 else "",
+        fetched_at=iso(photo.changed_at) if photo.state == ARCHIVED else "",
+        note=photo.note,
+    )

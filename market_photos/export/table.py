@@ -1,0 +1,86 @@
+"""The index as CSV, JSON lines or Parquet. Rows are written as they come; none is kept."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, BinaryIO
+
+from market_photos.errors import UsageError
+from market_photos.export.rows import COLUMNS, NUMBERS, Row
+
+#: What Russian Excel splits at when a file is opened with a double click: the comma is its decimal sign.
+DELIMITER = ";"
+#: Rows of a Parquet row group: some 2 MB in memory, and still few enough groups for a reader to skip by.
+GROUP_ROWS = 10_000
+
+#: What makes a spreadsheet take a text for a formula; the wide signs too, for Excel folds them in some locales.
+_FORMULA = re.compile(r"[\s\0]*[=+\-@＝＋－＠]|[\t\r\n]")
+
+
+def write_csv(stream: BinaryIO, rows: Iterable[Row], delimiter: str = DELIMITER) -> int:
+    """UTF-8 with a byte order mark, or Excel takes it for the machine's old code page; how many rows.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front: the buyer chose it, not we.
+    """
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="", write_through=False)
+    written = 0
+    try:
+        writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow([defused(value) if isinstance(value, str) else value for value in row])
+            written += 1
+    finally:
+        text.detach()
+    return written
+
+
+def defused(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def write_jsonl(stream: BinaryIO, rows: Iterable[Row]) -> int:
+    """One object a line, UTF-8; texts as they are. How many."""
+    written = 0
+    for row in rows:
+        line = json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False, separators=(",", ":"))
+        stream.write(line.encode() + b"\n")
+        written += 1
+    return written
+
+
+def write_parquet(stream: BinaryIO, rows: Iterable[Row]) -> int:
+    """Row group by row group; how many rows. Raises UsageError where pyarrow is not installed."""
+    arrow, parquet = require_parquet()
+    schema = arrow.schema([(name, arrow.int64() if name in NUMBERS else arrow.string()) for name in COLUMNS])
+    written = 0
+    with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
+        for group in _groups(iter(rows)):
+            columns = [
+                arrow.array(column, field.type)
+                for column, field in zip(zip(*group, strict=True), schema, strict=True)
+            ]
+            writer.write_table(arrow.Table.from_arrays(columns, schema=schema), row_group_size=GROUP_ROWS)
+            written += len(group)
+    return written
+
+
+def require_parquet() -> tuple[Any, Any]:
+    """pyarrow and its parquet module. Raises UsageError where they are not installed."""
+    try:
+        import pyarrow  # noqa: PLC0415 - an extra, and slow to load
+        import pyarrow.parquet  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(
+            "Parquet needs pyarrow, which is not installed here.",
+            "Install it: pip install 'market-photos[parquet]'. Or take --format csv or jsonl.",
+        ) from None
+    return pyarrow, pyarrow.parquet
+
+
+def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while group := list(islice(rows, GROUP_ROWS)):
+        yield group
