@@ -26,8 +26,8 @@ class KnownPhoto(NamedTuple):
     state: str
     changed_at: int
     """When it came into this state, seconds since 1970."""
-    path: Path | None
-    """Relative to the archive; None where there is no file."""
+    path: str
+    """Relative to the archive, with `/`; empty where there is no file."""
     size: int | None
     sha256: bytes | None
     content_type: str
@@ -89,8 +89,9 @@ class Snapshot:
             "SELECT item, image_hash, state, changed_at, suffix, size, sha256, content_type, note FROM photos "
             "WHERE return_row = ? ORDER BY id"
         )
+        folder = f"{self._campaign}/{layout.return_folder(month, order, return_id).as_posix()}"
         return [
-            _photo(PhotoKey(self._campaign, order, return_id, found["item"], found["image_hash"]), month, found)
+            _photo(PhotoKey(self._campaign, order, return_id, found["item"], found["image_hash"]), folder, found)
             for found in self._rows(query, (row,))
         ]
 
@@ -102,14 +103,14 @@ class Snapshot:
         return _Rows(self._path, cursor)
 
 
-def _photo(key: PhotoKey, month: str, found: sqlite3.Row) -> KnownPhoto:
+def _photo(key: PhotoKey, folder: str, found: sqlite3.Row) -> KnownPhoto:
     has_file = found["state"] == ARCHIVED
-    path = layout.photo_path(month, key, found["suffix"] or "") if has_file else None
     return KnownPhoto(
         key=key,
         state=found["state"],
         changed_at=found["changed_at"],
-        path=layout.store_folder(Path(), key.campaign) / path if path else None,
+        # as layout.photo_path, but text: a million rows are twice as quick
+        path=f"{folder}/{layout.photo_stem(key)}{found['suffix'] or ''}" if has_file else "",
         size=found["size"],
         sha256=found["sha256"],
         content_type=found["content_type"] or "",

@@ -26,7 +26,7 @@ class Evidence:
     """One photo's file. After `chunks` has run to its end, `kind` is what its first bytes say it is (`.jpg`)."""
 
     def __init__(self, archive: Path, photo: KnownPhoto) -> None:
-        if photo.path is None or photo.sha256 is None or photo.size is None:
+        if not photo.path or photo.sha256 is None or photo.size is None:
             raise EvidenceBroken(f"{photo.key}: is archived, but the catalogue has no file or hash of it.", _REPAIR)
         self.path = archive / photo.path
         self.size = photo.size

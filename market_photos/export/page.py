@@ -17,7 +17,7 @@ from market_photos.archive.snapshot import KnownPhoto, KnownReturn
 from market_photos.clock import iso
 from market_photos.export.labels import LABELS
 from market_photos.export.wanted import Wanted
-from market_photos.export.words import Words, decisions, text, words, words_of
+from market_photos.export.words import Said, Words, decisions, text, words
 
 #: What every browser of today shows and no script can hide in. HEIC is left out: few show it.
 SHOWN_KINDS = frozenset({".jpg", ".png", ".gif", ".webp", ".bmp", ".avif"})
@@ -68,12 +68,13 @@ class Sheet:
     def groups(self) -> list[Group]:
         """Every decision in the order of the record, those without photos too: the buyer's words count."""
         record = self.back.record
+        by_photo = Said(record)
         found: dict[tuple[object, Words], Group] = {}
         for item, decision in decisions(record):
             number, said = text(decision, "returnItemId"), words(item, decision)
             found.setdefault((number, said), Group(number, said, []))
         for shown in self.photos:
-            number, said = str(shown.photo.key.item), words_of(record, shown.photo.key)
+            number, said = str(shown.photo.key.item), by_photo.of(shown.photo.key)
             found.setdefault((number, said), Group(number, said, [])).photos.append(shown)
         return list(found.values())
 

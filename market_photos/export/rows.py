@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from market_photos.archive.snapshot import ARCHIVED, KnownPhoto, KnownReturn, snapshot
 from market_photos.clock import iso
-from market_photos.export.words import encodable, text, words_of
+from market_photos.export.words import Said, Words, encodable, text
 
 #: The API's dates carry this offset, and sellers live by it: days begin and end there.
 MARKET_TIME = dt.timezone(dt.timedelta(hours=3))
@@ -77,28 +77,30 @@ def index(archive: Path, campaigns: Iterable[int], days: Days) -> Iterator[Row]:
 
 
 def rows_of(back: KnownReturn) -> Iterator[Row]:
+    said, record = Said(back.record), back.record
+    shared = (text(record, "creationDate"), text(record, "updateDate"), text(record, "refundStatus"))
     for photo in back.photos:
-        yield _row(back, photo)
+        yield _row(photo, said.of(photo.key), *shared)
 
 
-def _row(back: KnownReturn, photo: KnownPhoto) -> Row:
-    words = words_of(back.record, photo.key)
+def _row(photo: KnownPhoto, words: Words, created: str, updated: str, status: str) -> Row:
+    key = photo.key
     return Row(
-        store=back.campaign,
-        order=back.order,
-        return_id=back.id,
-        created=text(back.record, "creationDate"),
-        updated=text(back.record, "updateDate"),
-        status=text(back.record, "refundStatus"),
+        store=key.campaign,
+        order=key.order,
+        return_id=key.return_id,
+        created=created,
+        updated=updated,
+        status=status,
         sku=words.sku,
         reason=words.reason,
         subreason=words.subreason,
         decision=words.decision,
         comment=words.comment,
-        item=photo.key.item,
-        image_hash=encodable(photo.key.image_hash),
+        item=key.item,
+        image_hash=encodable(key.image_hash),
         state=photo.state,
-        path=photo.path.as_posix() if photo.path else "",
+        path=photo.path,
         content_type=photo.content_type,
         size=photo.size,
         sha256=photo.sha256.hex() if photo.sha256 else "",

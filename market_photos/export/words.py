@@ -24,12 +24,21 @@ class Words(NamedTuple):
         return " / ".join(part for part in (self.reason, self.subreason) if part)
 
 
-def words_of(record: dict[str, Any], key: PhotoKey) -> Words:
-    """The words of the decision that lists this photo, else of one for its item."""
-    of_item = [(item, decision) for item, decision in decisions(record) if decision.get("returnItemId") == key.item]
-    listing = [found for found in of_item if key.image_hash in _list(found[1], "images")]
-    found = next(iter(listing + of_item), None)
-    return words(*found) if found else Words()
+class Said:
+    """What a record says of its photos; made once for all of them."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        self._by_photo: dict[tuple[object, object], Words] = {}
+        self._by_item: dict[object, Words] = {}
+        for item, decision in decisions(record):
+            number, said = _hashable(decision.get("returnItemId")), words(item, decision)
+            self._by_item.setdefault(number, said)
+            for image in _list(decision, "images"):
+                self._by_photo.setdefault((number, _hashable(image)), said)
+
+    def of(self, key: PhotoKey) -> Words:
+        """The words of the decision that lists this photo, else of one for its item."""
+        return self._by_photo.get((key.item, key.image_hash)) or self._by_item.get(key.item, Words())
 
 
 def words(item: dict[str, Any], decision: dict[str, Any]) -> Words:
@@ -63,6 +72,10 @@ def encodable(value: str) -> str:
 def record_json(record: dict[str, Any]) -> bytes:
     """The content of return.json, as in the archive."""
     return json.dumps(record, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n"
+
+
+def _hashable(value: object) -> object:
+    return value if isinstance(value, int | str) else None
 
 
 def _list(record: dict[str, Any], name: str) -> list[Any]:
