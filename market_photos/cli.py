@@ -27,6 +27,13 @@ def _run_options(command: "Callable[..., Any]") -> "Callable[..., Any]":
         click.option("-q", "--quiet", is_flag=True, help="Print nothing on success."),
         click.option("-v", "--verbose", count=True, help="Tell what happens; twice: each request."),
         click.option("--json", "as_json", is_flag=True, help="End standard output with one JSON object."),
+        click.option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            default="text",
+            show_default=True,
+            help="Of standard error; json: one object a line, for log collectors.",
+        ),
         click.option("--dry-run", is_flag=True, help="List only; say what would be fetched and how long it takes."),
         click.option("--max-photos", type=click.IntRange(min=0), help="Ask for at most so many photos, then stop."),
         click.option("--max-duration", type=Duration(), help="Stop after this time: 6h, 90m."),
@@ -94,19 +101,28 @@ def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
 @_config_option
 @_campaigns_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def status(*, config: Path | None, campaigns: tuple[int, ...], as_json: bool) -> None:
+@click.option("--max-age", type=Duration(), help="Exit 1 if a store's last complete sync is older: 26h.")
+@click.option(
+    "--watch",
+    type=click.FloatRange(min=0.1),
+    is_flag=False,
+    flag_value=5.0,
+    metavar="[SECONDS]",
+    help="Look again every 5 seconds (or so many), until Ctrl-C.",
+)
+def status(*, config: Path | None, watch: float | None, **asked: Any) -> None:
     """What is archived, pending, failed and gone, and how long the rest takes. Does not disturb a run."""
     from market_photos.clock import SystemClock  # noqa: PLC0415
     from market_photos.config import find_config, load  # noqa: PLC0415
-    from market_photos.sync.status import statuses  # noqa: PLC0415
+    from market_photos.sync import status_command  # noqa: PLC0415
 
-    settings = load(find_config(config))
-    found = list(statuses(settings.archive.directory, campaigns, settings.limits, SystemClock()))
-    if as_json:
-        console.give({"archive": str(settings.archive.directory), "stores": [one.as_json() for one in found]})
-        return
-    for line in [line for one in found for line in one.lines()] or [f"{settings.archive.directory}: no archive yet"]:
-        click.echo(line)
+    settings, clock = load(find_config(config)), SystemClock()
+
+    def look() -> ExitCode:
+        return status_command.show(settings, status_command.Asked(**asked), clock)
+
+    clear = sys.stdout.isatty() and not asked["as_json"]
+    sys.exit(look() if watch is None else status_command.watch(look, watch, clear=clear))
 
 
 @cli.command()
@@ -164,11 +180,12 @@ def _run(
     max_photos: int | None,
     dry_run: bool,
     as_json: bool,
+    log_format: str,
     verbose: int,
     quiet: bool,
 ) -> None:
     """Runs the plan and ends the process with its exit code."""
-    console.set_up_logging(verbose, quiet)
+    console.set_up_logging(verbose, quiet, as_json=log_format == "json")
     from market_photos.config import find_config, load  # noqa: PLC0415
     from market_photos.sync.command import execute, say_report  # noqa: PLC0415
     from market_photos.sync.report import failed_report  # noqa: PLC0415

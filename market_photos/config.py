@@ -6,6 +6,7 @@ Each setting is explained in config.example.toml. `load` is the only way in.
 import datetime as dt
 import os
 import re
+import shlex
 import stat
 import tomllib
 from pathlib import Path
@@ -32,6 +33,7 @@ ENV_CONFIG = f"{ENV_PREFIX}CONFIG"
 ENV_KEY = f"{ENV_PREFIX}API_KEY"
 OFFICIAL_URL = "https://api.partner.market.yandex.ru"
 _SEE_EXAMPLE = "See config.example.toml for every option."
+_SECRETS = {"key", "ping_url"}
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 #: A key in the wrong place must not be shown either.
 _KEY_LIKE = re.compile(r"ACMA:[^\s'\"/]*")
@@ -50,6 +52,24 @@ def _checked_url(value: str) -> str:
     if url.user or url.password or url.query or url.fragment:
         raise ValueError("must be an address without user, password, query and fragment")
     return str(url).rstrip("/")
+
+
+def _checked_ping(value: SecretStr) -> SecretStr:
+    from yarl import URL  # noqa: PLC0415 - `--help` need not wait for it
+
+    text = value.get_secret_value().strip()
+    url = URL(text)
+    if text and (url.scheme not in {"https", "http"} or not url.host or url.fragment):
+        raise ValueError("must be an address like https://hc-ping.com/your-uuid")
+    return SecretStr(text)
+
+
+def _checked_command(value: str) -> str:
+    try:
+        shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"cannot be split into words: {error}") from None
+    return value.strip()
 
 
 def _expanded(path: Path) -> Path:
@@ -136,6 +156,13 @@ class Sync(_Section):
     refresh_hours: Number = Field(3, gt=0, le=24 * 365)
 
 
+class Report(_Section):
+    ping_url: Annotated[SecretStr, AfterValidator(_checked_ping)] = SecretStr("")
+    on_finish: Annotated[str, AfterValidator(_checked_command)] = ""
+    on_finish_seconds: Number = Field(60, ge=1, le=3600)
+    metrics_file: LocalPath | None = None
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -151,6 +178,7 @@ class Settings(BaseSettings):
     archive: Archive = Archive()
     limits: Limits = Limits()
     sync: Sync = Sync()
+    report: Report = Report()
 
     @classmethod
     def settings_customise_sources(
@@ -241,7 +269,7 @@ def _explain_one(detail: ErrorDetails) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"  {_hidden(key)}: there is no such setting"
-    value = "(not shown)" if "key" in detail["loc"] else _hidden(repr(detail["input"]))
+    value = "(not shown)" if _SECRETS & set(detail["loc"]) else _hidden(repr(detail["input"]))
     problem = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"  {key} = {value}{_origin(detail)}: {problem}{_allowed(detail)}"
 
@@ -282,12 +310,14 @@ def _anchored(settings: Settings, path: Path | None) -> Settings:
     if path is None:
         return settings
     base = path.resolve().parent
-    archive, api = settings.archive, settings.api
+    archive, api, report = settings.archive, settings.api, settings.report
     if not _variable("archive", "directory"):
         archive = archive.model_copy(update={"directory": base / archive.directory})
     if api.key_file is not None and not _variable("api", "key_file"):
         api = api.model_copy(update={"key_file": base / api.key_file})
-    return settings.model_copy(update={"archive": archive, "api": api})
+    if report.metrics_file is not None and not _variable("report", "metrics_file"):
+        report = report.model_copy(update={"metrics_file": base / report.metrics_file})
+    return settings.model_copy(update={"archive": archive, "api": api, "report": report})
 
 
 def _private_text(path: Path) -> str:

@@ -14,6 +14,8 @@ from market_photos.errors import ExitCode
 
 #: Requests are kept at least this long, seconds: they also tell which parts a killed run may have left.
 KEEP_REQUESTS = 3600
+#: Seconds by which the end of a run may lie ahead of the clock: it is set a little now and then.
+CLOCK_SLACK = 300
 
 
 class PastRequest(NamedTuple):
@@ -130,6 +132,18 @@ class Runs:
     def last(self, most: int = 1) -> list[PastRun]:
         """Newest first."""
         return [_past_run(row) for row in self._db.rows("SELECT * FROM runs ORDER BY id DESC LIMIT ?", most)]
+
+    def last_complete(self, command: str) -> int | None:
+        """When the last run of this command ended with exit code 0, seconds since 1970; None where none ever did.
+
+        Dry runs bring nothing and do not count, nor does an end that lies ahead: the clock was wrong then.
+        """
+        query = (
+            "SELECT max(ended_at) ended FROM runs WHERE exit_code = 0 AND (command = ?1 OR command LIKE ?1 || ' %') "
+            "AND ended_at <= ?2 AND json_extract(summary, '$.would_fetch') IS NULL"
+        )
+        ended: int | None = self._db.rows(query, command, self._db.now() + CLOCK_SLACK)[0]["ended"]
+        return ended
 
 
 def _past_run(row: sqlite3.Row) -> PastRun:

@@ -8,10 +8,12 @@ from random import SystemRandom
 from rich.console import Console
 
 from market_photos import console
-from market_photos.clock import SystemClock
+from market_photos.clock import Clock, SystemClock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
+from market_photos.sync.notify import told
 from market_photos.sync.progress import watcher
+from market_photos.sync.pulse import beat
 from market_photos.sync.report import MEANINGS, Report
 from market_photos.sync.run import Options, Run
 from market_photos.sync.store_run import Plan
@@ -27,15 +29,24 @@ class Interrupted(MarketPhotosError):
 
 def execute(settings: Settings, plan: Plan, options: Options, *, quiet: bool) -> Report:
     """Runs to the end, or to a signal. Raises MarketPhotosError."""
+    clock = SystemClock()
+    if options.dry_run or plan.only:  # nobody waits to hear of these, and they must not pass for the night's run
+        return _run(settings, plan, options, clock, quiet=quiet)
+    with told(settings, options.command, clock) as others:
+        others.report = _run(settings, plan, options, clock, quiet=quiet)
+    return others.report
+
+
+def _run(settings: Settings, plan: Plan, options: Options, clock: Clock, *, quiet: bool) -> Report:
     console.redact.hide(settings.api_key())
-    return asyncio.run(_execute(Run(settings, plan, options, SystemClock(), SystemRandom()), quiet=quiet))
+    return asyncio.run(_execute(Run(settings, plan, options, clock, SystemRandom()), quiet=quiet))
 
 
 async def _execute(run: Run, *, quiet: bool) -> Report:
     for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
         asyncio.get_running_loop().add_signal_handler(number, _Signal(run, code))
     running = asyncio.create_task(run())
-    helpers = [asyncio.create_task(_end_if_idle(run, running))]
+    helpers = [asyncio.create_task(_end_if_idle(run, running)), asyncio.create_task(beat(run))]
     if watching := watcher(run, Console(stderr=True), quiet=quiet):
         helpers.append(watching)
     try:
@@ -75,6 +86,7 @@ async def _end_if_idle(run: Run, running: "asyncio.Task[Report]") -> None:
 
 
 def say_report(report: Report, *, quiet: bool) -> None:
-    if not quiet or report.exit_code is not ExitCode.COMPLETE:
+    level = "info" if report.exit_code is ExitCode.COMPLETE else "error"
+    if not quiet or level == "error":
         for line in report.lines():
-            console.say(line)
+            console.say(line, level)

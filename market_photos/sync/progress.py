@@ -4,7 +4,6 @@ import asyncio
 import datetime as dt
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,11 +11,11 @@ from rich.text import Text
 
 from market_photos.archive.photos import State
 from market_photos.clock import Clock
-from market_photos.console import say
+from market_photos.console import say, writes_json
 from market_photos.market.protocol import Method
-from market_photos.sync.report import human_bytes, human_time
 from market_photos.sync.run import Run
 from market_photos.sync.store import Store
+from market_photos.sync.view import View
 
 #: Seconds between two lines where there is no terminal.
 LINE_SECONDS = 180
@@ -32,33 +31,6 @@ def is_live(console: Console, environ: Mapping[str, str]) -> bool:
     """Whether a live view is welcome: on a real terminal, not in CI, not where the user asked for plain output."""
     plain = "NO_COLOR" in environ or "CI" in environ or environ.get("TERM") == "dumb"
     return console.is_terminal and not plain
-
-
-@dataclass(frozen=True)
-class View:
-    """One store at one moment."""
-
-    title: str
-    listing: str
-    pages: int
-    returns: int
-    photos: int
-    size: int
-    pending: int
-    per_hour: float
-    quota_share: float
-    seconds_left: float | None
-    waiting: str
-
-    def lines(self) -> list[str]:
-        listed = f"{self.pages:,} pages, {self.returns:,} returns"
-        phase = f"listing {self.listing}: {listed}" if self.listing else f"listed: {listed}"
-        left = f"{self.pending:,} to go"
-        if self.seconds_left is not None and self.pending:
-            left += f", {human_time(self.seconds_left)} left at the quota"
-        fetched = f"{self.photos:,} photos, {human_bytes(self.size)}, {self.per_hour:,.0f}/h"
-        lines = [f"{self.title}: {phase}", f"  fetching: {fetched}, quota {self.quota_share:.0%} used; {left}"]
-        return lines + [f"  waiting: {self.waiting}"] * bool(self.waiting)
 
 
 def seconds_left(pending: int, quota_left: int, amount: int, period: float, per_hour: float) -> float | None:
@@ -142,4 +114,5 @@ def watcher(run: Run, console: Console, *, quiet: bool) -> "asyncio.Task[None] |
     """Shows the run until its task is cancelled; nothing where `quiet`."""
     if quiet:
         return None
-    return asyncio.create_task(show_live(run, console) if is_live(console, os.environ) else show_lines(run))
+    is_for_people = is_live(console, os.environ) and not writes_json()
+    return asyncio.create_task(show_live(run, console) if is_for_people else show_lines(run))

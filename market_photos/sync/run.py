@@ -17,7 +17,7 @@ from market_photos.archive.photos import MAX_FAILURES
 from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, iso
 from market_photos.config import Settings
-from market_photos.console import redact
+from market_photos.console import current_store, redact
 from market_photos.errors import (
     ArchiveUnwritable,
     CatalogUnusable,
@@ -99,6 +99,7 @@ class Run:
 
     async def _visit_one(self, candidate: Candidate, client: Client) -> StoreReport:
         """The store's part of the run. What befalls it is in the report; the key and the disk concern every store."""
+        current_store.set(candidate.campaign)  # of this task and those it starts
         report = StoreReport(candidate.campaign, candidate.name)
         try:
             if candidate.refused:

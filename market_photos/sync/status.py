@@ -1,7 +1,7 @@
 """What the catalogues say, read beside a run without disturbing it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from market_photos.config import Limits
 from market_photos.market.limiter import Spent, ages
 from market_photos.market.protocol import Method
 from market_photos.sync.report import MEANINGS, human_bytes, human_time
+from market_photos.sync.view import View, read_view
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class StoreStatus:
     seconds_left: float
     at_work: str | None
     last_run: PastRun | None
+    last_sync: int | None
+    """When the last `sync` ended with exit code 0, seconds since 1970."""
+    progress: View | None
+    """How far the run is that is at work."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -41,6 +46,8 @@ class StoreStatus:
             "quota_left": self.quota_left,
             "seconds_left": round(self.seconds_left),
             "at_work": self.at_work,
+            "progress": asdict(self.progress) if self.progress else None,
+            "last_complete_sync": iso(self.last_sync) if self.last_sync is not None else None,
             "last_run": self.last_run.as_json() if self.last_run else None,
         }
 
@@ -55,6 +62,8 @@ class StoreStatus:
         left = f"; {human_time(self.seconds_left)} left at the quota" if self.tally[State.PENDING].photos else ""
         lines.append(f"  quota: {self.quota_left:,} of {self.quota:,} photo requests left in this period{left}")
         lines += [f"  at work: {self.at_work}"] * bool(self.at_work)
+        lines += [f"    {line.strip()}" for line in (self.progress.lines() if self.progress else [])]
+        lines.append(f"  last complete sync: {iso(self.last_sync) if self.last_sync is not None else 'none yet'}")
         return [*lines, f"  last run: {_run_in_words(self.last_run)}"]
 
 
@@ -76,6 +85,7 @@ def statuses(archive: Path, campaigns: tuple[int, ...], limits: Limits, clock: C
 
 def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> StoreStatus:
     tally = catalog.photos.tally()
+    at_work = lock.held_by(folder / layout.LOCK_NAME)
     period, now = limits.period_seconds, clock.now()
     sent = [Spent(r.sent, r.answered) for r in catalog.requests.past_requests() if r.method == Method.PHOTO]
     counted = sum(1 for seconds in ages(sent, now, period) if seconds < period)
@@ -89,6 +99,8 @@ def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> Sto
         quota=limits.photo_requests,
         quota_left=left,
         seconds_left=max(0, tally[State.PENDING].photos - left) / limits.photo_requests * period,
-        at_work=lock.held_by(folder / layout.LOCK_NAME),
+        at_work=at_work,
         last_run=next(iter(catalog.runs.last()), None),
+        last_sync=catalog.runs.last_complete("sync"),
+        progress=read_view(folder, clock) if at_work else None,
     )
