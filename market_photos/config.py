@@ -322,7 +322,7 @@ def _anchored(settings: Settings, path: Path | None) -> Settings:
 
 def _private_text(path: Path) -> str:
     try:
-        readable_by_others = stat.S_IMODE(path.stat().st_mode) & 0o077
+        readable_by_others = stat.S_IMODE(path.stat().st_mode) & ~_allowed_mode(path) & 0o077
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         name = _KEY_LIKE.sub("(a key, not shown)", str(path))
@@ -333,6 +333,12 @@ def _private_text(path: Path) -> str:
     if readable_by_others:
         raise ConfigError(f"key_file {path}: other users of this machine can read it.", f"Run: chmod 600 {path}")
     return text
+
+
+def _allowed_mode(path: Path) -> int:
+    """systemd's LoadCredential gives its copy to the service by an ACL, whose mask shows as a right of the group."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return 0o040 if folder and path.resolve().is_relative_to(Path(folder).resolve()) else 0
 
 
 def _checked_key(text: str, source: str) -> str:

@@ -10,7 +10,9 @@ Anybody can check it: unzip, then `bagit.py --validate <root>`, or `sha256sum -c
 import hashlib
 import time
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from contextlib import suppress
+from types import TracebackType
+from typing import BinaryIO, Self
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 #: Zip keeps years from 1980 to 2107, without a time zone; ours are UTC.
@@ -20,7 +22,10 @@ _MODE = 0o100644 << 16
 
 
 class Bag:
-    """Add the payload, then tag files, then `seal`. Paths are relative to the bag, with `/`."""
+    """Add the payload, then tag files, then `seal`. Paths are relative to the bag, with `/`.
+
+    A context manager: what is not sealed when the block ends is let go of, and the stream is no bag.
+    """
 
     def __init__(self, stream: BinaryIO, root: str, made_at: float) -> None:
         """`made_at`: seconds since 1970."""
@@ -30,6 +35,16 @@ class Bag:
         self._payload: dict[str, str] = {}
         self._tags: dict[str, str] = {}
         self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Closed here, while the stream is open: zipfile would try again when it is collected, and complain.
+        with suppress(OSError, ValueError):
+            self._zip.close()
 
     def add_photo(self, path: str, chunks: Iterable[bytes], size: int, moment: float) -> None:
         """Payload that is compressed already. `size`: of all chunks; `moment`: its date in the zip."""

@@ -60,18 +60,20 @@ def write_pack(
 
     `made_at`: seconds since 1970. The same archive and moment make the same bytes.
     """
-    bag, packed = Bag(stream, wanted.name, made_at), Packed()
-    sheets = [_add_return(bag, archive, name, back, packed) for name, back in found]
-    page = Page(language, wanted, made_at, sheets)
-    bag.add_tag("index.html", page.render())
-    bag.seal(
-        {
-            "Bag-Software-Agent": f"market-photos {__version__}",
-            "External-Identifier": wanted.name,
-            "External-Description": f"Photos that buyers attached to returns on Yandex Market: {wanted.described()}",
-        }
-    )
+    packed = Packed()
+    with Bag(stream, wanted.name, made_at) as bag:
+        sheets = [_add_return(bag, archive, name, back, packed) for name, back in found]
+        bag.add_tag("index.html", Page(language, wanted, made_at, sheets).render())
+        bag.seal(_about(wanted))
     return packed
+
+
+def _about(wanted: Wanted) -> dict[str, str]:
+    return {
+        "Bag-Software-Agent": f"market-photos {__version__}",
+        "External-Identifier": wanted.name,
+        "External-Description": f"Photos that buyers attached to returns on Yandex Market: {wanted.described()}",
+    }
 
 
 def _add_return(bag: Bag, archive: Path, store: str, back: KnownReturn, packed: Packed) -> Sheet:

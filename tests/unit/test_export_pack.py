@@ -1,0 +1,199 @@
+"""Packs of evidence: whole, checkable with tools of others, and safe to open."""
+
+import io
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from market_photos.errors import EvidenceBroken, UsageError
+from market_photos.export.bag import Bag
+from market_photos.export.pack import Packed, find, write_pack
+from market_photos.export.wanted import Wanted
+from tests.catalogs import JPEG, Archive
+
+MADE_AT = 1_780_100_000.0
+HOSTILE = """<script>alert(1)</script> "><img src=x onerror=alert(1)> {{ 7*7 }} &amp; 'x'"""
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path / "archive")
+
+
+def packed(archive: Archive, wanted: Wanted, language: str = "ru") -> tuple[zipfile.ZipFile, Packed, bytes]:
+    stream = io.BytesIO()
+    found = find(archive.root, [101], wanted)
+    result = write_pack(stream, archive.root, found, wanted, language=language, made_at=MADE_AT)
+    return zipfile.ZipFile(stream), result, stream.getvalue()
+
+
+def page_of(pack: zipfile.ZipFile) -> str:
+    return next(pack.read(name).decode() for name in pack.namelist() if name.endswith("/index.html"))
+
+
+def test_bagit_finds_the_pack_valid_and_a_changed_byte_not(archive: Archive, tmp_path: Path) -> None:
+    """The reference implementation validates the unpacked folder, and refuses it after any change."""
+    archive.add(500, 41, [{"hash": "aa"}, {"hash": "Ж/../%2e"}, {"hash": "cc", "state": "gone", "note": "404"}])
+    pack, _, _ = packed(archive, Wanted(500, ()))
+    pack.extractall(tmp_path)
+    check = [sys.executable, "-m", "bagit", "--validate", str(tmp_path / "order-500")]
+    assert subprocess.run(check, capture_output=True, check=False).returncode == 0
+    assert (tmp_path / "order-500/data/101/500-41/7-aa.jpg").read_bytes() == JPEG
+    for changed in ("data/101/500-41/7-aa.jpg", "index.html"):
+        path = tmp_path / "order-500" / changed
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + b"X")
+        assert subprocess.run(check, capture_output=True, check=False).returncode == 1, changed
+        path.write_bytes(whole)
+
+
+def test_names_unpack_everywhere(archive: Archive) -> None:
+    """Plain ASCII without what Windows forbids, whatever the hash; below one folder."""
+    archive.add(500, 41, [{"hash": name} for name in ("Ж/..", "a:b*?", "CON", "x" * 300, "%2e%2e")])
+    pack, result, _ = packed(archive, Wanted(500, ()))
+    assert result.photos == 5
+    for name in pack.namelist():
+        assert re.fullmatch(r"order-500/[A-Za-z0-9_~./-]+", name), name
+        assert ".." not in name
+        assert len(name) < 200
+    assert pack.testzip() is None
+
+
+def test_the_same_archive_makes_the_same_bytes(archive: Archive) -> None:
+    archive.add(500, 42, [{"hash": "bb"}, {"hash": "aa"}])
+    archive.add(500, 41, [{"hash": "cc"}])
+    assert packed(archive, Wanted(500, ()))[2] == packed(archive, Wanted(500, ()))[2]
+
+
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_whatever_the_buyer_wrote_is_text(archive: Archive, language: str) -> None:
+    """Hostile words, hashes, notes and types appear on the page as text; it allows itself no script."""
+    archive.add(
+        500, 41,
+        [{"hash": HOSTILE, "type": HOSTILE}, {"hash": HOSTILE + "2", "state": "failed", "note": HOSTILE}],
+        comment=HOSTILE,
+    )  # fmt: skip
+    archive.connection.execute("INSERT INTO meta VALUES ('name', ?)", (HOSTILE,))
+    page = page_of(packed(archive, Wanted(500, ()), language)[0])
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert page.count("&lt;script&gt;") >= 5
+    assert "default-src 'none'" in page
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "body", "is_shown"),
+    [
+        (".jpg", JPEG, True),
+        (".png", JPEG, True),
+        (".svg", b"<svg onload='alert(1)'/>", False),
+        (".jpg", b"<svg onload='alert(1)'/>", False),
+        (".html", JPEG, False),
+        (".heic", b"\0\0\0\x18ftypheic", False),
+        (".bin", b"who knows", False),
+    ],
+)
+def test_only_plain_pictures_are_shown(archive: Archive, suffix: str, body: bytes, is_shown: bool) -> None:
+    """Name and bytes must both say so; anything else is a link with a word of caution."""
+    archive.add(500, 41, [{"hash": "aa", "suffix": suffix, "body": body}])
+    page = page_of(packed(archive, Wanted(500, ()))[0])
+    assert (f'<img src="data/101/500-41/7-aa{suffix}"' in page) is is_shown
+    assert f'<a href="data/101/500-41/7-aa{suffix}">' in page
+
+
+def test_the_page_says_what_there_is_and_what_is_lacking(archive: Archive) -> None:
+    """Words, dates and SHA-256 of what is in the pack; each photo that is not stands there with its reason."""
+    archive.add(500, 41, [
+        {"hash": "aa"}, {"hash": "f1", "state": "failed", "note": "503 four times"},
+        {"hash": "g1", "state": "gone", "note": "the API has it no longer"},
+        {"hash": "p1", "state": "pending"}, {"hash": "n1", "state": "of-the-future"},
+    ])  # fmt: skip
+    pack, result, _ = packed(archive, Wanted(500, ()), "en")
+    page = page_of(pack)
+    assert (result.photos, len(result.absent)) == (1, 4)
+    for text in ("Коробка мятая", "2026-05-28 23:26:40+03:00", "2026-05-29 10:00:00.5+03:00", "REFUNDED", "SKU-1"):
+        assert text in page
+    for text in ("503 four times", "the API has it no longer", "not fetched yet", "of-the-future"):
+        assert text in page
+    manifest = pack.read("order-500/manifest-sha256.txt").decode()
+    assert f"SHA-256: <code>{manifest.split()[0]}</code>" in page
+
+
+def test_a_pack_of_some_returns(archive: Archive) -> None:
+    archive.add(500, 41, [{"hash": "aa"}])
+    archive.add(500, 42, [{"hash": "bb"}])
+    archive.add(501, 43, [{"hash": "cc"}])
+    pack, result, _ = packed(archive, Wanted(None, (41, 43)))
+    assert result.photos == 2
+    assert {name.split("/")[3] for name in pack.namelist() if "/data/" in name} == {"500-41", "501-43"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (Wanted(999, ()), "order 999"),
+        (Wanted(None, (41, 77)), "return 77"),
+        (Wanted(500, (43,)), "order 500, return 43"),
+        (Wanted(502, ()), "no photos"),
+    ],
+)
+def test_what_is_unknown_is_an_error(archive: Archive, wanted: Wanted, said: str) -> None:
+    """A pack that lacks a return somebody asked for would pass for the whole."""
+    archive.add(500, 41, [{"hash": "aa"}])
+    archive.add(501, 43, [{"hash": "cc"}])
+    archive.add(502, 44)
+    with pytest.raises(UsageError, match=said) as error:
+        find(archive.root, [101], wanted)
+    assert "market-photos" in error.value.hint
+
+
+@pytest.mark.parametrize("fault", ["changed", "shorter", "missing", "folder", "link", "no hash"])
+def test_a_photo_that_is_not_what_was_fetched_stops_the_pack(archive: Archive, fault: str) -> None:
+    """No pack is better than one with a wrong photo in it; the error names the file and the next step."""
+    [path] = archive.add(500, 41, [{"hash": "aa"}])
+    if fault == "changed":
+        path.write_bytes(JPEG[:-1] + b"X")
+    elif fault == "shorter":
+        path.write_bytes(JPEG[:-1])
+    elif fault == "no hash":
+        archive.connection.execute("UPDATE photos SET sha256 = NULL")
+    else:
+        path.unlink()
+    if fault == "folder":
+        path.mkdir()
+    if fault == "link":
+        copy = path.with_name("copy")
+        copy.write_bytes(JPEG)
+        path.symlink_to(copy)
+    with pytest.raises(EvidenceBroken) as error:
+        packed(archive, Wanted(500, ()))
+    assert error.value.exit_code == 10
+    assert "verify" in error.value.hint
+    assert "aa" in error.value.message
+
+
+def test_more_files_than_a_plain_zip_can_hold() -> None:
+    """Zip64 from 65 536 entries on."""
+    stream = io.BytesIO()
+    bag = Bag(stream, "big", MADE_AT)
+    for number in range(65_600):
+        bag.add_photo(f"data/{number}", [], 0, MADE_AT)
+    bag.seal({"About": "line\nbreaks"})
+    with zipfile.ZipFile(stream) as pack:
+        assert len(pack.namelist()) == 65_604
+        assert b"About: line breaks\n" in pack.read("big/bag-info.txt")
+        assert b"Payload-Oxum: 0.65600\n" in pack.read("big/bag-info.txt")
+
+
+@pytest.mark.parametrize("moment", [0.0, -1.0, 1e11])
+def test_any_date_fits_into_a_zip(moment: float) -> None:
+    stream = io.BytesIO()
+    bag = Bag(stream, "old", MADE_AT)
+    bag.add_photo("data/a.jpg", [b"x"], 1, moment)
+    bag.seal({})
+    assert zipfile.ZipFile(stream).read("old/data/a.jpg") == b"x"
