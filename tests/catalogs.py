@@ -60,9 +60,8 @@ class Archive:
             (return_id, order, month, created_at, pack(record)),
         )
         row = cursor.lastrowid or 0
-        files = [
-            self._add_photo(row, PhotoKey(self.campaign, order, return_id, 7, photo["hash"]), month, photo) for photo in photos
-        ]
+        keys = [PhotoKey(self.campaign, order, return_id, 7, photo["hash"]) for photo in photos]
+        files = [self._add_photo(row, key, month, photo) for key, photo in zip(keys, photos, strict=True)]
         return [path for path in files if path]
 
     def _add_photo(self, row: int, key: PhotoKey, month: str, photo: dict[str, Any]) -> Path | None:

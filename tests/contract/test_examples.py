@@ -1,0 +1,102 @@
+"""What the examples tell people to type exists: commands, options, settings, files."""
+
+import configparser
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from market_photos.cli import cli
+from market_photos.config import ENV_CONFIG, ENV_PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+FILES = sorted(path.name for path in EXAMPLES.iterdir())
+TEXTS = [*(f"examples/{name}" for name in FILES), "README.md", "README.ru.md", "config.example.toml"]
+
+
+def commands(text: str) -> list[list[str]]:
+    """Each `market-photos COMMAND …` of a text as words, up to where the shell or the prose takes over."""
+    lines = re.sub(
+        r"\\\n\s*", " ", text.replace('", "', " ").replace('["market', "market").replace('"]', "")
+    ).splitlines()
+    found = [match[1] for line in lines for match in re.finditer(r"(?:^|[\s/`])market-photos ([a-z].*)", line)]
+    ends = r"[`|>;&)\[]|\s#|\s{2,}| \.\.\.|…|: "
+    return [shlex.split(re.split(ends, words)[0]) for words in found]
+
+
+def names_command(words: list[str]) -> bool:
+    return bool(words) and words[0] in cli.commands
+
+
+def test_every_example_is_known_here() -> None:
+    """A new example gets its test."""
+    assert FILES == ["Dockerfile", "crontab", "market-photos.service", "market-photos.timer", "nightly.sh"]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_commands_parse(name: str) -> None:
+    """By click itself: the command and every option exist, and values are of their kind."""
+    for words in filter(names_command, commands((ROOT / name).read_text(encoding="utf-8"))):
+        command = cli.commands[words[0]]
+        # names in capitals stand for numbers
+        given = ["7" if re.fullmatch(r"[A-Z]", word) else word for word in words[1:]]
+        try:
+            command.make_context(words[0], given, resilient_parsing=False)
+        except click.MissingParameter:
+            assert not given, words  # the command is merely named
+        except click.ClickException as error:
+            raise AssertionError(f"{name}: {shlex.join(words)}: {error.format_message()}") from error
+
+
+@pytest.mark.parametrize("name", ["crontab", "market-photos.service", "Dockerfile", "nightly.sh"])
+def test_commands_are_found_at_all(name: str) -> None:
+    """So that the test above cannot pass for want of anything to look at."""
+    assert list(filter(names_command, commands((EXAMPLES / name).read_text(encoding="utf-8"))))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_variables_are_settings(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for variable in re.findall(rf"\b{ENV_PREFIX}([A-Z_]+)\b", text):
+        if ENV_PREFIX + variable == ENV_CONFIG:
+            continue
+        section, _, setting = variable.lower().partition("_")
+        assert setting in Settings.model_fields[section].annotation.model_fields, variable  # type: ignore[union-attr]
+
+
+def test_files_named_in_the_dockerfile_exist() -> None:
+    """COPY takes from the repository; nothing that the package needs is forgotten."""
+    text = (EXAMPLES / "Dockerfile").read_text()
+    copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY") and "--from" not in line]
+    names = [name for line in copied for name in line if not name.startswith("--")]
+    assert "pyproject.toml" in names
+    assert all((ROOT / name).exists() for name in names)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {project["readme"], *project["license-files"]} <= set(names)
+    assert re.search(r"^USER 10001", text, re.MULTILINE)
+
+
+def test_the_units_belong_together() -> None:
+    """The timer starts the service of its own name; the service may write what its comments say."""
+    units = {}
+    for kind in ("service", "timer"):
+        units[kind] = configparser.RawConfigParser(strict=False)
+        units[kind].optionxform = str  # type: ignore[assignment,method-assign]
+        units[kind].read(EXAMPLES / f"market-photos.{kind}")
+    assert "Unit" not in units["timer"]["Timer"]
+    assert units["timer"]["Install"]["WantedBy"] == "timers.target"
+    assert units["service"]["Service"]["ReadWritePaths"] == "/srv/return-photos"
+    assert units["service"]["Service"]["ProtectSystem"] == "strict"
+
+
+def test_every_setting_is_explained() -> None:
+    """config.example.toml names each one, and no other."""
+    text = re.sub(r"^#(\w+ =)", r"\1", (ROOT / "config.example.toml").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    explained = {section: set(values) for section, values in tomllib.loads(text).items()}
+    known = {name: set(field.annotation.model_fields) for name, field in Settings.model_fields.items()}  # type: ignore[union-attr]
+    known["api"].discard("key")
+    assert explained == known

@@ -1,0 +1,108 @@
+"""`status --max-age`: silence is not success."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from market_photos.clock import Moment
+from market_photos.config import Archive as ArchiveSettings
+from market_photos.config import Campaigns, Settings
+from market_photos.errors import ExitCode
+from market_photos.sync.status_command import Asked, show, watch
+from tests.catalogs import Archive
+
+NOW = 1_790_000_000
+HOUR = 3600
+
+
+class Clock:
+    def now(self) -> Moment:
+        return Moment(NOW)
+
+
+def asked(tmp_path: Path, *, ids: tuple[int, ...] = (), **options: Any) -> ExitCode:
+    settings = Settings(archive=ArchiveSettings(directory=tmp_path), campaigns=Campaigns(ids=ids))
+    return show(settings, Asked(**{"max_age": 26.0 * HOUR} | options), Clock())
+
+
+@pytest.mark.parametrize(
+    ("runs", "is_fresh"),
+    [
+        ([("sync", 0, NOW - 25 * HOUR, "{}")], True),
+        ([("sync --full --quiet", 0, NOW - HOUR, "{}")], True),
+        ([("sync", 0, NOW + 60, "{}")], True),
+        ([("sync", 0, NOW - 27 * HOUR, "{}")], False),
+        ([("sync", 3, NOW - HOUR, "{}")], False),
+        ([("sync", 0, NOW - 27 * HOUR, "{}"), ("sync", 7, NOW - HOUR, "{}")], False),
+        ([("sync", None, None, "{}")], False),
+        ([("backfill --from 2024-01-01", 0, NOW - HOUR, "{}")], False),
+        ([("fetch", 0, NOW - HOUR, "{}")], False),
+        ([("syncopate", 0, NOW - HOUR, "{}")], False),
+        ([("sync --dry-run", 0, NOW - HOUR, json.dumps({"would_fetch": 0}))], False),
+        ([("sync", 0, NOW + 30 * HOUR, "{}")], False),
+        ([], False),
+    ],
+)
+def test_only_a_complete_sync_counts(
+    tmp_path: Path,
+    runs: list[tuple[str, int | None, int | None, str]],
+    is_fresh: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit 0 of a real sync, not too long ago; neither failures, dry runs, other commands nor a clock gone wrong."""
+    archive = Archive(tmp_path)
+    for run in runs:
+        archive.add_run(*run)
+    archive.close()
+    assert (asked(tmp_path) is ExitCode.COMPLETE) is is_fresh
+    assert ("overdue: store 101" in capsys.readouterr().err) is not is_fresh
+
+
+def test_every_wanted_store_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one of the configuration that was never synced; not one that nobody wants."""
+    fresh, stale = Archive(tmp_path, 101), Archive(tmp_path, 102)
+    fresh.add_run("sync", 0, NOW - HOUR)
+    stale.add_run("sync", 0, NOW - 50 * HOUR)
+    fresh.close()
+    stale.close()
+    assert asked(tmp_path) is ExitCode.INTERNAL
+    assert asked(tmp_path, ids=(101,)) is ExitCode.COMPLETE
+    assert asked(tmp_path, campaigns=(101,)) is ExitCode.COMPLETE
+    capsys.readouterr()
+    assert asked(tmp_path, ids=(101, 103), as_json=True) is ExitCode.INTERNAL
+    out, err = capsys.readouterr()
+    assert "store 103: no sync has ever been complete" in err
+    assert json.loads(out)["overdue"] == ["store 103: no sync has ever been complete (exit 0)"]
+
+
+def test_an_archive_without_stores_is_overdue(tmp_path: Path) -> None:
+    assert asked(tmp_path) is ExitCode.INTERNAL
+    assert asked(tmp_path, max_age=None) is ExitCode.COMPLETE
+
+
+def test_it_says_since_when(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = Archive(tmp_path)
+    archive.add_run("sync", 0, NOW - 50 * HOUR)
+    archive.close()
+    asked(tmp_path)
+    err = capsys.readouterr().err
+    assert (
+        "no complete sync (exit 0) since 2026-09-19T12:13:20Z, 2 days 2 h ago; at most 26 h 00 min is allowed" in err
+    )
+
+
+def test_watching_ends_with_the_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is the way out, not an error; the exit code is what the last look found."""
+    codes = iter([ExitCode.COMPLETE, ExitCode.INTERNAL])
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", nap)
+    assert watch(lambda: next(codes), 7.0, clear=False) is ExitCode.INTERNAL
+    assert naps == [7.0, 7.0]
