@@ -185,14 +185,8 @@ def test_json_logs_name_the_store(environment: dict[str, str], sandbox: Sandbox,
     done = run("sync", "--log-format", "json", "-v", env=environment, cwd=tmp_path)
     logged = [json.loads(line) for line in done.stderr.splitlines()]
     assert any("is gone" in line["message"] and line["store"] == 101 for line in logged)
-    refused = run(
-        "sync",
-        "--log-format",
-        "json",
-        env=environment | {"MARKET_PHOTOS_API_KEY": "ACMA:wrong:00"},
-        cwd=tmp_path,
-        code=4,
-    )
+    wrong = environment | {"MARKET_PHOTOS_API_KEY": "ACMA:wrong:00"}
+    refused = run("sync", "--log-format", "json", env=wrong, cwd=tmp_path, code=4)
     [error] = [json.loads(line) for line in refused.stderr.splitlines()]
     assert (error["level"], error["exit_code"]) == ("error", 4)
     assert error["hint"]
