@@ -58,8 +58,10 @@ def _checked_ping(value: SecretStr) -> SecretStr:
     from yarl import URL  # noqa: PLC0415 - `--help` need not wait for it
 
     text = value.get_secret_value().strip()
+    if text in {"", "off"}:
+        return SecretStr("")
     url = URL(text)
-    if text and (url.scheme not in {"https", "http"} or not url.host or url.fragment):
+    if url.scheme not in {"https", "http"} or not url.host or url.fragment:
         raise ValueError("must be an address like https://hc-ping.com/your-uuid")
     return SecretStr(text)
 

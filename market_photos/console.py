@@ -94,7 +94,10 @@ def writes_json() -> bool:
 
 
 def say(text: str, level: str = "info") -> None:
-    """To people. A terminal that has gone away, or a full disk under a log, stops nothing. `level` shows in JSON only."""
+    """To people. A terminal that has gone away, or a full disk under a log, stops nothing.
+
+    `level` shows in JSON only.
+    """
     if _style.is_json:
         _print_json(level, text)
     else:

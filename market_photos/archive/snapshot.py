@@ -153,9 +153,3 @@ def snapshot(archive: Path, campaign: int) -> Iterator[Snapshot]:
         )
     with closing(open_catalog(path, read_only=True)) as connection:
         yield Snapshot(path, campaign, connection)
-
-
-def stores_in(archive: Path) -> list[int]:
-    """The stores whose catalogue, or whose photos without one, are in the archive."""
-    found = [path for name in (layout.CATALOG_NAME, layout.PHOTOS) for path in archive.glob(f"*/{name}")]
-    return sorted({int(path.parent.name) for path in found if path.parent.name.isdecimal()})

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from market_photos.archive.snapshot import stores_in
+from market_photos.archive.catalog import known_stores
 from market_photos.clock import Clock
 from market_photos.config import Settings
 from market_photos.console import say
@@ -64,7 +64,7 @@ def export_index(
 
 def _stores(archive: Path, campaigns: tuple[int, ...]) -> list[int]:
     """Raises UsageError where there is no archive."""
-    known = sorted(set(campaigns)) or stores_in(archive)
+    known = sorted(set(campaigns)) or known_stores(archive)
     if not known:
         raise UsageError(
             f"{archive}: there is no archive here, nothing to export.",

@@ -8,13 +8,13 @@ from typing import BinaryIO
 
 from market_photos import __version__
 from market_photos.archive.layout import RECORD_NAME
+from market_photos.archive.returns import render
 from market_photos.archive.snapshot import ARCHIVED, KnownPhoto, KnownReturn, snapshot
 from market_photos.errors import UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.evidence import Evidence
 from market_photos.export.page import Page, Sheet, Shown
 from market_photos.export.wanted import Wanted
-from market_photos.export.words import record_json
 
 _LOOK_FOR_IT = (
     "Check the numbers (and --campaign). If the return is new, run `market-photos sync`, or bring just this one: "
@@ -79,7 +79,7 @@ def _about(wanted: Wanted) -> dict[str, str]:
 def _add_return(bag: Bag, archive: Path, store: str, back: KnownReturn, packed: Packed) -> Sheet:
     folder = f"data/{back.campaign}/{back.order}-{back.id}"
     if back.record:
-        bag.add_text(f"{folder}/{RECORD_NAME}", record_json(back.record))
+        bag.add_text(f"{folder}/{RECORD_NAME}", render(back.record))
     shown = list(_add_photos(bag, archive, folder, back, packed))
     return Sheet(store, back, shown, f"{folder}/{RECORD_NAME}" if back.record else "")
 

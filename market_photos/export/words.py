@@ -3,7 +3,6 @@
 A record is the API's, kept as it came: any field may be missing, null, or of another kind than today.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -67,11 +66,6 @@ def text(record: dict[str, Any], name: str) -> str:
 def encodable(value: str) -> str:
     """Without lone surrogates, which JSON may hold and UTF-8 may not."""
     return value.encode(errors="backslashreplace").decode()
-
-
-def record_json(record: dict[str, Any]) -> bytes:
-    """The content of return.json, as in the archive."""
-    return json.dumps(record, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n"
 
 
 def _hashable(value: object) -> object:

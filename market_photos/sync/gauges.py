@@ -3,12 +3,13 @@
 import logging
 from typing import NamedTuple
 
+from market_photos.archive.catalog import known_stores
 from market_photos.clock import Clock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
 from market_photos.report.metrics import Gauge
 from market_photos.sync.report import Report, StoreReport
-from market_photos.sync.status import StoreStatus, known_stores, statuses
+from market_photos.sync.status import StoreStatus, statuses
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from market_photos.sync.progress import View, is_live, seconds_left
+from market_photos.sync.progress import is_live, seconds_left
+from market_photos.sync.view import View
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_paths_are_relative_to_the_file_and_the_environment_silences_the_ping(
     assert report.metrics_file == tmp_path / "m.prom"
     assert report.ping_url.get_secret_value() == "https://host/uuid"
     assert "uuid" not in repr(load(path))
-    monkeypatch.setenv("MARKET_PHOTOS_REPORT_PING_URL", "")
+    monkeypatch.setenv("MARKET_PHOTOS_REPORT_PING_URL", "off")
     assert load(path).report.ping_url.get_secret_value() == ""
     assert load(path).report.metrics_file == tmp_path / "m.prom"
 
