@@ -18,7 +18,9 @@ GROUND = {"errors", "clock", "model", "config"}
 MAY = {
     "market": GROUND,
     "archive": GROUND,
-    "sync": GROUND | {"market", "archive", "console"},
+    "sync": GROUND | {"market", "archive", "console", "report"},
+    "export": GROUND | {"archive", "console", "options"},
+    "report": GROUND | {"console"},
     "browse": GROUND | {"archive", "console"},
     "sandbox": {"errors"},
     "errors": set(),
