@@ -1,0 +1,87 @@
+"""The owner's commands, what is pure of them: ages, and hashes in threads."""
+
+import datetime as dt
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from market_photos.archive.digests import AHEAD, file_sha256, in_threads
+from market_photos.errors import UsageError
+from market_photos.sync.prune import cutoff
+
+NOW = dt.datetime(2028, 2, 29, 12, 30, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("age", "before"),
+    [
+        ("3y", "2025-02-28"),
+        ("4y", "2024-02-29"),
+        ("1m", "2028-01-29"),
+        ("2m", "2027-12-29"),
+        ("3m", "2027-11-29"),
+        ("12m", "2027-02-28"),
+        ("26m", "2025-12-29"),
+        ("2w", "2028-02-15"),
+        ("90d", "2027-12-01"),
+        (" 1Y ", "2027-02-28"),
+    ],
+)
+def test_ages_go_by_the_calendar(age: str, before: str) -> None:
+    """So long before now to the minute; where the month is shorter, its last day."""
+    assert cutoff(age, NOW).isoformat() == f"{before}T12:30:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "age", ["", "3", "y", "0d", "-1y", "1h", "3 y", "3yy", "1y6m", "2028y", "9999y", "99999d", "٣y"]
+)
+def test_what_is_no_age(age: str) -> None:
+    """Refused, never taken for another age: what goes by it is deleted."""
+    with pytest.raises(UsageError):
+        cutoff(age, NOW)
+
+
+def test_results_come_in_the_order_of_the_jobs_and_jobs_are_taken_as_needed() -> None:
+    """However long each takes; a million jobs need no more memory than a few."""
+    taken = []
+
+    def counted() -> Iterator[int]:
+        for number in range(500):
+            taken.append(number)
+            yield number
+
+    ahead = []
+    for done in in_threads(lambda number: number * 2, counted(), threads=3):
+        ahead.append(len(taken) - done // 2)
+    assert max(ahead) <= 3 * AHEAD + 2
+    assert len(ahead) == 500
+
+
+def test_jobs_run_side_by_side() -> None:
+    """As many at a time as there are threads: each waits for the others here."""
+    together = threading.Barrier(4, timeout=10)
+    assert len(list(in_threads(lambda _: together.wait(), range(4), threads=4))) == 4
+
+
+def test_an_error_comes_out_and_the_threads_end() -> None:
+    """What a job raises is raised to whoever reads the results."""
+
+    def fails(number: int) -> int:
+        if number == 3:
+            raise OSError("the disk")
+        return number
+
+    with pytest.raises(OSError, match="the disk"):
+        list(in_threads(fails, range(100), threads=2))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("hash")]
+
+
+@pytest.mark.parametrize("size", [0, 1, 262_144, 262_145, 1_000_000])
+def test_a_file_is_hashed_whole(tmp_path: Path, size: int) -> None:
+    """Whatever its size."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * size)
+    assert file_sha256(path) == hashlib.sha256(b"x" * size).digest()
