@@ -16,7 +16,7 @@ from market_photos.clock import Clock, iso
 from market_photos.errors import UsageError
 from market_photos.sync.report import human_bytes
 
-_AGE = re.compile(r"(\d{1,4})([ymwd])")
+_AGE = re.compile(r"([0-9]{1,4})([ymwd])")
 
 
 def cutoff(older_than: str, now: dt.datetime) -> dt.datetime:
