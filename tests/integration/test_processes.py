@@ -172,13 +172,13 @@ def test_kill_9_again_and_again(make_world: MakeWorld) -> None:
     """Whenever it comes: nothing torn, nothing lost, at most what was in flight is asked for again, in all."""
     world = make_world(latency=0.02)
     fill(world.market.stores[101], returns=130)
-    for kill, after in enumerate((2, 9, 25, 50, 80)):
+    for kill, after in enumerate((3, 30, 70)):
         process = world.start("backfill", "--from", "2026-01-01")
         wait_until(lambda n=after: world.log.count("photo") >= n, process)  # type: ignore[misc]
         process.kill()
         world.end_of(process)
         world.assert_archive_is_right(in_flight=4 * (kill + 1), at_work=True)
-    assert_goes_on(world, in_flight=20)
+    assert_goes_on(world, in_flight=12)
 
 
 def test_the_quota_over_kills(make_world: MakeWorld) -> None:
