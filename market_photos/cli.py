@@ -141,6 +141,20 @@ def doctor(*, config: Path | None) -> None:
 
 
 @cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8800, show_default=True, help="0: any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Beyond this machine a token is needed.")
+@click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
+@_config_option
+def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:
+    """Look at the archive in a web browser: find a return, see its photos, and how the last runs went."""
+    console.set_up_logging(0, quiet=False)
+    from market_photos.browse.command import serve_until_interrupted  # noqa: PLC0415
+    from market_photos.config import find_config, load  # noqa: PLC0415
+
+    serve_until_interrupted(load(find_config(config)), host, port, opens=opens)
+
+
+@cli.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="0: any free one.")
 @click.option("--stores", type=click.IntRange(1, 100), default=2, show_default=True)
 @click.option("--returns", type=click.IntRange(1, 1_000_000), default=40, show_default=True)

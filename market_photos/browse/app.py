@@ -1,0 +1,105 @@
+"""The pages as an aiohttp application: guard at the door, errors in words, the index kept up to date beside it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from html import escape
+
+from aiohttp import web
+
+from market_photos.browse import security
+from market_photos.browse.security import Door, Handler
+from market_photos.browse.site import STATIC, Site, language_of, own_address, remember_language
+from market_photos.errors import MarketPhotosError
+
+log = logging.getLogger(__name__)
+#: Files of our own, by name; nothing else of the folder is served.
+STATIC_TYPES = {
+    "browse.css": "text/css",
+    "browse.js": "text/javascript",
+    "broken.svg": "image/svg+xml",
+    "missing.svg": "image/svg+xml",
+    "icon.svg": "image/svg+xml",
+}
+
+
+def make_app(site: Site, door: Door) -> web.Application:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not door.knows_host(request.headers.get("Host", "")):
+            return _error_page(site, request, 421)
+        if request.method not in {"GET", "HEAD"}:
+            return _error_page(site, request, 405)
+        if request.path.startswith("/static/"):
+            return await handler(request)
+        if door.token and "token" in request.query:
+            return _with_token(site, request, door)
+        return await handler(request) if door.lets_in(request) else _error_page(site, request, 401)
+
+    @web.middleware
+    async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _error_page(site, request, error.status if error.status in _KNOWN else 400)
+        except MarketPhotosError as error:
+            return _error_page(site, request, 503, f"{error.message} {error.hint}")
+        except Exception:
+            log.exception("%s", request.path)
+            return _error_page(site, request, 500)
+
+    app = web.Application(middlewares=[errors, guard])
+    app.on_response_prepare.append(security.add_headers)
+    app.add_routes(site.routes())
+    app.add_routes([web.get("/static/{name:[a-z]+[.][a-z]+}", _static)])
+    app.cleanup_ctx.append(lambda _: _kept(site))
+    return app
+
+
+_KNOWN = {400, 401, 404, 405, 421, 500, 503}
+
+
+async def _kept(site: Site) -> AsyncIterator[None]:
+    keeping = asyncio.create_task(site.keeper.run())
+    yield
+    site.keeper.close()
+    keeping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await keeping
+    site.close()
+
+
+async def _static(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["name"]
+    if name not in STATIC_TYPES:
+        raise web.HTTPNotFound
+    return web.FileResponse(STATIC / name, headers={"Content-Type": f"{STATIC_TYPES[name]}; charset=utf-8"})
+
+
+def _with_token(site: Site, request: web.Request, door: Door) -> web.Response:
+    """Keeps the token as a cookie and goes on to the page without it.
+
+    By a page, not a redirect: after a link from elsewhere a redirect would not yet bring a cookie that is Strict.
+    """
+    if not door.knows_token(request.query["token"]):
+        return _error_page(site, request, 401)
+    address = escape(own_address(request.rel_url.without_query_params("token")), quote=True)
+    response = web.Response(
+        text=f'<!doctype html><title>…</title><meta http-equiv="refresh" content="0;url={address}">'
+        f'<a href="{address}">{address}</a>',
+        content_type="text/html",
+    )
+    response.set_cookie(security.COOKIE, request.query["token"], httponly=True, samesite="Strict", path="/")
+    return response
+
+
+def _error_page(site: Site, request: web.Request, status: int, details: str = "") -> web.Response:
+    words = language_of(request)
+    address = own_address(request.rel_url.without_query_params("token")) if status == 401 else ""
+    text = site.render("error.html", words, request, status=status, details=details, address=address)
+    response = web.Response(text=text, status=status, content_type="text/html")
+    if status == 405:
+        response.headers["Allow"] = "GET, HEAD"
+    remember_language(request, response)
+    return response

@@ -1,0 +1,89 @@
+"""The browse command: serves until a signal comes."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import webbrowser
+
+import click
+from aiohttp import web
+
+from market_photos import console
+from market_photos.browse.app import make_app
+from market_photos.browse.keeper import Keeper
+from market_photos.browse.security import door_for, is_loopback
+from market_photos.browse.site import Site
+from market_photos.browse.stores import Stores
+from market_photos.clock import SystemClock
+from market_photos.config import Settings
+from market_photos.errors import UsageError
+
+
+def serve_until_interrupted(settings: Settings, host: str, port: int, *, opens: bool) -> None:
+    """Raises UsageError where there is no archive, or nothing can listen there."""
+    archive = settings.archive.directory
+    stores = Stores(archive)
+    if not stores.campaigns():
+        raise UsageError(
+            f"{archive.absolute()}: there is no archive yet.",
+            "Run `market-photos sync` first, or name the right one: --config, or directory in [archive].",
+        )
+    token = "" if is_loopback(host) else secrets.token_urlsafe(24)
+    listening = _listen(host, port)
+    asyncio.run(_serve(settings, stores, listening, host, token, opens=opens))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(address)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise UsageError(
+            f"--host {host} --port {port}: {error.strerror}.",
+            "Choose another --port (0 takes any free one), and a --host that this machine has.",
+        ) from error
+    return listening
+
+
+async def _serve(
+    settings: Settings, stores: Stores, listening: socket.socket, host: str, token: str, *, opens: bool
+) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    site = Site(stores, Keeper(stores), settings.limits, SystemClock())
+    runner = web.AppRunner(make_app(site, door_for(host, token)), access_log=None, shutdown_timeout=2)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        address = _address(host, listening.getsockname()[1], token)
+        _say(settings, address, token)
+        if opens:
+            with contextlib.suppress(webbrowser.Error):
+                await asyncio.to_thread(webbrowser.open, address)
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _address(host: str, port: int, token: str) -> str:
+    name = host
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - what was asked for
+        name = socket.gethostname()
+    shown = f"[{name}]" if ":" in name else name
+    return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+
+
+def _say(settings: Settings, address: str, token: str) -> None:
+    click.echo(address)
+    console.say(f"The archive {settings.archive.directory} is shown there, read-only, until Ctrl-C.")
+    if token:
+        console.say("Whoever has this address sees buyers' photos. It is plain http: use it in a network you trust.")

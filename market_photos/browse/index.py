@@ -1,0 +1,182 @@
+"""What finds and sorts: an SQLite file beside each catalogue, made from it and of no value of its own.
+
+It keeps nothing that the catalogue does not have. Where it is damaged, of another version, or of another catalogue,
+it is thrown away and made anew. A sync never waits for it: it is a file of its own, and the catalogue is only read.
+
+A return's key is its time of creation and its row (`query.key`), so the newest are those with the highest key, and a
+page is a range of keys, in a search too.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from market_photos.archive.files import disk_errors
+from market_photos.browse.query import Query
+
+INDEX_NAME = "browse.sqlite3"
+VERSION = 1
+BUSY_SECONDS = 10
+
+_SCHEMA = """
+CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE returns(
+    key INTEGER PRIMARY KEY,
+    photos INTEGER NOT NULL,
+    mark INTEGER NOT NULL,               -- a checksum of what it was made from
+    tags TEXT NOT NULL                   -- JSON: [[kind, value], …] as counted in days
+);
+CREATE INDEX with_photos ON returns(key) WHERE photos > 0;
+
+CREATE TABLE days(                       -- returns by day of creation; day -1: of all days
+    kind TEXT NOT NULL, day INTEGER NOT NULL, value TEXT NOT NULL, n INTEGER NOT NULL,
+    PRIMARY KEY(kind, day, value)
+) WITHOUT ROWID;
+
+CREATE VIRTUAL TABLE search USING fts5(
+    numbers, words, tags, tokenize = 'unicode61 remove_diacritics 2', prefix = '3'
+);
+"""
+
+
+class Entry(NamedTuple):
+    """A return as the index has it."""
+
+    key: int
+    photos: int
+    mark: int
+    numbers: str
+    words: str
+    tags: tuple[tuple[str, str], ...]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The index, made if it is not there or cannot be used. Raises ArchiveUnwritable, sqlite3.Error."""
+    with disk_errors(path):
+        try:
+            connection = _connect(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            discard(path)
+            connection = _connect(path)
+    with closing(connection):
+        yield connection
+
+
+def discard(path: Path) -> None:
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        with transaction(connection):
+            _require_schema(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _require_schema(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, VERSION):
+        raise sqlite3.DatabaseError("made by another version")
+    if not version:
+        for statement in _SCHEMA.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def get_meta(connection: sqlite3.Connection, name: str, default: Any = None) -> Any:
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return json.loads(row[0]) if row else default
+
+
+def set_meta(connection: sqlite3.Connection, name: str, value: Any) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+
+def write(connection: sqlite3.Connection, entries: Iterable[Entry], tagged: Iterable[str]) -> None:
+    """In a transaction: new returns, and those that are no longer as they were. `tagged`: their words of tags."""
+    for entry, tags in zip(entries, tagged, strict=True):
+        _forget(connection, entry.key)
+        connection.execute(
+            "INSERT INTO returns VALUES (?, ?, ?, ?)",
+            (entry.key, entry.photos, entry.mark, json.dumps(entry.tags)),
+        )
+        connection.execute(
+            "INSERT INTO search(rowid, numbers, words, tags) VALUES (?, ?, ?, ?)",
+            (entry.key, entry.numbers, entry.words, tags),
+        )
+        _count(connection, entry.key, entry.tags, 1)
+
+
+def _forget(connection: sqlite3.Connection, key: int) -> None:
+    row = connection.execute("SELECT tags FROM returns WHERE key = ?", (key,)).fetchone()
+    if row:
+        _count(connection, key, json.loads(row[0]), -1)
+        connection.execute("DELETE FROM returns WHERE key = ?", (key,))
+        connection.execute("DELETE FROM search WHERE rowid = ?", (key,))
+
+
+def _count(connection: sqlite3.Connection, key: int, tags: Iterable[Iterable[str]], step: int) -> None:
+    day = moscow_day(key)
+    connection.executemany(
+        "INSERT INTO days VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+        [(kind, when, value, step) for kind, value in tags for when in (-1, day)],
+    )
+
+
+def moscow_day(key: int) -> int:
+    """Days since 1970 in Moscow."""
+    return ((key >> 30) + 3 * 3600) // 86_400
+
+
+def find(connection: sqlite3.Connection, query: Query, campaign: int, most: int) -> list[int]:
+    """The keys of a store's returns, newest first."""
+    match, (low, high) = query.match(), query.span(campaign)
+    if match is None or low >= high:
+        return []
+    if match:
+        statement = "SELECT rowid FROM search WHERE search MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid DESC"
+        found = connection.execute(f"{statement} LIMIT ?", (match, low, high, most))
+    else:
+        statement = "SELECT key FROM returns WHERE photos > 0 AND key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
+        found = connection.execute(statement, (low, high, most))
+    return [row[0] for row in found]
+
+
+def values(connection: sqlite3.Connection, kind: str) -> dict[str, int]:
+    """The values of a filter, with how many returns have it."""
+    statement = "SELECT value, n FROM days WHERE kind = ? AND day = -1 AND n > 0"
+    return dict(connection.execute(statement, (kind,)).fetchall())
+
+
+def values_since(connection: sqlite3.Connection, kind: str, day: int) -> dict[str, int]:
+    """The same of returns created on that day (days since 1970, Moscow) or later."""
+    statement = "SELECT value, sum(n) FROM days WHERE kind = ? AND day >= ? AND n > 0 GROUP BY value"
+    return dict(connection.execute(statement, (kind, max(0, day))).fetchall())

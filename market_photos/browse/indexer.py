@@ -1,0 +1,194 @@
+"""Keeps an index up to date with its catalogue, in a thread, beside a running sync.
+
+The catalogue tells what is new by its rows' numbers, and what has changed state by `changed_at`; a record that
+changed tells nothing, so now and then every return is compared (a look at all of 300 000 takes seconds).
+Newest first: while an index is made, its first page is right from the beginning.
+"""
+
+import json
+import sqlite3
+import zlib
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from market_photos.archive.layout import CATALOG_NAME
+from market_photos.archive.schema import open_catalog
+from market_photos.browse import index
+from market_photos.browse.describe import Described, describe
+from market_photos.browse.query import folded, key, tag, unkey
+from market_photos.errors import CatalogUnusable
+
+#: Returns written at once.
+BATCH = 500
+#: Photos change state within one second of each other; look a little further back.
+OVERLAP_SECONDS = 5
+#: Days that the plot of photos a day shows.
+PLOTTED_DAYS = 30
+#: The kind of a return without photos in the filter by state.
+NO_PHOTOS = "none"
+
+Progress = Callable[[float], None]
+Stopped = Callable[[], bool]
+
+
+def sign(folder: Path) -> list[list[int]]:
+    """What changes whenever the catalogue does. Raises CatalogUnusable where there is none."""
+    path = folder / CATALOG_NAME
+    try:
+        found = [path.stat()]
+    except OSError as error:
+        raise CatalogUnusable(f"{path}: {error.strerror}.", "Was the archive moved? Start browse again.") from error
+    wal = path.with_name(f"{CATALOG_NAME}-wal")
+    if wal.exists():
+        found.append(wal.stat())
+    return [[stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns] for stat in found]
+
+
+def update(folder: Path, *, everything: bool, progress: Progress, stopped: Stopped) -> int:
+    """Brings the index of a store's folder up to date; how many returns it wrote.
+
+    `everything`: compare each return, not only those that the catalogue shows to be new or changed.
+    Raises CatalogUnusable, ArchiveUnwritable, sqlite3.Error.
+    """
+    seen = sign(folder)
+    with index.opened(folder / index.INDEX_NAME) as connection:
+        known = index.get_meta(connection, "sign")
+        if known == seen:
+            return 0
+        if known and known[0][:2] != seen[0][:2]:
+            _empty(connection)
+            known = None
+        with closing(open_catalog(folder / CATALOG_NAME, read_only=True)) as catalog:
+            return _Pass(catalog, connection, progress, stopped).run(seen, everything=everything or not known)
+
+
+def _empty(connection: sqlite3.Connection) -> None:
+    """Another catalogue has other rows."""
+    with index.transaction(connection):
+        for table in ("returns", "days", "search", "meta"):
+            connection.execute(f"DELETE FROM {table}")
+
+
+class _Pass:
+    def __init__(
+        self, catalog: sqlite3.Connection, connection: sqlite3.Connection, progress: Progress, stopped: Stopped
+    ) -> None:
+        self._catalog = catalog
+        self._index = connection
+        self._progress = progress
+        self._stopped = stopped
+
+    def run(self, seen: list[list[int]], *, everything: bool) -> int:
+        marks = self._high_marks()
+        stale = array("q", sorted(self._differing() if everything else self._fresh(), reverse=True))
+        for start in range(0, len(stale), BATCH):
+            if self._stopped():
+                return start
+            self._progress(start / len(stale))
+            self._write(stale[start : start + BATCH])
+        with index.transaction(self._index):
+            index.set_meta(self._index, "fetched", self._fetched_by_day())
+            index.set_meta(self._index, "marks", marks)
+            index.set_meta(self._index, "sign", seen)
+        return len(stale)
+
+    def _high_marks(self) -> dict[str, int]:
+        """Taken before anything is read: what comes meanwhile is read again next time."""
+        statement = (
+            "SELECT (SELECT coalesce(max(id), 0) FROM returns) returns, "
+            "(SELECT coalesce(max(changed_at), 0) FROM photos) changed"
+        )
+        return dict(self._catalog.execute(statement).fetchone())
+
+    def _differing(self) -> Iterator[int]:
+        """Keys of returns that the index lacks, or has otherwise."""
+        for row in self._catalog.execute(f"{_LOOK} ORDER BY r.id"):
+            number = key(row["created_at"], row["id"])
+            known = self._index.execute("SELECT mark FROM returns WHERE key = ?", (number,)).fetchone()
+            if known is None or known[0] != _mark(row):
+                yield number
+
+    def _fresh(self) -> Iterator[int]:
+        """Keys of returns that are new, or whose photos are new or changed state."""
+        marks = index.get_meta(self._index, "marks", {"returns": 0, "changed": 0})
+        statement = (
+            "SELECT id, created_at FROM returns WHERE id > ?1 UNION SELECT id, created_at FROM returns WHERE id IN "
+            "(SELECT return_row FROM photos WHERE changed_at >= ?2)"
+        )
+        rows = self._catalog.execute(statement, (marks["returns"], marks["changed"] - OVERLAP_SECONDS))
+        return (key(row["created_at"], row["id"]) for row in rows)
+
+    def _write(self, keys: "array[int]") -> None:
+        rows = json.dumps([unkey(one)[1] for one in keys])
+        look = f"{_LOOK} WHERE r.id IN (SELECT value FROM json_each(?)) ORDER BY r.created_at DESC, r.id DESC"
+        states = self._states(rows)
+        entries = [_entry(row, states.get(row["id"], {})) for row in self._catalog.execute(look, (rows,))]
+        with index.transaction(self._index):
+            index.write(self._index, entries, [" ".join(tag(*one) for one in entry.tags) for entry in entries])
+
+    def _states(self, rows: str) -> dict[int, dict[str, int]]:
+        statement = (
+            "SELECT return_row, state, count(*) n FROM photos WHERE return_row IN (SELECT value FROM json_each(?)) "
+            "GROUP BY return_row, state"
+        )
+        found: dict[int, dict[str, int]] = {}
+        for row in self._catalog.execute(statement, (rows,)):
+            found.setdefault(row["return_row"], {})[row["state"]] = row["n"]
+        return found
+
+    def _fetched_by_day(self) -> list[list[int]]:
+        """[[days since 1970 in Moscow, photos archived on it], …] of the last days."""
+        statement = (
+            "SELECT (changed_at + 10800) / 86400 day, count(*) n FROM photos WHERE state = 'archived' "
+            "AND changed_at > (SELECT max(changed_at) FROM photos) - ? GROUP BY day"
+        )
+        return [list(row) for row in self._catalog.execute(statement, ((PLOTTED_DAYS + 1) * 86_400,))]
+
+
+#: With what tells whether its photos are as they were: how many, when they changed, and into what.
+_LOOK = """
+SELECT r.id, r.created_at, r.order_id, r.return_id, r.record,
+    (SELECT count(*) FROM photos p WHERE p.return_row = r.id) photos,
+    (SELECT sum(p.changed_at * 7 + length(p.state) + unicode(p.state) * 31)
+        FROM photos p WHERE p.return_row = r.id) changes
+FROM returns r
+"""
+
+
+def _mark(row: sqlite3.Row) -> int:
+    changes: int = (row["changes"] or 0) + row["photos"]
+    return zlib.crc32(row["record"] or b"") << 31 | changes & 0x7FFFFFFF
+
+
+def _entry(row: sqlite3.Row, states: dict[str, int]) -> index.Entry:
+    told = describe(record_of(row["record"]))
+    return index.Entry(
+        key=key(row["created_at"], row["id"]),
+        photos=row["photos"],
+        mark=_mark(row),
+        numbers=" ".join([str(row["order_id"]), str(row["return_id"]), *_numbers(told)]),
+        words=folded("\n".join([*told.each("comment"), *told.each("sku")])),
+        tags=tuple(_tags(told, list(states) or [NO_PHOTOS])),
+    )
+
+
+def record_of(packed: bytes | None) -> Any:
+    """The API's record; an empty one where it was not kept or cannot be read."""
+    try:
+        return json.loads(zlib.decompress(packed)) if packed else {}
+    except (zlib.error, ValueError, RecursionError):
+        return {}
+
+
+def _numbers(told: Described) -> list[str]:
+    return [*(str(item) for item in told.each("item")), *told.each("market_sku")]
+
+
+def _tags(told: Described, states: list[str]) -> Iterator[tuple[str, str]]:
+    for kind, found in (("r", told.each("reason")), ("d", told.each("decision")), ("s", states)):
+        yield from ((kind, value) for value in found)
+    if told.refund:
+        yield "f", told.refund

@@ -1,0 +1,72 @@
+"""Keeps the indexes of all stores up to date while pages are served, in one thread of its own."""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from market_photos.browse import indexer
+from market_photos.browse.stores import Stores
+from market_photos.errors import MarketPhotosError
+
+log = logging.getLogger(__name__)
+#: Seconds between two looks at the catalogues; longer where a look takes long, so that it costs a twentieth at most.
+PAUSE = 3.0
+PAUSE_SHARE = 20
+#: Seconds between two comparisons of every return, likewise.
+COMPARE_PAUSE = 300.0
+COMPARE_SHARE = 60
+
+
+class Keeper:
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._stopped = threading.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="browse-index")
+        self._progress: dict[int, float] = {}
+        self._compare_at: dict[int, float] = {}
+        self._next: dict[int, float] = {}
+
+    def progress(self) -> float | None:
+        """How much of what is being indexed is done, 0 to 1; None where nothing much is under way."""
+        shares = list(self._progress.values())
+        return min(shares) if shares else None
+
+    def refresh(self, *, force: bool = False) -> int:
+        """One look at every store; how many returns were written. Blocks. Troubles are logged, not raised."""
+        return sum(self._update(campaign, force) for campaign in self._stores.campaigns())
+
+    def _update(self, campaign: int, force: bool) -> int:
+        began = time.monotonic()
+        if self._stopped.is_set() or (not force and began < self._next.get(campaign, 0)):
+            return 0
+        everything = began >= self._compare_at.get(campaign, 0)
+        try:
+            return indexer.update(
+                self._stores.folder(campaign),
+                everything=everything,
+                progress=lambda share: self._progress.__setitem__(campaign, share),
+                stopped=self._stopped.is_set,
+            )
+        except (MarketPhotosError, sqlite3.Error) as error:
+            log.warning("store %s: the search cannot be brought up to date: %s", campaign, error)
+            return 0
+        finally:
+            self._progress.pop(campaign, None)
+            took = time.monotonic() - began
+            self._next[campaign] = time.monotonic() + took * PAUSE_SHARE
+            if everything:
+                self._compare_at[campaign] = time.monotonic() + max(COMPARE_PAUSE, took * COMPARE_SHARE)
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self.refresh)
+            await asyncio.sleep(PAUSE)
+
+    def close(self) -> None:
+        """Ends the look that is under way after its batch."""
+        self._stopped.set()
+        self._thread.shutdown(cancel_futures=True)

@@ -1,0 +1,122 @@
+"""Did last night work? What a shift lead asks, from catalogues and indexes as they are now. Blocks: for threads."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from market_photos.archive import layout, lock
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.photos import State
+from market_photos.browse import index
+from market_photos.browse.stores import Stores, told_in
+from market_photos.clock import Clock
+from market_photos.config import Limits
+from market_photos.market.limiter import Spent, ages
+from market_photos.market.protocol import Method
+from market_photos.model import PhotoKey
+
+SHOWN_RUNS = 8
+SHOWN_FAILURES = 5
+#: Reasons of returns that were created in so many days.
+REASON_DAYS = 30
+
+
+@dataclass(frozen=True)
+class PastRun:
+    command: str
+    began: int
+    ended: int | None
+    exit_code: int | None
+    downloaded: int
+    failed: int
+    pending: int
+    error: str
+
+
+@dataclass
+class StoreRuns:
+    campaign: int
+    name: str = ""
+    trouble: str = ""
+    tally: dict[str, int] = field(default_factory=dict)
+    runs: Sequence[PastRun] = ()
+    at_work: str = ""
+    watermark: int | None = None
+    quota: int = 0
+    quota_left: int = 0
+    seconds_left: float = 0.0
+    failures: Sequence[tuple[PhotoKey, str, int, int]] = ()
+    given_up: int = 0
+
+    @property
+    def pending(self) -> int:
+        return self.tally.get(State.PENDING, 0)
+
+
+@dataclass
+class Overview:
+    stores: list[StoreRuns]
+    fetched: dict[int, int]
+    """Photos by days since 1970, Moscow."""
+    reasons: dict[str, int]
+    today: int
+
+
+def overview(stores: Stores, limits: Limits, clock: Clock) -> Overview:
+    found = [_of_store(stores, campaign, limits, clock) for campaign in stores.campaigns()]
+    today = int(clock.now().wall) + 3 * 3600
+    fetched: Counter[int] = Counter()
+    reasons: Counter[str] = Counter()
+    for campaign in stores.campaigns():
+        with told_in({}, campaign), stores.index(campaign) as connection:
+            if connection is not None:
+                fetched.update(dict(index.get_meta(connection, "fetched", [])))
+                reasons.update(index.values_since(connection, "r", today // 86_400 - REASON_DAYS + 1))
+    return Overview(found, dict(fetched), dict(reasons), today // 86_400)
+
+
+def _of_store(stores: Stores, campaign: int, limits: Limits, clock: Clock) -> StoreRuns:
+    troubles: dict[int, str] = {}
+    found = StoreRuns(campaign)
+    with told_in(troubles, campaign), Catalog(stores.folder(campaign), campaign, clock, read_only=True) as catalog:
+        _read(found, catalog, limits, clock)
+    found.at_work = lock.held_by(stores.folder(campaign) / layout.LOCK_NAME) or ""
+    found.trouble = troubles.get(campaign, "")
+    return found
+
+
+def _read(found: StoreRuns, catalog: Catalog, limits: Limits, clock: Clock) -> None:
+    found.name = catalog.returns.meta("name") or ""
+    found.watermark = catalog.returns.watermark()
+    found.tally = {state.value: tally.photos for state, tally in catalog.photos.tally().items()}
+    found.runs = [
+        _run(one.command, one.started_at, one.ended_at, one.exit_code, one.summary)
+        for one in catalog.runs.last(SHOWN_RUNS)
+    ]
+    found.failures = catalog.photos.failures(SHOWN_FAILURES)
+    found.given_up = catalog.photos.given_up()
+    now, period = clock.now(), limits.period_seconds
+    sent = [Spent(one.sent, one.answered) for one in catalog.requests.past_requests() if one.method == Method.PHOTO]
+    spent = sum(1 for seconds in ages(sent, now, period) if seconds < period)
+    found.quota = limits.photo_requests
+    found.quota_left = max(0, limits.photo_requests - spent)
+    found.seconds_left = max(0, found.pending - found.quota_left) / limits.photo_requests * period
+
+
+def _run(command: str, began: int, ended: int | None, code: int | None, summary: dict[str, Any]) -> PastRun:
+    def count(name: str) -> int:
+        value = summary.get(name)
+        return value if isinstance(value, int) else 0
+
+    error = summary.get("error")
+    return PastRun(
+        command,
+        began,
+        ended,
+        None if code is None else int(code),
+        count("downloaded"),
+        count("failed"),
+        count("pending"),
+        error if isinstance(error, str) else "",
+    )

@@ -1,0 +1,238 @@
+"""The pages: what is asked for, read in a thread, written in the reader's language."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jinja2
+from aiohttp import web
+from yarl import URL
+
+from market_photos.browse import charts, describe, files, runs, thumbs
+from market_photos.browse.keeper import Keeper
+from market_photos.browse.query import TAGS, Query, parse
+from market_photos.browse.stores import Photo, ShownReturn, Stores
+from market_photos.browse.words import LANGUAGES, Words, choose
+from market_photos.clock import Clock
+from market_photos.config import Limits
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+#: Returns on a page, and photos of one of them that its card shows.
+PAGE_RETURNS = 24
+CARD_PHOTOS = 8
+STATIC = Path(__file__).parent / "static"
+LANGUAGE_COOKIE = "market_photos_lang"
+_YEAR = 365 * 86_400
+
+
+class Site:
+    def __init__(self, stores: Stores, keeper: Keeper, limits: Limits, clock: Clock) -> None:
+        self.stores = stores
+        self.keeper = keeper
+        self._limits = limits
+        self._clock = clock
+        self._readers = ThreadPoolExecutor(4, thread_name_prefix="browse-read")
+        self._painters = ThreadPoolExecutor(2, thread_name_prefix="browse-thumbs")
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("market_photos.browse"),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+        )
+        self._templates.filters["moment"] = describe.moment_text
+        self._templates.filters["text"] = describe.text
+        self._templates.globals["TAGS"] = list(TAGS)
+
+    def close(self) -> None:
+        self._readers.shutdown(cancel_futures=True)
+        self._painters.shutdown(cancel_futures=True)
+
+    def routes(self) -> list[web.RouteDef]:
+        one = "/{campaign:[0-9]{1,19}}/{order:[0-9]{1,19}}/{return_id:[0-9]{1,19}}"
+        stem = f"{one}/{{stem:[A-Za-z0-9_~-]{{1,255}}}}"
+        return [
+            web.get("/", self.home),
+            web.get("/runs", self.runs),
+            web.get(f"/return{one}", self.a_return),
+            web.get(f"/photo{stem}", self.photo),
+            web.get(f"/thumb{stem}", self.thumb),
+            web.get(f"/large{stem}", self.large),
+            web.get(f"/file{stem}", self.file),
+        ]
+
+    async def home(self, request: web.Request) -> web.Response:
+        query = parse(request.query)
+        return await self._page(request, "home.html", lambda words: self._home(query, words), query=query)
+
+    def _home(self, query: Query, words: Words) -> dict[str, Any]:
+        page = self.stores.page(query, PAGE_RETURNS)
+        names = self.stores.names()
+        return {
+            "page": page,
+            "older": query.address(after=page.after) if page.after else "",
+            "names": names,
+            "choices": {name: self._choices(name, query, words) for name in TAGS},
+            "chosen": _chosen(query, words, names),
+            "most": CARD_PHOTOS,
+        }
+
+    def _choices(self, name: str, query: Query, words: Words) -> list[tuple[str, str]]:
+        """The values of a filter as (value, what is shown)."""
+        found = self.stores.values(TAGS[name], query.store)
+        if (chosen := getattr(query, name)) and chosen not in found:
+            found[chosen] = 0
+        return [(value, f"{_meaning(words, name, value)} ({words.number(n)})") for value, n in found.items()]
+
+    async def runs(self, request: web.Request) -> web.Response:
+        return await self._page(request, "runs.html", lambda words: self._runs())
+
+    def _runs(self) -> dict[str, Any]:
+        found = runs.overview(self.stores, self._limits, self._clock)
+        bars = charts.days(found.fetched, found.today, 30)
+        return {
+            "overview": found,
+            "bars": bars,
+            "top": charts.top([bar.value for bar in bars]),
+            "most": max(bar.value for bar in bars),
+            "shares": charts.shares(found.reasons),
+            "now": self._clock.now().wall,
+            "period_hours": self._limits.period_seconds / 3600,
+        }
+
+    async def a_return(self, request: web.Request) -> web.Response:
+        def found(words: Words) -> dict[str, Any]:
+            back = self._return(request)
+            return {"back": back, "record": json.dumps(back.record, ensure_ascii=False, indent=1)}
+
+        return await self._page(request, "return.html", found)
+
+    async def photo(self, request: web.Request) -> web.Response:
+        def found(words: Words) -> dict[str, Any]:
+            back, photo = self._photo(request)
+            place = back.photos.index(photo)
+            path = files.find(self.stores.folder(photo.key.campaign), photo)
+            kind = files.kind_of(path) if path else ""
+            return {
+                "back": back,
+                "photo": photo,
+                "place": place,
+                "path": path,
+                "kind": kind,
+                "is_shown": kind in files.SHOWN or kind == ".tiff",
+                "decision": next((one for one in back.told.decisions if one.item == photo.key.item), None),
+                "previous": back.photos[place - 1] if place else None,
+                "next": back.photos[place + 1] if place + 1 < len(back.photos) else None,
+            }
+
+        return await self._page(request, "photo.html", found)
+
+    async def thumb(self, request: web.Request) -> web.StreamResponse:
+        return await self._picture(request, thumbs.THUMB)
+
+    async def large(self, request: web.Request) -> web.StreamResponse:
+        return await self._picture(request, thumbs.LARGE)
+
+    async def _picture(self, request: web.Request, edge: int) -> web.StreamResponse:
+        def made() -> web.StreamResponse:
+            _, photo = self._photo(request)
+            folder = self.stores.folder(photo.key.campaign)
+            path = files.find(folder, photo)
+            try:
+                return files.small(folder, path, photo, edge) if path else web.FileResponse(STATIC / "missing.svg")
+            except (thumbs.Unshowable, OSError) as error:
+                log.info("no picture of %s: %s", photo.key, error)
+                return web.FileResponse(STATIC / "broken.svg")
+
+        return await asyncio.get_running_loop().run_in_executor(self._painters, made)
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        def found() -> web.StreamResponse:
+            _, photo = self._photo(request)
+            path = files.find(self.stores.folder(photo.key.campaign), photo)
+            if path is None:
+                raise web.HTTPNotFound
+            return files.original(path, photo, download="download" in request.query)
+
+        return await self._read(found)
+
+    def _return(self, request: web.Request) -> ShownReturn:
+        info = request.match_info
+        found = self.stores.find_return(int(info["campaign"]), int(info["order"]), int(info["return_id"]))
+        if found is None:
+            raise web.HTTPNotFound
+        return found
+
+    def _photo(self, request: web.Request) -> tuple[ShownReturn, Photo]:
+        back = self._return(request)
+        photo = next((photo for photo in back.photos if photo.stem == request.match_info["stem"]), None)
+        if photo is None:
+            raise web.HTTPNotFound
+        return back, photo
+
+    async def _read(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function)
+
+    async def _page(
+        self, request: web.Request, template: str, found: Callable[[Words], dict[str, Any]], **values: Any
+    ) -> web.Response:
+        began = time.perf_counter()
+        words = language_of(request)
+
+        def written() -> str:
+            return self.render(template, words, request, **values, **found(words))
+
+        response = web.Response(text=await self._read(written), content_type="text/html")
+        response.headers["Server-Timing"] = f"page;dur={(time.perf_counter() - began) * 1000:.1f}"
+        remember_language(request, response)
+        return response
+
+    def render(self, template: str, words: Words, request: web.Request, **values: Any) -> str:
+        known = {"query": Query(), "w": words, "indexing": self.keeper.progress(), "here": request.path}
+        languages = [(one, own_address(request.rel_url.update_query(lang=one))) for one in LANGUAGES]
+        meaning = lambda section, value: _meaning(words, section, value)  # noqa: E731
+        return self._templates.get_template(template).render(
+            {**known, "languages": languages, "meaning": meaning, **values}
+        )
+
+
+def own_address(url: URL) -> str:
+    """The path and query of a request as a link; `//host` would lead elsewhere."""
+    return "/" + str(url).lstrip("/")
+
+
+def _meaning(words: Words, name: str, value: str) -> str:
+    """A value of the API in words where they are known, else as it is."""
+    section = "photo_state" if name == "state" else name
+    return words.known(section, value) or value
+
+
+def _chosen(query: Query, words: Words, names: dict[int, str]) -> list[tuple[str, str]]:
+    """What the page is narrowed to, as (words, the address without it)."""
+    found = [(f"«{query.q}»", query.address(q=""))] if query.q else []
+    if query.store is not None:
+        name = f"{query.store} {names.get(query.store, '')}".strip()
+        found.append((f"{words('store')}: {name}", query.address(store=None)))
+    for name, field in (("from", "first"), ("to", "last")):
+        if day := getattr(query, field):
+            found.append((f"{words(name)} {day}", query.address(**{field: None})))
+    for name in TAGS:
+        if value := getattr(query, name):
+            found.append((f"{words(name)}: {_meaning(words, name, value)}", query.address(**{name: ""})))
+    return found
+
+
+def language_of(request: web.Request) -> Words:
+    asked = request.query.get("lang", "")
+    return Words(choose(asked, request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("Accept-Language", "")))
+
+
+def remember_language(request: web.Request, response: web.Response) -> None:
+    if (asked := request.query.get("lang")) in LANGUAGES:
+        response.set_cookie(LANGUAGE_COOKIE, str(asked), max_age=_YEAR, httponly=True, samesite="Strict")

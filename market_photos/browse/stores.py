@@ -1,0 +1,245 @@
+"""Returns and photos as the catalogues have them now; found and sorted by the index.
+
+Blocks: for threads. Connections are opened for one question and closed again, so a catalogue may be replaced, and a
+run is never kept waiting. A store that cannot be read is told as a trouble, the others are shown.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from market_photos.archive import layout
+from market_photos.archive.schema import open_catalog, unusable
+from market_photos.browse import index
+from market_photos.browse.describe import Described, describe
+from market_photos.browse.indexer import record_of
+from market_photos.browse.query import Place, Query, unkey
+from market_photos.errors import MarketPhotosError
+from market_photos.model import PhotoKey
+
+_MONTH = re.compile(r"\d{4}-\d{2}|undated", re.ASCII)
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,12}", re.ASCII)
+_MOST_ID = 2**63 - 1
+
+
+class Photo(NamedTuple):
+    key: PhotoKey
+    month: str
+    state: str
+    changed_at: int
+    suffix: str
+    size: int | None
+    sha256: str
+    content_type: str
+    note: str
+    failures: int
+    not_before: int
+
+    @property
+    def stem(self) -> str:
+        """Names it among the photos of its return."""
+        return layout.photo_stem(self.key)
+
+    @property
+    def path(self) -> Path | None:
+        """Relative to the store's folder; None where there is no file of it."""
+        if self.state != "archived" or not _MONTH.fullmatch(self.month) or not _SUFFIX.fullmatch(self.suffix):
+            return None
+        return layout.photo_path(self.month, self.key, self.suffix)
+
+    def address(self, what: str) -> str:
+        return f"/{what}/{self.key.campaign}/{self.key.order}/{self.key.return_id}/{self.stem}"
+
+
+@dataclass(frozen=True)
+class ShownReturn:
+    campaign: int
+    store: str
+    row: int
+    order: int
+    return_id: int
+    created_at: int
+    held: bool
+    record: Any
+    told: Described
+    photos: list[Photo] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"/return/{self.campaign}/{self.order}/{self.return_id}"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.created_at, self.campaign, self.row)
+
+
+class Page(NamedTuple):
+    returns: list[ShownReturn]
+    after: Place | None
+    """Where the next page begins; None on the last one."""
+    troubles: dict[int, str]
+    """Stores that could not be read, and why."""
+
+
+class Stores:
+    """The stores of an archive."""
+
+    def __init__(self, archive: Path) -> None:
+        self.archive = archive
+
+    def campaigns(self) -> list[int]:
+        """Those that have a catalogue."""
+        found = self.archive.glob(f"*/{layout.CATALOG_NAME}")
+        names = [path.parent.name for path in found if re.fullmatch(r"[1-9][0-9]{0,18}", path.parent.name)]
+        return sorted(int(name) for name in names if int(name) <= _MOST_ID)
+
+    def folder(self, campaign: int) -> Path:
+        return layout.store_folder(self.archive, campaign)
+
+    def page(self, query: Query, most: int) -> Page:
+        """The newest returns that are asked for, over all stores."""
+        found: list[Place] = []
+        troubles: dict[int, str] = {}
+        for campaign in self.campaigns():
+            if query.store in (None, campaign):
+                with told_in(troubles, campaign):
+                    found += self._find(query, campaign, most + 1)
+        found.sort(key=lambda place: (place.created_at, -place.campaign, place.row), reverse=True)
+        wanted = found[:most]
+        shown = self._read(wanted, troubles)
+        return Page(
+            [shown[place] for place in wanted if place in shown], wanted[-1] if len(found) > most else None, troubles
+        )
+
+    def _find(self, query: Query, campaign: int, most: int) -> list[Place]:
+        with self.index(campaign) as connection:
+            if connection is None:
+                return []
+            places = [unkey(key) for key in index.find(connection, query, campaign, most)]
+        return [Place(created, campaign, row) for created, row in places]
+
+    def _read(self, places: list[Place], troubles: dict[int, str]) -> dict[Place, ShownReturn]:
+        shown: dict[Place, ShownReturn] = {}
+        for campaign in {place.campaign for place in places}:
+            of_store = {place.row: place for place in places if place.campaign == campaign}
+            with told_in(troubles, campaign), self.catalog(campaign) as catalog:
+                rows = json.dumps(list(of_store))
+                found = _returns(catalog, campaign, "r.id IN (SELECT value FROM json_each(?))", rows)
+                shown |= {of_store[one.row]: one for one in found}
+        return shown
+
+    def find_return(self, campaign: int, order: int, return_id: int) -> ShownReturn | None:
+        """Raises MarketPhotosError where the catalogue cannot be read."""
+        if max(campaign, order, return_id) > _MOST_ID or campaign not in self.campaigns():
+            return None
+        with self.catalog(campaign) as catalog:
+            found = _returns(catalog, campaign, "r.return_id = ? AND r.order_id = ?", return_id, order)
+        return next(iter(found), None)
+
+    def values(self, kind: str, campaign: int | None) -> dict[str, int]:
+        """The values that a filter has in the archive, most frequent first, with how many returns have them."""
+        found: dict[str, int] = {}
+        for one in self.campaigns() if campaign is None else [campaign]:
+            with told_in({}, one), self.index(one) as connection:
+                for value, n in index.values(connection, kind).items() if connection else ():
+                    found[value] = found.get(value, 0) + n
+        return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def names(self) -> dict[int, str]:
+        """Each store's name, empty where it has none."""
+        found = {}
+        for campaign in self.campaigns():
+            found[campaign] = ""
+            with told_in({}, campaign), self.catalog(campaign) as catalog:
+                found[campaign] = _name(catalog)
+        return found
+
+    @contextmanager
+    def catalog(self, campaign: int) -> Iterator[sqlite3.Connection]:
+        """Raises MarketPhotosError where it cannot be read."""
+        path = self.folder(campaign) / layout.CATALOG_NAME
+        with closing(open_catalog(path, read_only=True)) as connection:
+            try:
+                yield connection
+            except sqlite3.Error as error:
+                raise unusable(path, error) from error
+
+    @contextmanager
+    def index(self, campaign: int) -> Iterator[sqlite3.Connection | None]:
+        """None where there is none yet, or it is being made anew."""
+        path = self.folder(campaign) / index.INDEX_NAME
+        if not path.exists():
+            yield None
+            return
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=index.BUSY_SECONDS, isolation_level=None)) as connection:
+            yield connection
+
+
+@contextmanager
+def told_in(troubles: dict[int, str], campaign: int) -> Iterator[None]:
+    try:
+        yield
+    except MarketPhotosError as error:
+        troubles[campaign] = f"{error.message} {error.hint}"
+    except sqlite3.Error as error:
+        troubles[campaign] = f"{index.INDEX_NAME}: {error}"
+
+
+def _name(catalog: sqlite3.Connection) -> str:
+    row = catalog.execute("SELECT value FROM meta WHERE key = 'name'").fetchone()
+    return row["value"] if row else ""
+
+
+def _returns(catalog: sqlite3.Connection, campaign: int, where: str, *values: object) -> list[ShownReturn]:
+    statement = f"SELECT r.* FROM returns r WHERE {where}"
+    rows = catalog.execute(statement, values).fetchall()
+    photos = _photos(catalog, campaign, rows)
+    name = _name(catalog)
+    return [_shown(row, campaign, name, photos.get(row["id"], [])) for row in rows]
+
+
+def _shown(row: sqlite3.Row, campaign: int, name: str, photos: list[Photo]) -> ShownReturn:
+    record = record_of(row["record"])
+    return ShownReturn(
+        campaign=campaign,
+        store=name,
+        row=row["id"],
+        order=row["order_id"],
+        return_id=row["return_id"],
+        created_at=row["created_at"],
+        held="held" in row.keys() and bool(row["held"]),  # noqa: SIM118 - a Row is no mapping
+        record=record,
+        told=describe(record),
+        photos=photos,
+    )
+
+
+def _photos(catalog: sqlite3.Connection, campaign: int, returns: list[sqlite3.Row]) -> dict[int, list[Photo]]:
+    by_row = {row["id"]: row for row in returns}
+    statement = "SELECT * FROM photos WHERE return_row IN (SELECT value FROM json_each(?)) ORDER BY id"
+    found: dict[int, list[Photo]] = {}
+    for row in catalog.execute(statement, (json.dumps(list(by_row)),)):
+        found.setdefault(row["return_row"], []).append(_photo(row, by_row[row["return_row"]], campaign))
+    return found
+
+
+def _photo(row: sqlite3.Row, of: sqlite3.Row, campaign: int) -> Photo:
+    return Photo(
+        key=PhotoKey(campaign, of["order_id"], of["return_id"], row["item"], row["image_hash"]),
+        month=of["month"],
+        state=row["state"],
+        changed_at=row["changed_at"],
+        suffix=row["suffix"] or "",
+        size=row["size"],
+        sha256=row["sha256"].hex() if row["sha256"] else "",
+        content_type=row["content_type"] or "",
+        note=row["note"] or "",
+        failures=row["failures"],
+        not_before=row["not_before"],
+    )
