@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import signal
 import socket
@@ -60,7 +61,10 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     site = Site(stores, Keeper(stores), settings.limits, SystemClock())
-    runner = web.AppRunner(make_app(site, door_for(host, token)), access_log=None, shutdown_timeout=2)
+    wire = logging.getLogger("market_photos.browse.wire")
+    wire.setLevel(logging.CRITICAL)  # what is no HTTP is answered with a 400, and no news to whoever started this
+    app = make_app(site, door_for(host, token))
+    runner = web.AppRunner(app, access_log=None, logger=wire, shutdown_timeout=2)
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()

@@ -42,7 +42,7 @@ def sign(folder: Path) -> list[list[int]]:
     except OSError as error:
         raise CatalogUnusable(f"{path}: {error.strerror}.", "Was the archive moved? Start browse again.") from error
     wal = path.with_name(f"{CATALOG_NAME}-wal")
-    if wal.exists():
+    if wal.exists() and wal.stat().st_size:
         found.append(wal.stat())
     return [[stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns] for stat in found]
 
@@ -83,7 +83,7 @@ class _Pass:
 
     def run(self, seen: list[list[int]], *, everything: bool) -> int:
         marks = self._high_marks()
-        stale = array("q", sorted(self._differing() if everything else self._fresh(), reverse=True))
+        stale = array("q", sorted(self._all() if everything else self._fresh(), reverse=True))
         for start in range(0, len(stale), BATCH):
             if self._stopped():
                 return start
@@ -103,23 +103,22 @@ class _Pass:
         )
         return dict(self._catalog.execute(statement).fetchone())
 
-    def _differing(self) -> Iterator[int]:
-        """Keys of returns that the index lacks, or has otherwise."""
-        for row in self._catalog.execute(f"{_LOOK} ORDER BY r.id"):
+    def _differing(self, where: str, *values: object) -> Iterator[int]:
+        """Keys of those returns that the index lacks, or has otherwise."""
+        for row in self._catalog.execute(f"{_LOOK} WHERE {where} ORDER BY r.id", values):
             number = key(row["created_at"], row["id"])
             known = self._index.execute("SELECT mark FROM returns WHERE key = ?", (number,)).fetchone()
             if known is None or known[0] != _mark(row):
                 yield number
 
+    def _all(self) -> Iterator[int]:
+        return self._differing("1")
+
     def _fresh(self) -> Iterator[int]:
-        """Keys of returns that are new, or whose photos are new or changed state."""
+        """Of returns that are new, or whose photos are new or changed state since the last look."""
         marks = index.get_meta(self._index, "marks", {"returns": 0, "changed": 0})
-        statement = (
-            "SELECT id, created_at FROM returns WHERE id > ?1 UNION SELECT id, created_at FROM returns WHERE id IN "
-            "(SELECT return_row FROM photos WHERE changed_at >= ?2)"
-        )
-        rows = self._catalog.execute(statement, (marks["returns"], marks["changed"] - OVERLAP_SECONDS))
-        return (key(row["created_at"], row["id"]) for row in rows)
+        changed = "r.id IN (SELECT return_row FROM photos WHERE changed_at >= ?2)"
+        return self._differing(f"r.id > ?1 OR {changed}", marks["returns"], marks["changed"] - OVERLAP_SECONDS)
 
     def _write(self, keys: "array[int]") -> None:
         rows = json.dumps([unkey(one)[1] for one in keys])

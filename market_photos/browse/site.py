@@ -49,6 +49,8 @@ class Site:
         self._templates.filters["moment"] = describe.moment_text
         self._templates.filters["text"] = describe.text
         self._templates.globals["TAGS"] = list(TAGS)
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)  # compiled now, not while the first reader waits
 
     def close(self) -> None:
         self._readers.shutdown(cancel_futures=True)

@@ -1,0 +1,155 @@
+"""Archives to browse, small and as odd as a test wants them: catalogue rows and files, without a run."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from market_photos.archive import layout
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.photos import Archived, Claim
+from market_photos.clock import Moment
+from market_photos.errors import ExitCode
+from market_photos.model import PhotoKey, Return
+
+NOW = 1_790_000_000
+DAY = 86_400
+#: Would be seen as an alert, a broken page, or a bent file name, wherever a text is not taken for a text.
+HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{7*7}}</textarea>\u202e../../x"""
+
+
+class FixedClock:
+    def __init__(self, wall: float = NOW) -> None:
+        self.wall = wall
+
+    def now(self) -> Moment:
+        return Moment(self.wall)
+
+
+def picture(kind: str = "JPEG", size: tuple[int, int] = (64, 48), color: str = "#b5651d") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size, color).save(out, kind)
+    return out.getvalue()
+
+
+class ArchiveOf:
+    """One store of an archive.
+
+    back = store.add(photos=2, comment="скол")
+    store.bring(back)                      # its photos are archived, as files too
+    """
+
+    def __init__(self, archive: Path, campaign: int = 101, name: str = "Чайная лавка") -> None:
+        self.archive = archive
+        self.campaign = campaign
+        self.folder = layout.store_folder(archive, campaign)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.clock = FixedClock()
+        self._next = 0
+        with self.catalog() as catalog:
+            catalog.returns.set_meta("name", name)
+
+    def catalog(self) -> Catalog:
+        return Catalog(self.folder, self.campaign, self.clock)
+
+    def add(
+        self,
+        photos: int = 1,
+        *,
+        order: int | None = None,
+        return_id: int | None = None,
+        comment: Any = "Царапина во всю крышку",
+        sku: Any = "чайник-1.7л",
+        reason: Any = "BAD_QUALITY",
+        decision: Any = "REFUND_MONEY",
+        refund: Any = "REFUNDED",
+        created_at: int | None = None,
+        hashes: Sequence[str] = (),
+        record: dict[str, Any] | None = None,
+    ) -> Return:
+        self._next += 1
+        number, campaign = self._next, self.campaign
+        order, return_id = order or 500_000_000 + number, return_id or 40_000_000 + number
+        item = 70_000_000 + number
+        images = list(hashes) or [
+            hashlib.sha1(f"{campaign}/{number}/{n}".encode()).hexdigest() for n in range(photos)
+        ]
+        told = {
+            "returnItemId": item,
+            "comment": comment,
+            "reasonType": reason,
+            "decisionType": decision,
+            "images": images,
+        }
+        full = {
+            "id": return_id,
+            "orderId": order,
+            "creationDate": "2026-09-20T14:05:00+03:00",
+            "refundStatus": refund,
+            "items": [{"shopSku": sku, "marketSku": 900_000 + number, "count": 1, "decisions": [told]}],
+        }
+        back = Return(
+            campaign=campaign,
+            order=order,
+            id=return_id,
+            created="2026-09-20T14:05:00+03:00",
+            created_at=NOW - DAY * number if created_at is None else created_at,
+            updated="",
+            record=full if record is None else record,
+            photos=tuple(PhotoKey(campaign, order, return_id, item, image) for image in images),
+        )
+        with self.catalog() as catalog:
+            catalog.returns.record_page([back])
+        return back
+
+    def bring(
+        self, back: Return, *bodies: bytes, content_type: str = "image/jpeg", suffix: str = ".jpg"
+    ) -> list[Path]:
+        """Archives the pending photos of the return, one body each, then the last again and again."""
+        paths = []
+        with self.catalog() as catalog:
+            for n, claim in enumerate(_claims(catalog, back)):
+                body = (bodies or (picture(),))[min(n, len(bodies or (b"",)) - 1)]
+                path = self.folder / layout.photo_path(claim.month, claim.key, suffix)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(body)
+                digest = hashlib.sha256(body).digest()
+                catalog.photos.record_archived(claim, Archived(suffix, len(body), digest, content_type, ""))
+                paths.append(path)
+        return paths
+
+    def lose(self, back: Return, reason: str = "404") -> None:
+        with self.catalog() as catalog:
+            for claim in _claims(catalog, back):
+                catalog.photos.record_gone(claim, reason)
+
+    def fail(self, back: Return, reason: str) -> None:
+        with self.catalog() as catalog:
+            for claim in _claims(catalog, back):
+                catalog.photos.record_failed(claim, reason)
+
+    def ran(self, summary: dict[str, Any], code: ExitCode, *, command: str = "sync", seconds: int = 90) -> None:
+        """A run that began now and took so long."""
+        with self.catalog() as catalog:
+            run = catalog.runs.begin(command)
+            self.clock.wall += seconds
+            catalog.runs.end(run, code, summary)
+            self.clock.wall -= seconds
+
+
+def _claims(catalog: Catalog, back: Return) -> list[Claim]:
+    found: list[Claim] = []
+    while claim := catalog.photos.claim((back.order, back.id)):
+        found.append(claim)
+    return found
+
+
+def stem(back: Return, n: int = 0) -> str:
+    return layout.photo_stem(back.photos[n])
+
+
+def photo_address(what: str, back: Return, n: int = 0) -> str:
+    return f"/{what}/{back.campaign}/{back.order}/{back.id}/{stem(back, n)}"

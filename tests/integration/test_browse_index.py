@@ -1,0 +1,220 @@
+"""The index beside a catalogue: made from it, kept up to date, thrown away and made again."""
+
+import copy
+import dataclasses
+import shutil
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from market_photos.browse import index, indexer
+from market_photos.browse.keeper import Keeper
+from market_photos.browse.query import Query, parse
+from market_photos.browse.stores import Stores
+from market_photos.errors import CatalogUnusable
+from market_photos.model import Return
+from tests.browsing import DAY, NOW, ArchiveOf
+
+
+def update(store: ArchiveOf, *, everything: bool = False) -> int:
+    return indexer.update(store.folder, everything=everything, progress=lambda _: None, stopped=lambda: False)
+
+
+def orders(archive: Path, **given: str) -> list[int]:
+    return [back.order for back in Stores(archive).page(parse(given), 100).returns]
+
+
+def every_page(archive: Path, most: int) -> list[tuple[int, int]]:
+    """(store, order) from the newest to the oldest, page by page."""
+    stores, query, found = Stores(archive), Query(), []
+    for _ in range(100):
+        page = stores.page(query, most)
+        found += [(back.campaign, back.order) for back in page.returns]
+        if page.after is None:
+            return found
+        query = Query(after=page.after)
+    raise AssertionError("pages without end")
+
+
+def test_returns_are_found_newest_first(tmp_path: Path) -> None:
+    store = ArchiveOf(tmp_path)
+    made = [store.add() for _ in range(5)]
+    update(store)
+    assert orders(tmp_path) == [back.order for back in made]
+
+
+def test_pages_hold_each_return_once(tmp_path: Path) -> None:
+    """Over three stores with returns of the same seconds, whatever the length of a page."""
+    stores = [ArchiveOf(tmp_path, campaign) for campaign in (103, 101, 102)]
+    for store in stores:
+        for number in range(7):
+            store.add(created_at=NOW - number // 3)
+        update(store)
+    whole = every_page(tmp_path, 100)
+    assert len(set(whole)) == len(whole) == 21
+    for most in (1, 2, 5, 20, 21):
+        assert every_page(tmp_path, most) == whole
+
+
+def test_filters_find_what_they_say(tmp_path: Path) -> None:
+    store = ArchiveOf(tmp_path)
+    archived = store.add(reason="WRONG_ITEM", created_at=NOW)
+    store.bring(archived)
+    failed = store.add(decision="REPAIR", refund="REJECTED", created_at=NOW - 40 * DAY)
+    store.fail(failed, "cut off")
+    without = store.add(photos=0, created_at=NOW - DAY)
+    update(store)
+    both = [archived.order, failed.order]
+    for given, expected in (
+        ({}, both),
+        ({"store": "101"}, both),
+        ({"store": "999"}, []),
+        ({"reason": "WRONG_ITEM"}, [archived.order]),
+        ({"decision": "REPAIR"}, [failed.order]),
+        ({"refund": "REJECTED"}, [failed.order]),
+        ({"state": "failed"}, [failed.order]),
+        ({"state": "none"}, [without.order]),
+        ({"state": "archived", "decision": "REPAIR"}, []),
+        ({"from": "2026-09-01"}, [archived.order]),
+        ({"to": "2026-09-01"}, [failed.order]),
+        ({"q": str(without.order)}, [without.order]),
+        ({"q": str(failed.photos[0].item)}, [failed.order]),
+        ({"q": "царапины", "reason": "WRONG_ITEM"}, [archived.order]),
+    ):
+        assert orders(tmp_path, **given) == expected, given
+
+
+def test_what_a_sync_changes_is_found_at_the_next_look(tmp_path: Path) -> None:
+    """A new return, a new state, a changed record; and what did not change is not written again."""
+    store = ArchiveOf(tmp_path)
+    first, second = store.add(), store.add()
+    assert update(store) == 2
+    assert (update(store), update(store, everything=True)) == (0, 0)
+
+    store.clock.wall += 100
+    store.bring(first)
+    third = store.add(created_at=NOW + DAY)
+    assert update(store) == 2
+    assert orders(tmp_path, state="archived") == [first.order]
+    assert orders(tmp_path) == [third.order, first.order, second.order]
+
+    with store.catalog() as catalog:
+        catalog.returns.record_page([with_comment(second, "скол на углу")])
+    update(store, everything=True)
+    assert orders(tmp_path, q="скол") == [second.order]
+    assert orders(tmp_path, q="царапина", state="pending") == [third.order]
+
+
+def with_comment(back: Return, comment: str) -> Return:
+    record = copy.deepcopy(back.record)
+    record["items"][0]["decisions"][0]["comment"] = comment
+    return dataclasses.replace(back, record=record)
+
+
+def test_counts_of_filters_follow(tmp_path: Path) -> None:
+    store = ArchiveOf(tmp_path)
+    back = store.add(photos=2)
+    store.add(reason="A NEW ONE")
+    update(store)
+    stores = Stores(tmp_path)
+    assert stores.values("r", None) == {"A NEW ONE": 1, "BAD_QUALITY": 1}
+    assert stores.values("s", None) == {"pending": 2}
+    store.clock.wall += 100
+    store.bring(back)
+    update(store)
+    assert stores.values("s", None) == {"archived": 1, "pending": 1}
+
+
+@pytest.mark.parametrize("damage", ["garbage", "version", "empty", "gone"])
+def test_a_damaged_index_is_made_again(tmp_path: Path, damage: str) -> None:
+    """It has nothing of its own."""
+    store = ArchiveOf(tmp_path)
+    back = store.add()
+    update(store)
+    path = store.folder / index.INDEX_NAME
+    if damage == "garbage":
+        path.write_bytes(b"garbage" * 2000)
+    elif damage == "version":
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA user_version = 77")
+        connection.close()
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    assert update(store) == 1
+    assert orders(tmp_path) == [back.order]
+
+
+def test_another_catalogue_in_its_place_is_noticed(tmp_path: Path) -> None:
+    """A restored or rebuilt one has other rows."""
+    store, other = ArchiveOf(tmp_path), ArchiveOf(tmp_path / "other")
+    for _ in range(3):
+        store.add()
+    back = other.add(order=777)
+    update(store)
+    shutil.copy(other.folder / "catalog.sqlite3", store.folder / "new")
+    (store.folder / "new").replace(store.folder / "catalog.sqlite3")
+    update(store)
+    assert orders(tmp_path) == [back.order]
+
+
+def test_the_index_is_private(tmp_path: Path) -> None:
+    store = ArchiveOf(tmp_path)
+    store.add()
+    update(store)
+    for path in store.folder.glob(f"{index.INDEX_NAME}*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_writer_at_work_is_not_disturbed(tmp_path: Path) -> None:
+    """The catalogue is only read: while a transaction is open an index is made, and the writer commits at once."""
+    store = ArchiveOf(tmp_path)
+    store.add()
+    writer = sqlite3.connect(store.folder / "catalog.sqlite3", isolation_level=None, timeout=0)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("UPDATE photos SET state = 'gone'")
+    assert update(store) == 1
+    writer.execute("COMMIT")
+    writer.close()
+    assert update(store) == 1
+    assert orders(tmp_path, state="gone") != []
+
+
+def test_a_catalogue_that_cannot_be_read_is_told_and_the_others_are_shown(tmp_path: Path) -> None:
+    good, bad = ArchiveOf(tmp_path, 101), ArchiveOf(tmp_path, 102)
+    back = good.add()
+    bad.add()
+    keeper = Keeper(Stores(tmp_path))
+    keeper.refresh()
+    (bad.folder / "catalog.sqlite3").write_bytes(b"garbage" * 2000)
+    for leftover in bad.folder.glob("catalog.sqlite3-*"):
+        leftover.unlink()
+    keeper.refresh(force=True)
+    page = Stores(tmp_path).page(Query(), 10)
+    assert [one.order for one in page.returns] == [back.order]
+    assert "catalog.sqlite3" in page.troubles[102]
+    with pytest.raises(CatalogUnusable):
+        update(bad, everything=True)
+    keeper.close()
+
+
+def test_an_unknown_state_is_a_state(tmp_path: Path) -> None:
+    """A newer version may have more of them."""
+    store = ArchiveOf(tmp_path)
+    back = store.add()
+    with sqlite3.connect(store.folder / "catalog.sqlite3") as connection:
+        connection.execute("UPDATE photos SET state = 'mislaid'")
+    connection.close()
+    update(store)
+    assert orders(tmp_path, state="mislaid") == [back.order]
+
+
+def test_a_stopped_look_goes_on_later(tmp_path: Path) -> None:
+    store = ArchiveOf(tmp_path)
+    store.add()
+    assert indexer.update(store.folder, everything=False, progress=lambda _: None, stopped=lambda: True) == 0
+    assert orders(tmp_path) == []
+    assert update(store) == 1

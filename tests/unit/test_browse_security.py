@@ -1,0 +1,46 @@
+"""Who is let in."""
+
+import pytest
+
+from market_photos.browse.security import Door, door_for, is_loopback
+
+
+@pytest.mark.parametrize(
+    ("header", "is_known"),
+    [
+        ("127.0.0.1:8800", True),
+        ("localhost:9000", True),
+        ("LOCALHOST.", True),
+        ("[::1]:8800", True),
+        ("192.168.1.5:8800", True),
+        ("evil.example:8800", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("evil.example@127.0.0.1", False),
+        ("127.0.0.1:8800/evil", False),
+        ("0x7f.1", False),
+        ("", False),
+        ("localhost:", False),
+        ("локалхост", False),
+    ],
+)
+def test_only_hosts_that_are_ours_are_known(header: str, is_known: bool) -> None:
+    """A page elsewhere can point its own name at this machine, but it cannot have an address for a name."""
+    assert door_for("127.0.0.1", "").knows_host(header) is is_known
+
+
+def test_a_named_host_is_known_by_its_name() -> None:
+    assert door_for("Archive.Local", "t").knows_host("archive.local:8800")
+
+
+@pytest.mark.parametrize(("given", "is_known"), [("secret", True), ("", False), ("secre", False), ("\udcff", False)])
+def test_a_token_is_compared_whole(given: str, is_known: bool) -> None:
+    assert Door(frozenset(), "secret").knows_token(given) is is_known
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("127.8.8.8", True), ("0.0.0.0", False), ("x", False)],  # noqa: S104
+)
+def test_beyond_this_machine_begins_the_need_of_a_token(host: str, is_here: bool) -> None:
+    assert is_loopback(host) is is_here
