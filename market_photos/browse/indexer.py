@@ -23,6 +23,10 @@ from market_photos.errors import CatalogUnusable
 
 #: Returns written at once.
 BATCH = 500
+#: So many returns take seconds: then a page says why something may be lacking.
+WORTH_TELLING = 2000
+#: Instructions of SQLite between two looks whether to stop.
+LOOK_EVERY = 500_000
 #: Photos change state within one second of each other; look a little further back.
 OVERLAP_SECONDS = 5
 #: Days that the plot of photos a day shows.
@@ -51,7 +55,7 @@ def update(folder: Path, *, everything: bool, progress: Progress, stopped: Stopp
     """Brings the index of a store's folder up to date; how many returns it wrote.
 
     `everything`: compare each return, not only those that the catalogue shows to be new or changed.
-    Raises CatalogUnusable, ArchiveUnwritable, sqlite3.Error.
+    Raises CatalogUnusable, ArchiveUnwritable, sqlite3.Error; the last also where it was stopped in a long look.
     """
     seen = sign(folder)
     with index.opened(folder / index.INDEX_NAME) as connection:
@@ -62,6 +66,7 @@ def update(folder: Path, *, everything: bool, progress: Progress, stopped: Stopp
             _empty(connection)
             known = None
         with closing(open_catalog(folder / CATALOG_NAME, read_only=True)) as catalog:
+            catalog.set_progress_handler(stopped, LOOK_EVERY)
             return _Pass(catalog, connection, progress, stopped).run(seen, everything=everything or not known)
 
 
@@ -87,7 +92,8 @@ class _Pass:
         for start in range(0, len(stale), BATCH):
             if self._stopped():
                 return start
-            self._progress(start / len(stale))
+            if len(stale) > WORTH_TELLING:
+                self._progress(start / len(stale))
             self._write(stale[start : start + BATCH])
         with index.transaction(self._index):
             index.set_meta(self._index, "fetched", self._fetched_by_day())

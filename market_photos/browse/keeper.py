@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from market_photos.browse import indexer
+from market_photos.browse import index, indexer
 from market_photos.browse.stores import Stores
 from market_photos.errors import MarketPhotosError
 
@@ -25,6 +25,8 @@ class Keeper:
         self._stores = stores
         self._stopped = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="browse-index")
+        self.troubles: dict[int, str] = {}
+        """Stores whose index could not be brought up to date at the last look, and why."""
         self._progress: dict[int, float] = {}
         self._compare_at: dict[int, float] = {}
         self._next: dict[int, float] = {}
@@ -44,21 +46,31 @@ class Keeper:
             return 0
         everything = began >= self._compare_at.get(campaign, 0)
         try:
-            return indexer.update(
+            written = indexer.update(
                 self._stores.folder(campaign),
                 everything=everything,
                 progress=lambda share: self._progress.__setitem__(campaign, share),
                 stopped=self._stopped.is_set,
             )
-        except (MarketPhotosError, sqlite3.Error) as error:
-            log.warning("store %s: the search cannot be brought up to date: %s", campaign, error)
-            return 0
+        except MarketPhotosError as error:
+            return self._fail(campaign, f"{error.message} {error.hint}")
+        except sqlite3.Error as error:
+            return self._fail(campaign, f"{index.INDEX_NAME}: {error}")
+        else:
+            self.troubles.pop(campaign, None)
+            return written
         finally:
             self._progress.pop(campaign, None)
             took = time.monotonic() - began
             self._next[campaign] = time.monotonic() + took * PAUSE_SHARE
             if everything:
                 self._compare_at[campaign] = time.monotonic() + max(COMPARE_PAUSE, took * COMPARE_SHARE)
+
+    def _fail(self, campaign: int, trouble: str) -> int:
+        if not self._stopped.is_set() and self.troubles.get(campaign) != trouble:
+            log.warning("store %s: the search cannot be brought up to date: %s", campaign, trouble)
+            self.troubles[campaign] = trouble
+        return 0
 
     async def run(self) -> None:
         """For ever."""

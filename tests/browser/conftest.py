@@ -85,12 +85,16 @@ def open_page(chromium: Any, address: str) -> Iterator[Open]:
     troubles: list[str] = []
     contexts = []
 
+    def refuse(dialog: Any) -> None:
+        troubles.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     def opened(path: str = "/", **options: Any) -> Any:
         context = chromium.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", refuse)
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda ask: troubles.append(ask.url) if not ask.url.startswith(address) else None)

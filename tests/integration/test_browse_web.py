@@ -436,3 +436,13 @@ async def test_nonsense_on_the_wire_is_no_news(store: ArchiveOf) -> None:
             assert (await raw_answer(client, request)).startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
         async with session.get(client.make_url("/")) as response:
             assert response.status == 200
+
+
+async def test_an_index_that_cannot_be_made_is_told(store: ArchiveOf) -> None:
+    """Not an empty archive. A folder in its place stands for a disk that takes nothing, for root writes anywhere."""
+    store.add()
+    (store.folder / "browse.sqlite3").mkdir()
+    async with served(store.archive) as client:
+        page = await text_of(client, "/")
+    assert "browse.sqlite3: Is a directory" in page
+    assert "no returns with photos" not in page
