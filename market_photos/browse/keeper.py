@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from market_photos.browse import index, indexer
+from market_photos.browse import indexer
 from market_photos.browse.stores import Stores
 from market_photos.errors import MarketPhotosError
 
@@ -55,7 +55,7 @@ class Keeper:
         except MarketPhotosError as error:
             return self._fail(campaign, f"{error.message} {error.hint}")
         except sqlite3.Error as error:
-            return self._fail(campaign, f"{index.INDEX_NAME}: {error}")
+            return self._fail(campaign, f"{self._stores.folder(campaign)}: {error}")
         else:
             self.troubles.pop(campaign, None)
             return written

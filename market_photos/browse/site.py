@@ -78,7 +78,7 @@ class Site:
         names = self.stores.names()
         return {
             "page": page,
-            "troubles": {**page.troubles, **self.keeper.troubles},
+            "troubles": {**self.keeper.troubles, **page.troubles},
             "older": query.address(after=page.after) if page.after else "",
             "names": names,
             "choices": {name: self._choices(name, query, words) for name in TAGS},

@@ -29,6 +29,7 @@ def command(*options: str) -> list[str]:
 def browse(archive: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         command(*options),
+        check=False,
         capture_output=True,
         text=True,
         env=environment(archive),
