@@ -31,8 +31,9 @@ MANY = 10_000
 Open = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    """For one module: while it is there, its event loop counts as running, and no other test could have one."""
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     if executable is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
