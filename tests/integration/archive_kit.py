@@ -1,19 +1,30 @@
 """A store, a Market that serves it, and `market-photos` as a process of its own: what the tests of faults share."""
 
+import atexit
 import contextlib
+import datetime as dt
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from market_photos.archive.verify import Problem
+from market_photos.clock import SystemClock
 from market_photos.sandbox import Market, Photo, Sandbox, running
+from market_photos.sync.verify import verify_store
 
 CAMPAIGN = 101
+#: One for all tests, so that the archives of equal markets are equal.
+NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 #: Hashes that cannot be file names as they are.
 ODD = ("a/b+c=", "..", "%2e%2e", "ЁЖ", "Case", "case", "x" * 300)
 
@@ -95,9 +106,24 @@ class Case:
         photos = self.market.photos()
         assert states == {"archived": len(photos)}
         assert sorted(path.read_bytes() for path in self.files()) == sorted(photo.body for photo in photos)
-        verified = self.run("verify", "--full", "--json")
-        assert (verified.code, verified.json["stores"][0]["problems"]) == (0, [])
+        assert self.verify() == []
         self.assert_no_key()
+
+    def verify(self, *, full: bool = True, repair: bool = False) -> list[Problem]:
+        """What `market-photos verify` finds, in this process."""
+        told: list[Problem] = []
+        found = verify_store(
+            self.archive,
+            CAMPAIGN,
+            SystemClock(),
+            full=full,
+            repair=repair,
+            command="test",
+            tell=lambda _, problem: told.append(problem),
+        )
+        assert found.exit_code == (10 if told else 0)
+        assert found.counts == Counter(problem.kind for problem in told)
+        return told
 
     def assert_no_key(self) -> None:
         """The key stands in nothing that was written: output, catalogue, photos' folders."""
@@ -116,14 +142,41 @@ def photo_at(case: Case, photo: Photo) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def a_case(folder: Path, *, returns: int = 3, photos: int = 2, odd: bool = False, **options: Any) -> Iterator[Case]:
-    """A store of some returns with photos each, served; `odd`: one more return with hashes of all kinds."""
-    market = Market(seed=3)
+def a_market(returns: int, photos: int, *, odd: bool) -> Market:
+    """The same one each time: a store of some returns with photos each, and perhaps one with hashes of all kinds."""
+    market = Market(seed=3, now=NOW)
     store = market.add_store(CAMPAIGN)
     for _ in range(returns):
         store.add_return(photos)
     if odd:
         store.add_return(images=list(ODD))
-    with running(market) as sandbox:
-        yield Case(sandbox, folder, **options)
+    return market
+
+
+@contextlib.contextmanager
+def a_case(
+    folder: Path, *, returns: int = 3, photos: int = 2, odd: bool = False, synced: bool = False, **options: Any
+) -> Iterator[Case]:
+    """A store that is served; `odd`: with hashes of all kinds, `synced`: with its archive complete."""
+    market = partial(a_market, returns, photos, odd=odd)
+    with running(market()) as sandbox:
+        case = Case(sandbox, folder, **options)
+        if synced:
+            shutil.copytree(archive_of(market), case.archive)
+        yield case
+
+
+_archives: dict[str, Path] = {}
+
+
+def archive_of(market: Callable[[], Market]) -> Path:
+    """The complete archive of such a market; synced once, to be copied."""
+    name = repr(market)
+    if name not in _archives:
+        folder = Path(tempfile.mkdtemp(prefix="archive-kit-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        with running(market()) as sandbox:
+            case = Case(sandbox, folder)
+            assert case.sync().code == 0
+        _archives[name] = case.archive
+    return _archives[name]

@@ -17,8 +17,7 @@ Harm = Callable[[Path], None]
 @pytest.fixture
 def case(tmp_path: Path) -> Iterator[Case]:
     """An archive that is complete."""
-    with a_case(tmp_path, returns=30, photos=1, odd=True) as case:
-        assert case.sync().code == 0
+    with a_case(tmp_path, returns=30, photos=1, odd=True, synced=True) as case:
         yield case
 
 
@@ -83,19 +82,38 @@ HARMS: list[Harm] = [
 
 @pytest.mark.parametrize("harm", HARMS, ids=[harm.__name__ for harm in HARMS])
 def test_refused_until_it_is_rebuilt(case: Case, harm: Harm) -> None:
-    """Each command refuses it, asks for nothing, names `rebuild`; that and a sync end complete, nothing twice."""
+    """A run refuses it, asks for no photo, names `rebuild`; that and a sync end complete, nothing twice."""
     harm(case.store / "catalog.sqlite3")
     asked = case.asked()
-    for command in (("sync",), ("status",), ("verify",), ("prune", "--older-than", "1y", "--yes")):
-        outcome = case.run(*command)
-        assert outcome.code == 9, (command, outcome.said)
-        assert "market-photos rebuild" in outcome.said
+    outcome = case.sync()
+    assert outcome.code == 9, outcome.said
+    assert "market-photos rebuild" in outcome.said
     assert case.asked() == asked
     assert case.run("rebuild").code == 0
     synced = case.sync()
     assert (synced.code, synced.json["downloaded"]) == (0, 0)
     assert case.asked() == asked
     case.assert_whole()
+
+
+@pytest.mark.parametrize("harm", [_emptied, _garbage])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("verify",),
+        ("verify", "--repair"),
+        ("prune", "--older-than", "1y", "--yes"),
+        ("hold", "--return", "40000001"),
+    ],
+    ids=" ".join,
+)
+def test_no_command_goes_on_without(case: Case, command: tuple[str, ...], harm: Harm) -> None:
+    """Whatever reads or changes the archive refuses as a run does."""
+    harm(case.store / "catalog.sqlite3")
+    outcome = case.run(*command)
+    assert outcome.code == 9, outcome.said
+    assert "market-photos rebuild" in outcome.said
 
 
 def test_made_by_a_newer_version(case: Case) -> None:

@@ -72,7 +72,7 @@ def test_what_a_killed_run_left_is_swept_days_later(tmp_path: Path, point: str) 
             case.market.stores[entry.campaign].lose(entry)  # nothing will overwrite them
         _age_the_requests(case, days=2)
         case.sync()
-        assert case.run("verify", "--full").code == 0
+        assert case.verify() == []
         assert not list(case.archive.rglob("*.part"))
 
 
@@ -86,13 +86,12 @@ def _age_the_requests(case: Case, days: int) -> None:
 @pytest.mark.parametrize("point", ["set-aside", "requeued"])
 def test_killed_in_a_repair(tmp_path: Path, point: str) -> None:
     """A repair that was killed is finished by the next; the changed files are aside, both, and fetched anew."""
-    with a_case(tmp_path) as case:
-        case.sync()
+    with a_case(tmp_path, synced=True) as case:
         harmed = case.files()[:2]
         for path in harmed:
             path.write_bytes(b"changed")
         _crash(case, point, "verify", "--repair")
-        assert case.run("verify", "--repair").code == 10
+        case.verify(repair=True)
         assert case.sync().code == 0
         aside = [path.read_bytes() for path in (case.store / "set-aside").rglob("*") if path.is_file()]
         assert aside == [b"changed", b"changed"]
@@ -103,8 +102,7 @@ def test_killed_in_a_repair(tmp_path: Path, point: str) -> None:
 def test_killed_in_a_rebuild(tmp_path: Path, point: str) -> None:
     """A rebuild that was killed has left no catalogue, or a whole one; a further one begins anew."""
     returns = 501 if point == "rebuilding" else 3
-    with a_case(tmp_path, returns=returns, photos=1) as case:
-        assert case.sync().code == 0
+    with a_case(tmp_path, returns=returns, photos=1, synced=True) as case:
         asked = case.asked()
         (case.store / "catalog.sqlite3").unlink()
         _crash(case, point, "rebuild")
@@ -119,8 +117,7 @@ def test_killed_in_a_rebuild(tmp_path: Path, point: str) -> None:
 @pytest.mark.parametrize("point", ["tombstoned", "pruning:1", "pruning:2", "pruning:4", "pruned"])
 def test_killed_in_a_prune(tmp_path: Path, point: str) -> None:
     """A prune that was killed is finished by the same command; a sync in between fetches nothing of it."""
-    with a_case(tmp_path) as case:
-        case.sync()
+    with a_case(tmp_path, synced=True) as case:
         asked = case.asked()
         _crash(case, point, "prune", "--older-than", "1d", "--yes")
         assert case.sync("--full").json["downloaded"] == 0
@@ -131,5 +128,5 @@ def test_killed_in_a_prune(tmp_path: Path, point: str) -> None:
         assert not list(case.archive.rglob("return.json"))
         assert case.sync("--full").json["pruned"] == 6
         assert case.asked() == asked
-        assert case.run("verify", "--full").code == 0
+        assert case.verify() == []
         case.assert_no_key()
