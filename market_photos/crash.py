@@ -18,10 +18,10 @@ POINTS = (
     "request-recorded",
     "answer-begun",
     "folder-made",
-    "part-opened",
-    "part-written",
     "body-read",
     "slot-freed",
+    "part-opened",  # of a large photo before the two above
+    "part-written",
     "part-finished",
     "renamed",
     "folder-synced",

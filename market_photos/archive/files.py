@@ -23,8 +23,8 @@ from market_photos.archive.suffix import HEAD_BYTES
 from market_photos.errors import ArchiveUnwritable
 
 T = TypeVar("T")
-#: Bytes gathered before a write: a quarter MiB halves the time of 64 KiB writes, more brings nothing.
-WRITE_BYTES = 256 * 1024
+#: Bytes gathered before a thread is called to write and hash them. Most photos are smaller, and go in one call.
+WRITE_BYTES = 1024 * 1024
 #: Bytes of the end that are kept to look for an image's end marker.
 TAIL_BYTES = 64 * 1024
 #: Where the settings name no floor: this many bytes or this share of the volume, whichever is less.
@@ -134,68 +134,106 @@ class Stored(NamedTuple):
 
 
 class Part:
-    """An unfinished photo. Made by `part`, which removes it unless it was committed."""
+    """An unfinished photo. Made by `part`, which removes it unless it was committed.
+
+    A thread is called for work that is worth the way, not for each step: once for a photo that fits into
+    WRITE_BYTES, else once for each piece of that size.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
         self.head = b""
-        self.tail = b""
+        self._tail = b""
         self._hash = hashlib.sha256()
-        self._gathered = bytearray()
-        self._file: aiofiles.threadpool.binary.AsyncFileIO  # from `open` on
+        self._gathered: list[bytes] = []
+        self._room = WRITE_BYTES
+        self._file: aiofiles.threadpool.binary.AsyncFileIO | None = None  # of a photo that is streamed
+        self._is_finished = False
 
-    async def open(self) -> None:
-        """Raises ArchiveUnwritable."""
-        with disk_errors(self.path):
-            await _to_the_end(self._open())
-
-    async def _open(self) -> None:
-        self._file = await aiofiles.open(self.path, "wb", buffering=0, opener=_private)
+    @property
+    def tail(self) -> bytes:
+        """The last TAIL_BYTES, or all if there are less."""
+        return (self._tail + b"".join(self._gathered))[-TAIL_BYTES:]
 
     async def write(self, chunk: bytes) -> None:
         """Raises ArchiveUnwritable."""
         self.size += len(chunk)
         if len(self.head) < HEAD_BYTES:
             self.head = (self.head + chunk)[:HEAD_BYTES]
-        self._gathered += chunk
-        if len(self._gathered) >= WRITE_BYTES:
-            await self._flush()
-
-    async def _flush(self) -> None:
-        data = bytes(self._gathered)
-        self._gathered.clear()
-        self.tail = (self.tail + data)[-TAIL_BYTES:]
-        self._hash.update(data)
-        with disk_errors(self.path):
-            await _to_the_end(self._write_all(data))
-        crash.point("part-written")
-
-    async def _write_all(self, data: bytes) -> None:
-        """An unbuffered write may be short, on a disk that is nearly full for one."""
-        view = memoryview(data)
-        while view:
-            view = view[await self._file.write(view) :]
+        self._gathered.append(chunk)
+        self._room -= len(chunk)
+        if self._room <= 0:
+            with disk_errors(self.path):
+                await _to_the_end(self._stream())
 
     async def finish(self) -> bytes:
         """Everything on disk, durably, still under the part's name; the SHA-256 of it. Raises ArchiveUnwritable."""
-        await self._flush()
-        with disk_errors(self.path):
-            await _to_the_end(asyncio.to_thread(os.fsync, self._file.fileno()))
-            await self._file.close()
-        crash.point("part-finished")
+        await self._finish()
         return self._hash.digest()
 
     async def commit(self, target: Path) -> Stored:
-        """After `finish`: under its final name, durably. Raises ArchiveUnwritable."""
-        with disk_errors(target):
-            await _to_the_end(asyncio.to_thread(_rename, self.path, target))
+        """Finished, if it is not yet, and under its final name, durably. Raises ArchiveUnwritable."""
+        await self._finish(target)
         return Stored(target, self.size, self._hash.digest())
 
+    async def _finish(self, target: Path | None = None) -> None:
+        with disk_errors(self.path):
+            if self._file and self._gathered:
+                await _to_the_end(self._stream())
+            await _to_the_end(asyncio.to_thread(self._end, target))
+
+    async def _stream(self) -> None:
+        """What was gathered, hashed and written side by side."""
+        if self._file is None:
+            self._file = await aiofiles.open(self.path, "wb", buffering=0, opener=_private)
+            crash.point("part-opened")
+        data = self._taken()
+        await asyncio.gather(asyncio.to_thread(self._hash.update, data), _write_all(self._file, data))
+        crash.point("part-written")
+
+    def _taken(self) -> bytes:
+        """What was gathered; from here on the next piece is."""
+        data = b"".join(self._gathered)
+        self._tail = self.tail
+        self._gathered.clear()
+        self._room = WRITE_BYTES
+        return data
+
+    def _end(self, target: Path | None) -> None:
+        """What is left to do on disk; in a thread."""
+        if not self._is_finished:
+            if self._file:
+                os.fsync(self._file.fileno())
+            else:
+                self._write_in_one()
+            self._is_finished = True
+            crash.point("part-finished")
+        if target:
+            with disk_errors(target):
+                _rename(self.path, target)
+
+    def _write_in_one(self) -> None:
+        with open(self.path, "wb", opener=_private) as file:
+            crash.point("part-opened")
+            file.writelines(self._gathered)
+            file.flush()
+            crash.point("part-written")
+            os.fsync(file.fileno())
+        for piece in self._gathered:
+            self._hash.update(piece)
+
     async def close(self) -> None:
-        if hasattr(self, "_file"):
+        if self._file:
             with suppress(OSError):
                 await self._file.close()
+
+
+async def _write_all(file: "aiofiles.threadpool.binary.AsyncFileIO", data: bytes) -> None:
+    """An unbuffered write may be short, on a disk that is nearly full for one."""
+    view = memoryview(data)
+    while view:
+        view = view[await file.write(view) :]
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
@@ -222,9 +260,10 @@ def _rename(part: Path, target: Path) -> None:
 async def part(path: Path) -> AsyncIterator[Part]:
     """A new part file in a folder that exists; on leaving it is gone, or committed. Raises ArchiveUnwritable."""
     unfinished = Part(path)
+    with disk_errors(path):
+        if path.is_symlink():  # the opening would refuse it as well, when the first bytes are written
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     try:
-        await unfinished.open()
-        crash.point("part-opened")
         yield unfinished
     finally:
         with suppress(OSError):

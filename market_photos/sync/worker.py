@@ -123,7 +123,8 @@ class Worker:
                 async with store.client.photo(ask_photo(claim.key), self._passage_for(claim)) as photo:
                     self._is_storing = True
                     crash.point("answer-begun")
-                    await asyncio.to_thread(files.make_folder, folder)
+                    if not folder.is_dir():
+                        await asyncio.to_thread(files.make_folder, folder)
                     crash.point("folder-made")
                     part_path = folder / f"{layout.photo_stem(claim.key)}{layout.PART_SUFFIX}"
                     part = await clean_up.enter_async_context(files.part(part_path))
@@ -155,7 +156,7 @@ class Worker:
 
 
 async def _checked(part: files.Part, photo: Photo, doubted: set[bytes], *, is_last: bool) -> suffix.Kind:
-    """What the part holds, once it is durably on disk. Raises Refusal where it is no photo, or may be half of one.
+    """What the part holds. Raises Refusal where it is no photo, or may be half of one.
 
     A body without any framing may have been cut off unnoticed, and so may one whose length is told too small. Without
     the end marker of its format it is asked for again, and believed when the same bytes come twice or patience ends.
@@ -163,10 +164,10 @@ async def _checked(part: files.Part, photo: Photo, doubted: set[bytes], *, is_la
     kind = suffix.choose(photo.content_type, part.head)
     if kind.not_a_photo:
         raise Refusal(Act.GIVE_UP, kind.not_a_photo, 200)
-    digest = await part.finish()
     is_believed = photo.is_framed and not suffix.must_end_well(part.head)
     if is_believed or suffix.ends_well(kind.suffix, part.tail, part.size, part.head):
         return kind
+    digest = await part.finish()
     if digest not in doubted and not is_last:
         doubted.add(digest)
         raise Refusal(Act.RETRY, "the photo may be cut off: it came without its end marker", 200)
