@@ -1,6 +1,7 @@
 """The command line. Heavy imports stand inside the commands, so that --help is quick."""
 
 import datetime as dt
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,6 +221,7 @@ def _run(
 
 def main() -> None:
     """The console script."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else it looks through every installed package
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -10,9 +10,9 @@ While a request waits for its slot the server may close the gate; then it waits 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 from aiohttp import (
     ClientHandlerType,
@@ -24,23 +24,15 @@ from aiohttp import (
     ServerDisconnectedError,
 )
 
-from market_photos.clock import Moment, age
 from market_photos.market.gate import Token
 from market_photos.market.quota import Quota
 from market_photos.market.slots import Slots
+from market_photos.market.spent import TRANSIT, Spent, ages
 
-#: Seconds after its sending by which a request has arrived at the server, or never does. Resolving, connecting and
-#: the TLS handshake each have time-outs well below; to be generous costs a restart a token or two.
-TRANSIT = 600.0
+__all__ = ["TRANSIT", "Ledger", "Limits", "Passage", "Spent", "ages", "still_served"]
+
 #: What breaks off an answer from the server's side.
 CUT = (ClientPayloadError, ServerDisconnectedError, ClientOSError)
-
-
-class Spent(NamedTuple):
-    """A request as the ledger kept it over a restart; `answered` is None if no answer (or failure) was recorded."""
-
-    sent: Moment
-    answered: Moment | None
 
 
 class Ledger(Protocol):
@@ -57,16 +49,6 @@ class Ledger(Protocol):
     def withdrawn(self, request_id: int) -> None:
         """It was not sent after all."""
         ...
-
-
-def ages(requests: Iterable[Spent], now: Moment, period: float) -> list[float]:
-    """What `Quota(restored=…)` needs: seconds since each answer, and 0 for a request that was never answered.
-
-    The latter is forgotten only when it must have arrived over a period ago. So keep requests for `period + TRANSIT`.
-    """
-    counted = [age(request.answered, now) for request in requests if request.answered]
-    unknown = [request for request in requests if not request.answered and age(request.sent, now) < period + TRANSIT]
-    return [*counted, *(0.0 for _ in unknown)]
 
 
 class Limits:

@@ -8,7 +8,7 @@ from typing import Any
 
 from market_photos.archive.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
-from market_photos.sync.store import Counters
+from market_photos.sync.counters import Counters
 
 #: Failed photos that the summary names for each store.
 SHOWN_FAILURES = 10

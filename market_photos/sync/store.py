@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -20,6 +19,7 @@ from market_photos.market.limiter import TRANSIT, Limits, Passage, Spent, ages
 from market_photos.market.protocol import RETURN_REQUESTS, Method
 from market_photos.market.quota import Quota
 from market_photos.market.slots import Slots
+from market_photos.sync.counters import Counters
 from market_photos.sync.retry import Health
 from market_photos.sync.stop import Budget, Stop
 
@@ -27,25 +27,6 @@ log = logging.getLogger(__name__)
 
 #: Requests of a run after which those that count no more are dropped: a backfill sends 120 000 a day.
 FORGET_EVERY = 5000
-
-
-@dataclass
-class Counters:
-    """What this run did for one store; progress and summary read it."""
-
-    pages: int = 0
-    returns: int = 0
-    found: int = 0
-    requests: int = 0
-    downloaded: int = 0
-    size: int = 0
-    gone: int = 0
-    failed: int = 0
-    listing: str = ""
-    """The span that is being listed; empty when the listing is over."""
-    unreadable: int = 0
-    problems: list[str] = field(default_factory=list)
-    """What could not be read, in words; the first few."""
 
 
 class CatalogLedger:

@@ -1,0 +1,23 @@
+"""A command loads what it uses: people wait for `--help`, and monitoring asks for `status` every minute."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"aiohttp", "aiolimiter", "pydantic", "rich"}
+
+
+@pytest.mark.parametrize(
+    ("module", "loads"),
+    [
+        ("market_photos.cli", set()),
+        ("market_photos.sync.status", {"pydantic"}),
+        ("market_photos.sync.command", HEAVY),
+    ],
+)
+def test_heavy_imports_stand_where_they_are_used(module: str, loads: set[str]) -> None:
+    """By name, for times depend on the machine."""
+    code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == loads
