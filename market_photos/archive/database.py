@@ -37,6 +37,7 @@ class Database:
         self.clock = clock
         self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
         self._connection = open_catalog(path, read_only=read_only, may_be_new=may_be_new, busy_seconds=busy_seconds)
+        self._synchronous = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"catalog-{campaign}")
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -52,8 +53,17 @@ class Database:
             self._connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """One inside another is a part of it.
+
+        `durable`: whether a power cut must not undo it. What is not durable outlives the process all the same, and
+        becomes durable with the next transaction that is.
+        """
+        if self._connection.in_transaction:
+            yield self._connection
+            return
         try:
+            self._set_synchronous("FULL" if durable else "NORMAL")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -65,6 +75,11 @@ class Database:
                 raise
         except sqlite3.Error as error:
             raise unusable(self.path, error) from error
+
+    def _set_synchronous(self, mode: str) -> None:
+        if mode != self._synchronous:
+            self._connection.execute(f"PRAGMA synchronous = {mode}")
+            self._synchronous = mode
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """`values`: one for each `?`, or one dict of names."""

@@ -30,6 +30,7 @@ class Requests:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._answers: list[tuple[float, float, int]] = []
+        self._unsent: list[tuple[int]] = []
         database.before_commit = self._flush_answers
 
     def sent(self, method: str, photo: int | None) -> int:
@@ -51,21 +52,35 @@ class Requests:
                 [(method, wall) for wall in walls],
             )
 
+    def renew(self, request: int, method: str, photo: int | None) -> int:
+        """A request that was put on record a while ago is sent only now; its id, which may be another."""
+        with self._db.transaction() as connection:
+            connection.execute("DELETE FROM requests WHERE id = ?", (request,))
+            return self.sent(method, photo)
+
+    def unsent(self, request: int) -> None:
+        """It will not be sent. Taken off the record with the next transaction."""
+        self._unsent.append((request,))
+
     def answered(self, request: int, moment: Moment) -> None:
         """Written with the next transaction: until then the request counts from a restart, the safe side."""
         self._answers.append((moment.wall, moment.uptime, request))
 
     def flush(self) -> None:
         """Writes what is known of answers; at the end of a run."""
-        if self._answers:
+        if self._answers or self._unsent:
             with self._db.transaction():
                 pass
 
     def _flush_answers(self, connection: sqlite3.Connection) -> None:
-        answers = tuple(self._answers)  # others may come in from the event loop meanwhile
+        answers, unsent = (
+            tuple(self._answers),
+            tuple(self._unsent),
+        )  # others may come in from the event loop meanwhile
         statement = "UPDATE requests SET answered = ?, answered_uptime = ? WHERE id = ?"
         connection.executemany(statement, answers)
-        del self._answers[: len(answers)]
+        connection.executemany("DELETE FROM requests WHERE id = ?", unsent)
+        del self._answers[: len(answers)], self._unsent[: len(unsent)]
 
     def past_requests(self) -> list[PastRequest]:
         """Those on record, oldest first."""

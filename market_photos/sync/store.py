@@ -10,7 +10,7 @@ from market_photos.archive import files, layout
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import Archived, Claim
 from market_photos.archive.returns import render
-from market_photos.clock import Clock, age
+from market_photos.clock import Clock, Moment, age
 from market_photos.config import Limits as LimitSettings
 from market_photos.config import Settings
 from market_photos.console import redact
@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 #: Requests of a run after which those that count no more are dropped: a backfill sends 120 000 a day.
 FORGET_EVERY = 5000
+#: Seconds for which a request may be on record before it is sent; what waits longer (for quota) is renewed. Short
+#: beside TRANSIT, which counts from here.
+RESERVED_SECONDS = 2.0
 
 
 class CatalogLedger:
@@ -38,14 +41,34 @@ class CatalogLedger:
         self._period = period
         self._clock = clock
         self._counters = counters
+        self._reserved: dict[int | None, tuple[int, Moment]] = {}
 
     async def sent(self, method: str, photo: int | None) -> int:
         self._counters.requests += 1
         if self._counters.requests % FORGET_EVERY == 0:
             await self.forget()
-        request = await self._catalog.do(self._catalog.requests.sent, method, photo)
+        request = await self._recorded(method, photo)
         crash.point("request-recorded")
         return request
+
+    async def _recorded(self, method: str, photo: int | None) -> int:
+        requests = self._catalog.requests
+        request, since = self._reserved.pop(photo, (0, self._clock.now()))
+        if not request:
+            return await self._catalog.do(requests.sent, method, photo)
+        if age(since, self._clock.now()) < RESERVED_SECONDS:
+            return request
+        return await self._catalog.do(requests.renew, request, method, photo)
+
+    def reserve(self, photo: int, request: int) -> None:
+        """The photo's request is on record already, and about to be sent."""
+        self._reserved[photo] = (request, self._clock.now())
+
+    def give_back(self, photo: int) -> None:
+        """The photo will not be asked for."""
+        request, _ = self._reserved.pop(photo, (0, None))
+        if request:
+            self._catalog.requests.unsent(request)
 
     async def forget(self) -> None:
         """Drops requests that count no more; only when nothing of an earlier run is left to sweep."""
@@ -116,13 +139,25 @@ class Store:
 
         return passage
 
-    async def record_archived(self, claim: Claim, stored: Archived) -> None:
+    async def record_archived(
+        self, claim: Claim, stored: Archived, only: tuple[int, int] | None = None
+    ) -> Claim | None:
+        """The next photo, claimed; `only`: see `Photos.claim`."""
         stored = stored._replace(content_type=redact(stored.content_type), note=redact(stored.note))
-        await self.catalog.do(self.catalog.photos.record_archived, claim, stored)
+        turn = await self.catalog.do(self.catalog.turn, claim, stored, Method.PHOTO, only)
         crash.point("recorded")
+        if turn.claim:
+            self.requests.reserve(turn.claim.row, turn.request)
         self.counters.downloaded += 1
         self.counters.size += stored.size
-        await self.save_record(claim.return_row, claim.month, claim.key.order, claim.key.return_id)
+        if not turn.is_saved:
+            await self.save_record(claim.return_row, claim.month, claim.key.order, claim.key.return_id)
+        return turn.claim
+
+    def release(self, claim: Claim) -> None:
+        """The photo stays pending, and is not asked for."""
+        self.requests.give_back(claim.row)
+        self.catalog.photos.release(claim)
 
     async def record_gone(self, claim: Claim, reason: str) -> None:
         await self.catalog.do(self.catalog.photos.record_gone, claim, redact(reason))
@@ -207,6 +242,6 @@ def restored_limits(
     slots = Slots(settings.parallel_requests, rng=rng)
     # The server may still be at work for a run that was killed a moment ago.
     for request in past:
-        if request.answered is None and (left := slots.cool_down - age(request.sent, now)) > 0:
+        if request.answered is None and (left := slots.cool_down + RESERVED_SECONDS - age(request.sent, now)) > 0:
             slots.hold(1, left)
     return Limits(slots, quotas, ledger)

@@ -27,6 +27,8 @@ class Worker:
         self._only = only
         self._passage: Passage | None = None
         self._is_storing = False
+        self._following: Claim | None = None
+        """The next photo, where the last one's outcome brought it."""
 
     @property
     def is_busy(self) -> bool:
@@ -34,13 +36,17 @@ class Worker:
         return self._is_storing or (self._passage is not None and self._passage.in_flight)
 
     async def run(self) -> None:
-        while (claim := await self._next()) is not None:
-            crash.point("claimed")
-            try:
-                await self._bring(claim)
-            except BaseException:
-                self._store.catalog.photos.release(claim)
-                raise
+        try:
+            while (claim := await self._next()) is not None:
+                crash.point("claimed")
+                try:
+                    await self._bring(claim)
+                except BaseException:
+                    self._store.release(claim)
+                    raise
+        finally:
+            if self._following:
+                self._store.release(self._following)
 
     async def _next(self) -> Claim | None:
         """The next photo; waits for the listing where it may still bring one."""
@@ -48,7 +54,8 @@ class Worker:
         while not store.stop.requested:
             await self._sit_out_an_outage()
             news, is_listed = store.news, store.is_listed
-            claim = await store.catalog.do(store.catalog.photos.claim, self._only)
+            claim, self._following = self._following, None
+            claim = claim or await store.catalog.do(store.catalog.photos.claim, self._only)
             if claim is not None:
                 return self._within_budget(claim)
             if is_listed:
@@ -59,7 +66,7 @@ class Worker:
     def _within_budget(self, claim: Claim) -> Claim | None:
         if self._store.budget.take():
             return claim
-        self._store.catalog.photos.release(claim)
+        self._store.release(claim)
         return None
 
     async def _sit_out_an_outage(self) -> None:
@@ -150,7 +157,7 @@ class Worker:
 
     async def _archived(self, claim: Claim, stored: Archived) -> None:
         self._store.health.succeeded()
-        await self._store.record_archived(claim, stored)
+        self._following = await self._store.record_archived(claim, stored, self._only)
         if stored.note:
             log.info("store %s: %s: %s", self._store.title, claim.key, stored.note)
 

@@ -1,0 +1,95 @@
+"""One transaction a photo: its row, the claim of the next and that one's request stand or fall together."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.photos import State
+from market_photos.errors import CatalogUnusable
+from market_photos.sync.counters import Counters
+from market_photos.sync.store import RESERVED_SECONDS, CatalogLedger
+from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
+
+
+def filled(folder: Path, clock: ToldClock, returns: int = 2) -> Catalog:
+    catalog = Catalog(folder, CAMPAIGN, clock)
+    catalog.returns.record_page([a_return(number, "a") for number in range(1, returns + 1)])
+    return catalog
+
+
+def test_a_turn(tmp_path: Path) -> None:
+    """The photo is archived, the next one is claimed by nobody else, its request is on record for another process."""
+    with filled(tmp_path, ToldClock()) as catalog:
+        pending = catalog.photos.tally()[State.PENDING].photos
+        first = catalog.photos.claim()
+        assert first
+        turn = catalog.turn(first, STORED, "photo")
+        assert turn.claim
+        assert turn.claim.row != first.row
+        assert not turn.is_saved
+        assert catalog.photos.tally()[State.PENDING].photos == pending - 1
+        with Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=True) as reader:
+            assert [request.method for request in reader.requests.past_requests()] == ["photo"]
+            assert [claim.row for claim in reader.photos.unfinished()] == [turn.claim.row]
+        catalog.returns.record_saved(first.return_row)
+        assert catalog.returns.is_saved(first.return_row)
+
+
+def test_the_last_turn(tmp_path: Path) -> None:
+    """Nothing left to claim: no request."""
+    with filled(tmp_path, ToldClock(), returns=1) as catalog:
+        while claim := catalog.photos.claim():
+            last = catalog.turn(claim, STORED, "photo", only=(1, 1))
+        assert (last.claim, last.request) == (None, 0)
+        assert catalog.requests.past_requests() == []
+
+
+def test_a_turn_that_fails_changes_nothing(tmp_path: Path) -> None:
+    """A request that cannot be put on record leaves the photo pending."""
+    with filled(tmp_path, ToldClock()) as catalog:
+        claim = catalog.photos.claim()
+        assert claim
+        before = catalog.photos.tally()
+        other = sqlite3.connect(catalog.path, isolation_level=None)
+        other.execute("ALTER TABLE requests RENAME COLUMN sent TO elsewhere")
+        with pytest.raises(CatalogUnusable):
+            catalog.turn(claim, STORED, "photo")
+        other.execute("ALTER TABLE requests RENAME COLUMN elsewhere TO sent")
+        other.close()
+        assert catalog.photos.tally() == before
+
+
+@pytest.mark.parametrize(
+    ("waits", "given_back", "sent_at"),
+    [
+        (0, False, [0.0]),
+        (RESERVED_SECONDS - 0.1, False, [0.0]),
+        (RESERVED_SECONDS + 0.1, False, [RESERVED_SECONDS + 0.1]),  # a restart must not believe it older than it is
+        (3 * 3600, False, [3 * 3600.0]),
+        (0, True, []),
+    ],
+)
+def test_a_request_that_is_on_record_before(
+    tmp_path: Path, waits: float, given_back: bool, sent_at: list[float]
+) -> None:
+    """It is sent soon, or its record is renewed, or taken back: one request on record for each that is sent."""
+    clock = ToldClock()
+    began = clock.now().uptime
+    with filled(tmp_path, clock) as catalog:
+        ledger = CatalogLedger(catalog, clock, Counters(), period=3600)
+        claim = catalog.photos.claim()
+        assert claim
+        turn = catalog.turn(claim, STORED, "photo")
+        assert turn.claim
+        ledger.reserve(turn.claim.row, turn.request)
+        clock.pass_time(waits)
+        if given_back:
+            ledger.give_back(turn.claim.row)
+        else:
+            asyncio.run(ledger.sent("photo", turn.claim.row))
+        catalog.requests.flush()
+        sent = [request.sent.uptime - began for request in catalog.requests.past_requests()]
+        assert sent == pytest.approx(sent_at)
