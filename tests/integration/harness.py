@@ -251,7 +251,7 @@ def counts_of(report: Report) -> dict[str, Any]:
 
 def assert_adds_up(found: dict[str, Any]) -> None:
     for part in (found, *found["stores"]):
-        states = ("downloaded", "already", "gone", "failed", "pending")
+        states = ("downloaded", "already", "gone", "failed", "pending", "pruned")
         assert part["discovered"] == sum(part[name] for name in states), part
 
 

@@ -26,6 +26,7 @@ def test_first_second_and_incremental(world: World) -> None:
         "gone": 0,
         "failed": 0,
         "pending": 0,
+        "pruned": 0,
         "bytes": sum(row["size"] for row in world.photo_rows(101)),
         "requests": len(world.log),
         "seconds": 0,

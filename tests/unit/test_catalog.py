@@ -116,6 +116,7 @@ def test_outcomes(catalog: Catalog, clock: ToldClock) -> None:
         State.ARCHIVED: Tally(1, 1000),
         State.GONE: Tally(1, 0),
         State.FAILED: Tally(1, 0),
+        State.PRUNED: Tally(0, 0),
     }
     assert catalog.photos.failures(10) == [(PhotoKey(CAMPAIGN, 1, 1, 10, "c"), "HTTP 502", 1, int(clock.wall))]
     assert catalog.photos.failures(0) == []

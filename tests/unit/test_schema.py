@@ -12,7 +12,7 @@ from market_photos.archive.catalog import Catalog
 from market_photos.archive.layout import CATALOG_NAME
 from market_photos.archive.photos import State, Tally
 from market_photos.archive.schema import APPLICATION_ID, VERSION, unusable
-from market_photos.errors import ArchiveUnwritable, CatalogUnusable, ExitCode
+from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, ExitCode
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
 
 
@@ -227,8 +227,8 @@ def test_the_file_says_what_it_is(store: Path) -> None:
     [
         ("database is locked", CatalogUnusable),
         ("database table is locked", CatalogUnusable),
-        ("database disk image is malformed", CatalogUnusable),
-        ("file is not a database", CatalogUnusable),
+        ("database disk image is malformed", CatalogDamaged),
+        ("file is not a database", CatalogDamaged),
         ("database or disk is full", ArchiveUnwritable),
         ("disk I/O error", ArchiveUnwritable),
         ("attempt to write a readonly database", ArchiveUnwritable),
