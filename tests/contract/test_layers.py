@@ -22,7 +22,7 @@ MAY = {
     "sync": GROUND | {"market", "archive", "console", "report"},
     "export": GROUND | {"archive", "console", "options"},
     "report": GROUND | {"console"},
-    "browse": GROUND | {"archive", "console"},
+    "browse": GROUND | {"market", "archive", "console"},
     "sandbox": {"errors"},
     "errors": set(),
     "clock": set(),

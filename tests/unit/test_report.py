@@ -4,6 +4,7 @@ import pytest
 
 from market_photos.archive.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, StoreRefused
+from market_photos.sync.counters import Counters
 from market_photos.sync.report import (
     MEANINGS,
     Failure,
@@ -14,7 +15,6 @@ from market_photos.sync.report import (
     human_time,
     verdict,
 )
-from market_photos.sync.store import Counters
 
 OK, LIMIT, FAILED, KEY, INT = (
     ExitCode.COMPLETE,
