@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 demo: $(VENV)/.runtime
 	$(BIN)/market-photos demo
 
@@ -12,6 +12,10 @@ test: $(VENV)/.tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# Needs Debian's nginx-light, aria2 and curl; a quarter of an hour. QUICK=--quick: two minutes.
+bench: $(VENV)/.tests
+	$(BIN)/python -m bench $(QUICK)
 
 clean:
 	rm -rf $(VENV) demo-archive .mypy_cache .ruff_cache .pytest_cache

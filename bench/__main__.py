@@ -1,0 +1,43 @@
+"""`python -m bench [speed|quota|growth|stores] [--quick]`: measures, and writes results.md and speed.svg."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from bench import growth, plot, quota, speed, stores
+from bench.table import machine
+
+PARTS: dict[str, tuple[str, Callable[..., str]]] = {
+    "speed": ("Side by side", speed.report),
+    "quota": ("The quota, on a virtual clock", lambda **_: quota.report()),
+    "growth": ("Flat as it grows", growth.report),
+    "stores": ("Stores side by side", stores.report),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which; all of them where none is named")
+    parser.add_argument("--quick", action="store_true", help="less than two minutes: small cells, one round")
+    parser.add_argument("--rounds", type=int, default=5, help="of the side by side")
+    parser.add_argument("--against", default="", help="another checkout, to see what a change brought")
+    parser.add_argument("--out", type=Path, default=Path("bench"), help="folder for results.md and speed.svg")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = f"# Results\n\n{machine()}\n"
+    for name in options.parts or PARTS:
+        title, report = PARTS[name]
+        if name == "speed":
+            report = partial(report, rounds=options.rounds, against=options.against)
+        text += f"\n## {title}\n\n{report(quick=options.quick)}"
+        (options.out / "results.md").write_text(text)
+        sys.stderr.write(f"{name}: done\n")
+    sys.stdout.write(text)
+    if rows := [row for row in plot.rows_of(text) if row]:
+        (options.out / "speed.svg").write_text(plot.svg(rows))
+
+
+if __name__ == "__main__":
+    main()

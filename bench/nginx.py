@@ -1,0 +1,114 @@
+"""nginx over a corpus: static files under the API's paths, a delay before each photo, a log of who asked when."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+ECHO = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
+
+_CONFIG = """
+{load}{user}daemon off; worker_processes 2; pid {root}/nginx.pid; error_log {root}/error.log error;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; {keepalive}
+  client_body_temp_path {root}/t1; proxy_temp_path {root}/t2; fastcgi_temp_path {root}/t3;
+  uwsgi_temp_path {root}/t4; scgi_temp_path {root}/t5;
+  log_format times '$msec $request_time $body_bytes_sent $uri';
+  server {{
+    listen 127.0.0.1:{port} backlog=1024; root {files}; default_type image/jpeg;
+    location = /v2/campaigns {{ default_type application/json; try_files /campaigns =404; }}
+    location ~ ^/v2/campaigns/(?<store>[0-9]+)/returns$ {{
+      default_type application/json; try_files /pages/$store/p$arg_pageToken =404;
+    }}
+    location /v2/ {{ access_log {root}/access.log times; {delay} }}
+    location @photo {{ access_log {root}/access.log times; }}
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A photo as the server sent it; seconds since 1970, of milliseconds."""
+
+    began: float
+    ended: float
+    size: int
+    path: str
+
+
+class Nginx:
+    def __init__(self, root: Path, url: str) -> None:
+        self.url = url
+        self._log = root / "access.log"
+
+    def take_log(self) -> list[Answer]:
+        """The photos served since it was taken last, in the order of their end."""
+        lines = self._log.read_text().splitlines()
+        with self._log.open("r+") as file:  # nginx appends: it goes on at the new end
+            file.truncate(0)
+        return [_answer(line) for line in lines]
+
+
+def _answer(line: str) -> Answer:
+    ended, took, size, path = line.split(" ", 3)
+    return Answer(float(ended) - float(took), float(ended), int(size), path)
+
+
+def missing() -> str:
+    """Why it cannot be used here; empty where it can."""
+    if not executable():
+        return "nginx is not installed (Debian: nginx-light)"
+    return "" if ECHO.exists() else "nginx has no echo module (Debian: libnginx-mod-http-echo)"
+
+
+def executable() -> str | None:
+    return shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
+@contextmanager
+def serving(files: Path, root: Path, *, delay: float = 0, keep_alive: bool = False) -> Iterator[Nginx]:
+    """A server on a free port of loopback; `delay`: seconds that it thinks before a photo."""
+    root.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    config = root / "nginx.conf"
+    config.write_text(
+        _CONFIG.format(
+            root=root,
+            files=files,
+            port=port,
+            user="user root; " if os.geteuid() == 0 else "",  # or its workers may not read our folder
+            load=f"load_module {ECHO}; " if delay else "",
+            delay=f"echo_sleep {delay}; echo_exec @photo;" if delay else "",
+            keepalive="keepalive_requests 100000;" if keep_alive else "keepalive_timeout 0;",
+        )
+    )
+    (root / "access.log").touch()
+    process = subprocess.Popen([str(executable()), "-p", str(root), "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        yield Nginx(root, f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Until it answers; five seconds at most."""
+    for _ in range(500):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"nothing answers on port {port}")

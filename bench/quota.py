@@ -1,0 +1,122 @@
+"""The quota on a virtual clock: what each kind of limiter lets through, beside what may go at the most."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from aiolimiter import AsyncLimiter
+
+from bench.table import markdown
+from market_photos.market.quota import Quota
+from tests import virtual
+
+AMOUNT, PERIOD = 5000, 3600.0
+SLOTS, LATENCY = 4, 0.15
+#: A burst of this many, and what is then left of the quota for the refill.
+BURST = 300
+
+Let = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+def naive() -> Let:
+    """What everybody writes."""
+    limiter = AsyncLimiter(AMOUNT, PERIOD)
+    return lambda: limiter
+
+
+def small_burst() -> Let:
+    """Strict: burst + refill stay below the quota."""
+    limiter = AsyncLimiter(BURST, PERIOD * BURST / (AMOUNT - BURST))
+    return lambda: limiter
+
+
+def paced() -> Let:
+    """Strict and even: one each 0.72 s."""
+    limiter = AsyncLimiter(1, PERIOD / AMOUNT)
+    return lambda: limiter
+
+
+def ours() -> Let:
+    quota = Quota(AMOUNT, PERIOD)
+
+    def token() -> AbstractAsyncContextManager[Any]:
+        return _sent(quota)
+
+    return token
+
+
+class _sent(AbstractAsyncContextManager[None]):  # noqa: N801 - used like a function
+    def __init__(self, quota: Quota) -> None:
+        self._quota = quota
+        self._token = quota.token()
+
+    async def __aenter__(self) -> None:
+        self._quota.send(await self._token.__aenter__())
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._token.__aexit__(*error)
+
+
+LIMITERS = (("naive `AsyncLimiter(5000, 3600)`", naive), (f"small burst ({BURST})", small_burst),
+            ("paced, no burst", paced), ("ours", ours))  # fmt: skip
+
+
+async def arrivals(make: Callable[[], Let], photos: int) -> list[float]:
+    """When each of `photos` requests reaches a server that takes 150 ms, through four slots; seconds."""
+    let, times, numbers = make(), [], iter(range(photos))
+
+    async def work() -> None:
+        for _ in numbers:
+            async with let():
+                times.append(asyncio.get_running_loop().time())
+                await asyncio.sleep(LATENCY)
+
+    await asyncio.gather(*(work() for _ in range(SLOTS)))
+    times.append(asyncio.get_running_loop().time())
+    return times
+
+
+def worst(times: list[float], period: float) -> int:
+    """The most in any period, wherever it starts."""
+    most = first = 0
+    for last, time in enumerate(times):
+        while time - times[first] >= period:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def bound(photos: int) -> float:
+    """Seconds that nobody can beat who keeps the quota: a full burst at the start of each period."""
+    full, rest = divmod(photos - 1, AMOUNT)
+    return full * PERIOD + (rest + 1) / SLOTS * LATENCY
+
+
+def duration(make: Callable[[], Let], photos: int) -> float:
+    return virtual.run(arrivals(make, photos))[-1]
+
+
+def report() -> str:
+    rows = []
+    for name, make in LIMITERS:
+        times = virtual.run(_all(make))
+        few, many = duration(make, 300), times[-1]
+        most = worst(times[:-1], PERIOD)
+        rows.append(
+            [
+                name,
+                f"{sum(time < PERIOD for time in times[:-1]):,}",
+                f"{most:,}{' **over**' * (most > AMOUNT)}",
+                f"{few:,.1f} s",
+                f"{many:,.0f} s",
+                f"{bound(300) / few:.1%}",
+                f"{bound(20_000) / many:.1%}",
+            ]
+        )
+    heads = ("limiter", "first hour", "worst hour", "300 photos", "20 000 photos", "of the bound: 300", "20 000")
+    return markdown(heads, rows)
+
+
+def _all(make: Callable[[], Let]) -> Coroutine[Any, Any, list[float]]:
+    return arrivals(make, 20_000)
