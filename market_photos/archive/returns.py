@@ -28,9 +28,10 @@ class Returns:
     def record_page(self, page: Sequence[Return], listing: int = 0) -> Found:
         """Returns and photos of one page. Known ones keep their state; a changed record is to be saved again.
 
-        `listing`: a number of its own for each listing.
+        `listing`: a number of its own for each listing. A power cut may undo the last pages, and with them all that
+        came after them: the watermark, which is durable and moves last, is never ahead of its pages.
         """
-        with self._db.transaction() as connection:
+        with self._db.transaction(durable=False) as connection:
             added = [self._add(connection, found, listing) for found in page]
             known = [found for found, is_new in zip(page, added, strict=True) if not is_new]
             repeated = sum(self._was_listed(connection, found, listing) for found in known)

@@ -186,7 +186,8 @@ def _values(errors: list[dict[str, Any]], name: str) -> list[str]:
 def clean(value: Any, most: int) -> str:
     """A stranger's text, fit for one line of a terminal."""
     text = str(value) if isinstance(value, str | int | float) else f"({type(value).__name__})"
-    return "".join(char if char.isprintable() else "?" for char in text[:most])
+    shown = text[:most]
+    return shown if shown.isprintable() else "".join(char if char.isprintable() else "?" for char in shown)
 
 
 class Rate(NamedTuple):
@@ -236,7 +237,7 @@ def clock_skew(date: str, wall: float) -> float:
 
 def parse_date(text: str) -> float | None:
     """Seconds since 1970 of an HTTP or ISO date; None for anything else. The weekday is not looked at."""
-    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(text)
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

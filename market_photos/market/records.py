@@ -216,7 +216,7 @@ def _next_token(content: dict[str, Any]) -> str | None:
 
 
 def _encodable(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _unlike(what: str) -> NoReturn:
