@@ -1,6 +1,6 @@
 """A catalogue of any size whose returns are those that `corpus` serves, so that a sync can go on from it.
 
-Rows only: there are no files behind the archived photos. `make_catalog.py` makes catalogues of mixed states to look at.
+Rows only: there are no files behind the archived photos. `make_catalog.py` makes mixed states to look at.
 """
 
 import sqlite3

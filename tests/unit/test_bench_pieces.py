@@ -1,0 +1,45 @@
+"""What the measurements stand on: a corpus that is checked, a worst hour that is counted right, rows of a table."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from bench import corpus, plot, quota, speed
+from bench.table import markdown
+
+
+@pytest.mark.parametrize("size", [1000, 1 << 20, 3_000_000])
+def test_a_corpus_and_its_check(tmp_path: Path, size: int) -> None:
+    """Photos of the size asked for, no two alike; one that is cut, missing or changed is counted."""
+    served = corpus.make(tmp_path / "files", size, 4)
+    assert len(set(served.digests.values())) == served.photos == 4
+    got = tmp_path / "got"
+    got.mkdir()
+    for path in served.paths:
+        content = (served.root / path).read_bytes()
+        assert len(content) == size
+        assert hashlib.sha256(content).hexdigest() == served.digests[Path(path).name]
+        (got / f"7-{Path(path).name}.jpg").write_bytes(content)
+    assert speed.wrong_files(served, got) == 0
+    first, second, third, _ = sorted(got.iterdir())
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-1])
+    third.write_bytes(b"x" * size)
+    assert speed.wrong_files(served, got) == 3
+
+
+@pytest.mark.parametrize(
+    ("times", "most"), [([0.0], 1), ([0.0, 1.0, 2.0], 2), ([0.0, 1.99, 2.0], 2), ([0.0, 0.0, 5.0, 5.0, 5.0], 3)]
+)
+def test_the_worst_period(times: list[float], most: int) -> None:
+    """In any two seconds, the end not included."""
+    assert quota.worst(times, 2.0) == most
+
+
+def test_the_plot_reads_the_table() -> None:
+    """One bar a row of the side by side, none of the other tables."""
+    row = ["1 MB, 0 ms", "a & b", "1", "1", "1", "", "1.25", "1", "1", "0"]
+    text = f"## Side by side\n\n{markdown(speed.HEADS, [row])}\n## Other\n\n{markdown(('x',), [['y']])}"
+    assert plot.rows_of(text) == [row]
+    assert plot.svg([row]).count("<rect x=") == 1
