@@ -10,10 +10,8 @@ from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import State
 from market_photos.browse import index
 from market_photos.browse.stores import Stores, told_in
-from market_photos.clock import Clock
+from market_photos.clock import Clock, age
 from market_photos.config import Limits
-from market_photos.market.limiter import Spent, ages
-from market_photos.market.protocol import Method
 from market_photos.model import PhotoKey
 
 SHOWN_RUNS = 8
@@ -97,8 +95,9 @@ def _read(found: StoreRuns, catalog: Catalog, limits: Limits, clock: Clock) -> N
     found.failures = catalog.photos.failures(SHOWN_FAILURES)
     found.given_up = catalog.photos.given_up()
     now, period = clock.now(), limits.period_seconds
-    sent = [Spent(one.sent, one.answered) for one in catalog.requests.past_requests() if one.method == Method.PHOTO]
-    spent = sum(1 for seconds in ages(sent, now, period) if seconds < period)
+    sent = [one for one in catalog.requests.past_requests() if one.method == "photo"]
+    # To look at, not to send by: a request without an answer counts from when it was sent, here.
+    spent = sum(age(one.answered or one.sent, now) < period for one in sent)
     found.quota = limits.photo_requests
     found.quota_left = max(0, limits.photo_requests - spent)
     found.seconds_left = max(0, found.pending - found.quota_left) / limits.photo_requests * period

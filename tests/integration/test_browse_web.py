@@ -446,3 +446,14 @@ async def test_an_index_that_cannot_be_made_is_told(store: ArchiveOf) -> None:
         page = await text_of(client, "/")
     assert "browse.sqlite3: " in page
     assert "no returns with photos" not in page
+
+
+async def test_the_quota_that_is_left_counts_photos_of_this_hour(store: ArchiveOf) -> None:
+    """Answered or not; neither what is older nor other methods."""
+    with store.catalog() as catalog:
+        for method, seconds in (("photo", 4000), ("photo", 3500), ("photo", 10), ("returns", 10)):
+            store.clock.wall = NOW - seconds
+            catalog.requests.sent(method, None)
+        store.clock.wall = NOW
+    async with served(store.archive) as client:
+        assert "4,998 of 5,000 photo requests are left" in await text_of(client, "/runs")
