@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests at once: many of them wait, so more than there are cores.
+JOBS ?= 4
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench clean
 demo: $(VENV)/.runtime
 	$(BIN)/market-photos demo
 
@@ -11,7 +13,7 @@ test: $(VENV)/.tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS)
 
 # Needs Debian's nginx-light, aria2 and curl; a quarter of an hour. QUICK=--quick: two minutes.
 bench: $(VENV)/.tests

@@ -32,7 +32,7 @@ UNFINISHED_NAME = f"{layout.CATALOG_NAME}.rebuilding"
 COMPANIONS = ("", "-wal", "-shm")
 #: Share of each quota that counts as spent when it cannot be known.
 ASSUMED_SHARE = 0.1
-BATCH = 500
+BATCH = 100
 
 
 @dataclass

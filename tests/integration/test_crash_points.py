@@ -14,6 +14,7 @@ import pytest
 
 from market_photos import crash
 from market_photos.config import Limits
+from market_photos.sync.rebuild import BATCH
 from market_photos.sync.store_run import SPARE_WORKERS
 from tests.integration.archive_kit import Case, a_case
 
@@ -101,7 +102,7 @@ def test_killed_in_a_repair(tmp_path: Path, point: str) -> None:
 @pytest.mark.parametrize("point", ["rebuilding", "rebuilt"])
 def test_killed_in_a_rebuild(tmp_path: Path, point: str) -> None:
     """A rebuild that was killed has left no catalogue, or a whole one; a further one begins anew."""
-    returns = 501 if point == "rebuilding" else 3
+    returns = BATCH + 1 if point == "rebuilding" else 3
     with a_case(tmp_path, returns=returns, photos=1, synced=True) as case:
         asked = case.asked()
         (case.store / "catalog.sqlite3").unlink()
