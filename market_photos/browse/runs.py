@@ -11,8 +11,8 @@ from market_photos.archive.photos import State
 from market_photos.browse import index
 from market_photos.browse.stores import Stores, told_in
 from market_photos.clock import Clock, age
-from market_photos.config import Limits
 from market_photos.model import PhotoKey
+from market_photos.sections import Limits
 
 SHOWN_RUNS = 8
 SHOWN_FAILURES = 5

@@ -19,7 +19,7 @@ from market_photos.browse.query import TAGS, Query, parse
 from market_photos.browse.stores import Photo, ShownReturn, Stores
 from market_photos.browse.words import LANGUAGES, Words, choose
 from market_photos.clock import Clock
-from market_photos.config import Limits
+from market_photos.sections import Limits
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -21,9 +21,9 @@ from market_photos.archive.digests import in_threads
 from market_photos.archive.photos import State
 from market_photos.archive.restoring import RestoredReturn
 from market_photos.clock import Clock, iso
-from market_photos.config import Limits
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
 from market_photos.market.protocol import RETURN_REQUESTS, Method
+from market_photos.sections import Limits
 from market_photos.sync.salvage import salvage
 
 #: The catalogue while it is made; its leftovers are thrown away.

@@ -10,9 +10,9 @@ from market_photos.archive.catalog import Catalog, known_stores
 from market_photos.archive.journal import PastRun
 from market_photos.archive.photos import State, Tally
 from market_photos.clock import Clock, iso
-from market_photos.config import Limits
 from market_photos.market.protocol import Method
 from market_photos.market.spent import Spent, ages
+from market_photos.sections import Limits
 from market_photos.sync.report import MEANINGS, human_bytes, human_time
 from market_photos.sync.view import View, read_view
 

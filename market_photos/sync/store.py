@@ -11,7 +11,6 @@ from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import Archived, Claim
 from market_photos.archive.returns import render
 from market_photos.clock import Clock, Moment, age
-from market_photos.config import Limits as LimitSettings
 from market_photos.config import Settings
 from market_photos.console import redact
 from market_photos.market.client import Client, PassageFor
@@ -19,6 +18,7 @@ from market_photos.market.limiter import TRANSIT, Limits, Passage, Spent, ages
 from market_photos.market.protocol import RETURN_REQUESTS, Method
 from market_photos.market.quota import Quota
 from market_photos.market.slots import Slots
+from market_photos.sections import Limits as LimitSettings
 from market_photos.sync.counters import Counters
 from market_photos.sync.retry import Health
 from market_photos.sync.stop import Budget, Stop

@@ -19,8 +19,8 @@ from market_photos.browse.keeper import Keeper
 from market_photos.browse.security import COOKIE, door_for
 from market_photos.browse.site import Site
 from market_photos.browse.stores import Stores
-from market_photos.config import Limits
 from market_photos.errors import ExitCode
+from market_photos.sections import Limits
 from tests.browsing import HOSTILE, NOW, ArchiveOf, photo_address, picture
 
 Client = TestClient[web.Request, web.Application]

@@ -15,11 +15,12 @@ import pytest
 from pydantic import SecretStr
 
 from market_photos import console
-from market_photos.config import Api, Archive, Limits, Report, Settings
+from market_photos.config import Settings
 from market_photos.errors import ExitCode, KeyRefused
 from market_photos.report.hook import run_hook
 from market_photos.report.ping import MOST_BYTES, ping
 from market_photos.sandbox import ALWAYS, Market, Sandbox, actions, running
+from market_photos.sections import Api, Archive, Limits, Report
 from market_photos.sync.command import execute
 from market_photos.sync.run import Options
 from market_photos.sync.store_run import Plan

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.config import OFFICIAL_URL, Settings, find_config, load
+from market_photos.config import Settings, find_config, load
 from market_photos.errors import ConfigError, ExitCode
+from market_photos.sections import OFFICIAL_URL
 
 KEY = "ACMA:0123456789abcdefghijklmnopqrstuvwxyzABCD:89abcdef"
 

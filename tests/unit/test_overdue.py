@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from market_photos.clock import Moment
-from market_photos.config import Archive as ArchiveSettings
-from market_photos.config import Campaigns, Settings
+from market_photos.config import Settings
 from market_photos.errors import ExitCode
+from market_photos.sections import Archive as ArchiveSettings
+from market_photos.sections import Campaigns
 from market_photos.sync.status_command import Asked, show, watch
 from tests.catalogs import Archive
 
