@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Tests at once: many of them wait, so more than there are cores.
-JOBS ?= 4
+JOBS ?= 6
 
 .PHONY: demo test bench clean
 demo: $(VENV)/.runtime
@@ -13,7 +13,7 @@ test: $(VENV)/.tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 # Needs Debian's nginx-light, aria2 and curl; a quarter of an hour. QUICK=--quick: two minutes.
 bench: $(VENV)/.tests
