@@ -159,7 +159,7 @@ def test_status_shows_how_far_a_run_is(environment: dict[str, str], sandbox: San
                 continue
             done = run("status", "--json", env=env, cwd=tmp_path)
             progress = json.loads(done.stdout)["stores"][0]["progress"]
-            if progress and progress["waiting"]:
+            if progress and "until" in progress["waiting"]:
                 break
         assert progress
         assert "quota is used up, until" in progress["waiting"]

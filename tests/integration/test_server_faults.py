@@ -381,7 +381,8 @@ def test_another_user_of_the_quota(make_world: MakeWorld) -> None:
     report = world.sync()
     assert report.exit_code is ExitCode.COMPLETE
     assert not world.log.of("photo", status=420)
-    assert world.log.worst_window("photo", 3.0) <= 40
+    # 20 in each window are ours, and the three in flight when the other took the last; two windows meet in any 3 s
+    assert world.log.worst_window("photo", 3.0) <= 2 * (20 + 3)
     assert report.seconds > 3
     world.assert_archive_is_right()
 
