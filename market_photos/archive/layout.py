@@ -16,6 +16,9 @@ CATALOG_NAME = "catalog.sqlite3"
 LOCK_NAME = "run.lock"
 TURN_NAME = ".turn.lock"
 PHOTOS = "photos"
+#: What browse keeps beside the catalogue. All of it can be made anew, so whoever deletes photos deletes it.
+THUMBNAILS = "thumbnails"
+BROWSE_INDEX = "browse.sqlite3"
 RECORD_NAME = "return.json"
 #: In a return's folder: keeps it from pruning, and is there after the catalogue was lost, too.
 HOLD_NAME = "hold"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -79,6 +80,15 @@ def forget_aside(store: Path, folder: Path) -> None:
             for path in sorted(aside.iterdir()):
                 path.unlink(missing_ok=True)
             aside.rmdir()
+
+
+def forget_views(store: Path) -> None:
+    """Removes what browse made of photos and records: small pictures and its index. Raises ArchiveUnwritable."""
+    with files.disk_errors(store):
+        if (store / layout.THUMBNAILS).is_dir():
+            shutil.rmtree(store / layout.THUMBNAILS)
+        for suffix in ("", "-wal", "-shm"):
+            (store / f"{layout.BROWSE_INDEX}{suffix}").unlink(missing_ok=True)
 
 
 def empty(folder: Path, stems: Iterable[str], *, keep_record: bool) -> None:

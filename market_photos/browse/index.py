@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from market_photos.archive.files import disk_errors
+from market_photos.archive.layout import BROWSE_INDEX
 from market_photos.browse.query import Query
 
-INDEX_NAME = "browse.sqlite3"
+INDEX_NAME = BROWSE_INDEX
 VERSION = 1
 BUSY_SECONDS = 10
 

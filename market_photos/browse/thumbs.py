@@ -12,10 +12,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from market_photos.archive.layout import THUMBNAILS
+
 if TYPE_CHECKING:
     from PIL import Image
 
-FOLDER = "thumbnails"
+FOLDER = THUMBNAILS
 #: Longest edge, pixels: of a picture in a list, and of the large one on a photo's page.
 THUMB, LARGE = 480, 1800
 #: Pixels of a JPEG, which is scaled down while it is decoded; and of anything that is decoded whole.

@@ -119,6 +119,8 @@ class Prune:
         """How many returns. Raises ArchiveUnwritable, CatalogUnusable; the same command then goes on."""
         pruning, count = self._catalog.pruning, 0
         pruning.forget_for_good()
+        if not self.plan().is_empty:
+            returnfolder.forget_views(self._folder)
         for row in pruning.unfinished():
             self._clear(row)
             count += 1
@@ -126,6 +128,9 @@ class Prune:
             if pruning.bury(one.row):
                 self._clear(one.row)
                 count += 1
+        if count:
+            # Once more, for pages may have been looked at meanwhile.
+            returnfolder.forget_views(self._folder)
         return count
 
     def _clear(self, row: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from market_photos.archive import layout
 from market_photos.sandbox import Market, running
 from tests.integration.archive_kit import CAMPAIGN, NOW, Case, archive_of, photo_at
 
@@ -70,6 +71,21 @@ def test_what_goes_and_what_stays(case: Case, arguments: tuple[str, ...], gone: 
     assert len(stay) == 8 - gone
     assert len(list(case.archive.rglob("return.json"))) == (8 - gone) // 2
     assert case.verify() == []
+
+
+def test_what_browse_made_of_the_photos_goes_too(case: Case) -> None:
+    """Small pictures and the index of the words are personal data as well; the next browse makes them anew."""
+    small = case.store / layout.THUMBNAILS / "ab" / "abcd-480.jpg"
+    small.parent.mkdir(parents=True)
+    small.write_bytes(b"a buyer's photo")
+    index = [case.store / f"{layout.BROWSE_INDEX}{suffix}" for suffix in ("", "-wal", "-shm")]
+    for path in index:
+        path.write_bytes(b"a buyer's words")
+    _prune(case, "--older-than", "900y")
+    assert small.exists(), "nothing was pruned"
+    _prune(case, "--older-than", "3y")
+    assert not small.parent.parent.exists()
+    assert not any(path.exists() for path in index)
 
 
 @pytest.mark.parametrize("command", [("sync",), ("sync", "--full"), ("backfill", "--from", "2019-01-01"), ("fetch",)])
