@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Tests at once: many of them wait, so more than there are cores.
-JOBS ?= 6
+JOBS ?= 4
 
 .PHONY: demo test bench clean
 demo: $(VENV)/.runtime

@@ -144,8 +144,9 @@ def test_a_fault_that_stays(world: World, action: Action, reason: str, requests:
     world.assert_archive_is_right()
 
 
-def test_one_byte_more_than_50_mb(world: World) -> None:
+def test_one_byte_more_than_50_mb(make_world: MakeWorld) -> None:
     """The API's limit is 50 MB: such a photo comes, one byte more is refused, however its length is told."""
+    world = make_world({"api": {"read_timeout_seconds": 60}})  # 50 MB are drawn when they are asked for
     store = world.market.stores[101]
     most = MAX_PHOTO_BYTES
     good, told, untold = (store.photos(store.add_return(photos=1))[0] for _ in range(3))
