@@ -9,6 +9,7 @@ from aiolimiter import AsyncLimiter
 
 from bench.table import markdown
 from market_photos.market.quota import Quota
+from market_photos.sandbox.log import most_within
 from tests import virtual
 
 AMOUNT, PERIOD = 5000, 3600.0
@@ -77,16 +78,6 @@ async def arrivals(make: Callable[[], Let], photos: int) -> list[float]:
     return times
 
 
-def worst(times: list[float], period: float) -> int:
-    """The most in any period, wherever it starts."""
-    most = first = 0
-    for last, time in enumerate(times):
-        while time - times[first] >= period:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
 def bound(photos: int) -> float:
     """Seconds that nobody can beat who keeps the quota: a full burst at the start of each period."""
     full, rest = divmod(photos - 1, AMOUNT)
@@ -102,7 +93,7 @@ def report() -> str:
     for name, make in LIMITERS:
         times = virtual.run(_all(make))
         few, many = duration(make, 300), times[-1]
-        most = worst(times[:-1], PERIOD)
+        most = most_within(times[:-1], PERIOD)
         rows.append(
             [
                 name,

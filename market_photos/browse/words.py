@@ -7,8 +7,6 @@ from importlib import resources
 from typing import NamedTuple
 
 LANGUAGES = ("en", "ru")
-#: Sections of words for values that the API sends, which may be any.
-API_WORDS = ("reason", "subreason", "decision", "refund", "shipment", "photo_state")
 
 
 @cache

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import corpus, plot, quota, speed
+from bench import corpus, plot, speed
 from bench.table import markdown
+from market_photos.sandbox.log import most_within
 
 
 @pytest.mark.parametrize("size", [1000, 1 << 20, 3_000_000])
@@ -34,7 +35,7 @@ def test_a_corpus_and_its_check(tmp_path: Path, size: int) -> None:
 )
 def test_the_worst_period(times: list[float], most: int) -> None:
     """In any two seconds, the end not included."""
-    assert quota.worst(times, 2.0) == most
+    assert most_within(times, 2.0) == most
 
 
 def test_the_plot_reads_the_table() -> None:

@@ -20,22 +20,12 @@ from market_photos.clock import Moment, age
 from market_photos.market.limiter import TRANSIT, Limits, Spent, ages
 from market_photos.market.quota import MARGIN, Quota
 from market_photos.market.slots import Slots
+from market_photos.sandbox.log import most_within
 from tests import virtual
 
 HOUR = 3600.0
 ANSWER = cast(Any, SimpleNamespace(content=SimpleNamespace(is_eof=lambda: True)))
 REQUEST = cast(Any, None)
-
-
-def worst(arrivals: list[float], period: float) -> int:
-    """The most arrivals in any [t, t + period): two pointers over the sorted times."""
-    arrivals = sorted(arrivals)
-    most = first = 0
-    for last, time in enumerate(arrivals):
-        while time - arrivals[first] >= period:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 class Disk:
@@ -140,7 +130,7 @@ async def backfill(photos: int, restarts: int, seed: int) -> list[float]:
 def test_a_backfill_of_three_days_never_exceeds_the_quota_and_uses_it_up(photos: int, restarts: int) -> None:
     arrivals = virtual.run(backfill(photos, restarts, seed=1))
     assert len(arrivals) >= photos
-    assert worst(arrivals, HOUR) <= 5000
+    assert most_within(sorted(arrivals), HOUR) <= 5000
     steady = arrivals[5000:]  # what comes after the burst that a fresh quota allows
     used = len(steady) / (steady[-1] - steady[0]) * HOUR / 5000
     assert used >= 0.99, f"{used:.2%}"
@@ -186,7 +176,7 @@ def test_one_large_limiter_lets_nearly_twice_the_quota_through() -> None:
             arrivals.append(asyncio.get_running_loop().time())
         return arrivals
 
-    assert worst(virtual.run(scenario()), HOUR) >= 9_990
+    assert most_within(sorted(virtual.run(scenario())), HOUR) >= 9_990
 
 
 @dataclass(frozen=True)
@@ -276,5 +266,5 @@ trials = st.builds(
 @given(trials)
 def test_whatever_happens_the_quota_holds_and_every_request_has_its_turn(trial: Trial) -> None:
     arrivals = virtual.run(trial.run())  # a deadlock is an error of the virtual loop
-    assert worst(arrivals, trial.period) <= trial.amount
+    assert most_within(sorted(arrivals), trial.period) <= trial.amount
     assert not trial.left
