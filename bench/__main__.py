@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="less than two minutes: small cells, one round")
     parser.add_argument("--rounds", type=int, default=5, help="of the side by side")
     parser.add_argument("--against", default="", help="another checkout, to see what a change brought")
+    parser.add_argument("--only", default="", help="cells of the side by side whose name holds this: '1 MB, 0 ms'")
     parser.add_argument("--out", type=Path, default=Path("bench"), help="folder for results.md and speed.svg")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -30,7 +31,7 @@ def main() -> None:
     for name in options.parts or PARTS:
         title, report = PARTS[name]
         if name == "speed":
-            report = partial(report, rounds=options.rounds, against=options.against)
+            report = partial(report, rounds=options.rounds, against=options.against, only=options.only)
         text += f"\n## {title}\n\n{report(quick=options.quick)}"
         (options.out / "results.md").write_text(text)
         sys.stderr.write(f"{name}: done\n")

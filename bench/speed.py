@@ -123,13 +123,13 @@ HEADS = (
 )  # fmt: skip
 
 
-def report(*, quick: bool = False, rounds: int = 5, against: str = "") -> str:
-    """The table. `against`: another checkout, whose sync runs beside ours alone."""
+def report(*, quick: bool = False, rounds: int = 5, against: str = "", only: str = "") -> str:
+    """The table. `against`: another checkout, whose sync runs beside ours alone; `only`: cells named so."""
     if reason := nginx.missing():
         return f"Not measured: {reason}.\n"
     contenders = (SYNC, sync_of(against)) if against else SIDE_BY_SIDE
     found: list[list[str]] = []
-    for cell in QUICK if quick else CELLS:
+    for cell in [cell for cell in (QUICK if quick else CELLS) if only in str(cell)]:
         ablated = ABLATIONS if not (quick or against or cell.delay) else ()
         found += rows(cell, race(cell, (*contenders, *ablated), rounds=1 if quick else rounds))
     missing = [reason for contender in contenders if (reason := contender.missing())]
