@@ -2,13 +2,13 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from market_photos.archive.database import Database
 from market_photos.archive.inventory import Inventory
 from market_photos.archive.journal import Requests, Runs
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
-from market_photos.archive.photos import Archived, Claim, Photos
+from market_photos.archive.photos import Archived, Claim, Photos, Turn
 from market_photos.archive.pruning import Pruning
 from market_photos.archive.restoring import Restoring
 from market_photos.archive.returns import Returns
@@ -20,17 +20,6 @@ def known_stores(archive: Path) -> list[int]:
     """The stores that have a folder with a catalogue, or with photos whose catalogue is lost, in the archive."""
     folders = (path for name in (CATALOG_NAME, PHOTOS) for path in archive.glob(f"*/{name}"))
     return sorted({int(path.parent.name) for path in folders if path.parent.name.isdecimal()})
-
-
-class Turn(NamedTuple):
-    """What comes after a photo that was archived."""
-
-    is_saved: bool
-    """Whether its return.json is up to date."""
-    claim: Claim | None
-    """The next photo."""
-    request: int
-    """The next photo's request, on record already; 0 where there is none."""
 
 
 class Catalog:
@@ -71,17 +60,27 @@ class Catalog:
         """Reads all of it. Raises CatalogDamaged."""
         self._database.check()
 
-    def turn(self, claim: Claim, stored: Archived, method: str, only: tuple[int, int] | None = None) -> Turn:
+    def turn(
+        self,
+        claim: Claim,
+        stored: Archived,
+        method: str,
+        only: tuple[int, int] | None = None,
+        *,
+        has_record: bool = False,
+    ) -> Turn:
         """One photo is recorded as archived, the next one claimed and its request put on record.
 
-        One transaction, and so one wait for the disk a photo. `method`: of the request; `only`: see `Photos.claim`.
+        One transaction, and so one wait for the disk a photo. `method`: of the request; `only`: see `Photos.claim`;
+        `has_record`: whether its return.json was written with it.
         """
         with self._database.transaction():
             self.photos.record_archived(claim, stored)
-            is_saved = self.returns.is_saved(claim.return_row)
+            if has_record:
+                self.returns.record_saved(claim.return_row)
             following = self.photos.claim(only)
             request = self.requests.sent(method, following.row) if following else 0
-        return Turn(is_saved, following, request)
+        return Turn(following, request)
 
     def close(self) -> None:
         """Waits for what is under way on its thread and writes what is left to write."""

@@ -10,10 +10,10 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import aiofiles
 
@@ -78,8 +78,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(target: Path, content: bytes) -> None:
-    """A small file, whole or not at all. Raises ArchiveUnwritable."""
+def write_whole(target: Path, content: bytes, *, sync: bool = True) -> None:
+    """A small file, whole or not at all. Raises ArchiveUnwritable.
+
+    `sync`: its name is durable as well; without it, when somebody else syncs the folder.
+    """
     part = target.with_name(target.name + PART_SUFFIX)
     with disk_errors(target):
         try:
@@ -90,7 +93,8 @@ def write_whole(target: Path, content: bytes) -> None:
             crash.point("record-written")
             part.replace(target)
             crash.point("record-renamed")
-            sync_folder(target.parent)
+            if sync:
+                sync_folder(target.parent)
         finally:
             part.unlink(missing_ok=True)
 
@@ -126,9 +130,8 @@ def require_room(folder: Path, floor: int | None) -> None:
 
 
 class Stored(NamedTuple):
-    """A photo that is durably on disk."""
+    """A photo under its final name."""
 
-    path: Path
     size: int
     sha256: bytes
 
@@ -136,14 +139,17 @@ class Stored(NamedTuple):
 class Part:
     """An unfinished photo. Made by `part`, which removes it unless it was committed.
 
-    A thread is called for work that is worth the way, not for each step: once for a photo that fits into
-    WRITE_BYTES, else once for each piece of that size.
+    A thread is called for work that is worth the way, not for each step: `commit` does all that there is to do for a
+    photo that fits into WRITE_BYTES; a larger one is streamed, in pieces of that size.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, floor: int | None) -> None:
         self.path = path
         self.size = 0
         self.head = b""
+        self.is_made = False
+        """Whether there is a file of that name, to be removed."""
+        self._floor = floor
         self._tail = b""
         self._hash = hashlib.sha256()
         self._gathered: list[bytes] = []
@@ -154,7 +160,10 @@ class Part:
     @property
     def tail(self) -> bytes:
         """The last TAIL_BYTES, or all if there are less."""
-        return (self._tail + b"".join(self._gathered))[-TAIL_BYTES:]
+        tail = self._tail
+        for piece in self._gathered:  # what is older than the last TAIL_BYTES is never copied
+            tail = piece[-TAIL_BYTES:] if len(piece) >= TAIL_BYTES else (tail + piece)[-TAIL_BYTES:]
+        return tail
 
     async def write(self, chunk: bytes) -> None:
         """Raises ArchiveUnwritable."""
@@ -165,63 +174,73 @@ class Part:
         self._room -= len(chunk)
         if self._room <= 0:
             with disk_errors(self.path):
-                await _to_the_end(self._stream())
+                await to_the_end(self._stream())
 
     async def finish(self) -> bytes:
         """Everything on disk, durably, still under the part's name; the SHA-256 of it. Raises ArchiveUnwritable."""
-        await self._finish()
+        await to_the_end(asyncio.to_thread(self._finish))
         return self._hash.digest()
 
-    async def commit(self, target: Path) -> Stored:
-        """Finished, if it is not yet, and under its final name, durably. Raises ArchiveUnwritable."""
-        await self._finish(target)
-        return Stored(target, self.size, self._hash.digest())
+    async def finish_streamed(self) -> None:
+        """What `commit` would wait long for: a large photo's way to the disk. Raises ArchiveUnwritable."""
+        if self._file:
+            await self.finish()
 
-    async def _finish(self, target: Path | None = None) -> None:
-        with disk_errors(self.path):
-            if self._file and self._gathered:
-                await _to_the_end(self._stream())
-            await _to_the_end(asyncio.to_thread(self._end, target))
+    def commit(self, target: Path) -> Stored:
+        """Finished, if it is not yet, and under its final name; durably so once the folder is synced.
+
+        Blocks. Raises ArchiveUnwritable.
+        """
+        self._finish()
+        with disk_errors(target):
+            self.path.replace(target)
+        self.is_made = False
+        crash.point("renamed")
+        return Stored(self.size, self._hash.digest())
 
     async def _stream(self) -> None:
-        """What was gathered, hashed and written side by side."""
         if self._file is None:
-            self._file = await aiofiles.open(self.path, "wb", buffering=0, opener=_private)
+            self._file = await aiofiles.open(self.path, "wb", buffering=0, opener=self._open)
             crash.point("part-opened")
-        data = self._taken()
-        await asyncio.gather(asyncio.to_thread(self._hash.update, data), _write_all(self._file, data))
+        await asyncio.to_thread(self._put, self._file.fileno())
         crash.point("part-written")
 
-    def _taken(self) -> bytes:
-        """What was gathered; from here on the next piece is."""
-        data = b"".join(self._gathered)
-        self._tail = self.tail
-        self._gathered.clear()
-        self._room = WRITE_BYTES
-        return data
-
-    def _end(self, target: Path | None) -> None:
-        """What is left to do on disk; in a thread."""
-        if not self._is_finished:
+    def _finish(self) -> None:
+        if self._is_finished:
+            return
+        with disk_errors(self.path):
             if self._file:
-                os.fsync(self._file.fileno())
+                self._put_rest(self._file.fileno())
             else:
-                self._write_in_one()
-            self._is_finished = True
-            crash.point("part-finished")
-        if target:
-            with disk_errors(target):
-                _rename(self.path, target)
+                with open(self.path, "wb", buffering=0, opener=self._open) as file:
+                    crash.point("part-opened")
+                    self._put_rest(file.fileno())
+        self._is_finished = True
+        crash.point("part-finished")
 
-    def _write_in_one(self) -> None:
-        with open(self.path, "wb", opener=_private) as file:
-            crash.point("part-opened")
-            file.writelines(self._gathered)
-            file.flush()
-            crash.point("part-written")
-            os.fsync(file.fileno())
-        for piece in self._gathered:
-            self._hash.update(piece)
+    def _put_rest(self, descriptor: int) -> None:
+        self._put(descriptor)
+        crash.point("part-written")
+        os.fsync(descriptor)
+
+    def _put(self, descriptor: int) -> None:
+        """What was gathered, written and hashed."""
+        self._tail = self.tail
+        data = b"".join(self._gathered)
+        self._gathered, self._room = [], WRITE_BYTES
+        left = memoryview(data)
+        while left:  # a write may be short, on a disk that is nearly full for one
+            left = left[os.write(descriptor, left) :]
+        self._hash.update(data)
+
+    def _open(self, path: str, flags: int) -> int:
+        """Opens it, in its folder, which comes with its first photo, if there is room."""
+        make_folder(self.path.parent)
+        crash.point("folder-made")
+        require_room(self.path.parent, self._floor)
+        descriptor = _private(path, flags)
+        self.is_made = True
+        return descriptor
 
     async def close(self) -> None:
         if self._file:
@@ -229,14 +248,7 @@ class Part:
                 await self._file.close()
 
 
-async def _write_all(file: "aiofiles.threadpool.binary.AsyncFileIO", data: bytes) -> None:
-    """An unbuffered write may be short, on a disk that is nearly full for one."""
-    view = memoryview(data)
-    while view:
-        view = view[await file.write(view) :]
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+async def to_the_end(work: Awaitable[T]) -> T:
     """Its result. Who is cancelled meanwhile leaves when it is done, for a thread cannot be called back.
 
     Otherwise that thread might make the part after it was removed, or write to a descriptor that is another file's.
@@ -249,25 +261,16 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def _rename(part: Path, target: Path) -> None:
-    part.replace(target)
-    crash.point("renamed")
-    sync_folder(target.parent)
-    crash.point("folder-synced")
-
-
 @asynccontextmanager
-async def part(path: Path) -> AsyncIterator[Part]:
-    """A new part file in a folder that exists; on leaving it is gone, or committed. Raises ArchiveUnwritable."""
-    unfinished = Part(path)
-    with disk_errors(path):
-        if path.is_symlink():  # the opening would refuse it as well, when the first bytes are written
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+async def part(path: Path, floor: int | None = 0) -> AsyncIterator[Part]:
+    """A new part file; on leaving it is gone, or committed. `floor`: see `require_room`."""
+    unfinished = Part(path, floor)
     try:
         yield unfinished
     finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)  # first, for it cannot be cancelled
+        if unfinished.is_made:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)  # first, for it cannot be cancelled
         await unfinished.close()
 
 

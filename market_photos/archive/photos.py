@@ -46,6 +46,15 @@ class Archived(NamedTuple):
     note: str
 
 
+class Turn(NamedTuple):
+    """What comes after a photo that was archived."""
+
+    claim: Claim | None
+    """The next photo."""
+    request: int
+    """The next photo's request, on record already; 0 where there is none."""
+
+
 class Tally(NamedTuple):
     """How many photos are in a state, and their bytes."""
 

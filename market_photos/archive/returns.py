@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from market_photos import crash
 from market_photos.archive.database import Database
 from market_photos.archive.layout import month_of
 from market_photos.archive.schema import damaged
@@ -107,10 +108,6 @@ class Returns:
         except (zlib.error, ValueError) as error:
             raise damaged(self._db.path, f"the record of return row {return_row} is damaged: {error}") from error
 
-    def is_saved(self, return_row: int) -> bool:
-        """Whether its return.json is up to date."""
-        return bool(self._db.rows("SELECT saved FROM returns WHERE id = ?", return_row)[0]["saved"])
-
     def outdated_records(self, most: int) -> list[tuple[int, str, int, int]]:
         """(row, month, order, return) of returns with archived photos whose return.json is not up to date."""
         rows = self._db.rows(
@@ -124,6 +121,7 @@ class Returns:
         """Where a power cut undoes it, return.json is written once more."""
         with self._db.transaction(durable=False) as connection:
             connection.execute("UPDATE returns SET saved = 1 WHERE id = ?", (return_row,))
+            crash.point("record-saved")
 
 
 def render(record: dict[str, Any]) -> bytes:

@@ -6,10 +6,10 @@ from pathlib import Path
 from random import Random
 
 from market_photos import crash
-from market_photos.archive import files, layout
+from market_photos.archive import files, intake
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import Archived, Claim
-from market_photos.archive.returns import render
+from market_photos.archive.suffix import Kind
 from market_photos.clock import Clock, Moment, age
 from market_photos.config import Settings
 from market_photos.console import redact
@@ -119,7 +119,6 @@ class Store:
         self.requests = CatalogLedger(ledger, clock, self.counters, settings.limits.period_seconds)
         self.limits = restored_limits(ledger, settings.limits, clock, self.requests, rng)
         self._news = asyncio.Event()
-        self._saving = asyncio.Lock()
         self._doubted: list[tuple[Claim, str]] = []
 
     @property
@@ -139,19 +138,22 @@ class Store:
 
         return passage
 
-    async def record_archived(
-        self, claim: Claim, stored: Archived, only: tuple[int, int] | None = None
+    async def take_in(
+        self, claim: Claim, part: files.Part, kind: Kind, content_type: str, only: tuple[int, int] | None = None
     ) -> Claim | None:
-        """The next photo, claimed; `only`: see `Photos.claim`."""
-        stored = stored._replace(content_type=redact(stored.content_type), note=redact(stored.note))
-        turn = await self.catalog.do(self.catalog.turn, claim, stored, Method.PHOTO, only)
+        """Archives the photo; the next one, claimed. `only`: see `Photos.claim`."""
+        found = Archived(kind.suffix, 0, b"", redact(content_type[:200]), redact(kind.note))
+        work = self.catalog.do(
+            intake.take_in, self.catalog, self.folder, claim, part, found, method=Method.PHOTO, only=only
+        )
+        archived, turn = await files.to_the_end(work)
         crash.point("recorded")
         if turn.claim:
             self.requests.reserve(turn.claim.row, turn.request)
         self.counters.downloaded += 1
-        self.counters.size += stored.size
-        if not turn.is_saved:
-            await self.save_record(claim.return_row, claim.month, claim.key.order, claim.key.return_id)
+        self.counters.size += archived.size
+        if archived.note:
+            log.info("store %s: %s: %s", self.title, claim.key, archived.note)
         return turn.claim
 
     def release(self, claim: Claim) -> None:
@@ -184,22 +186,10 @@ class Store:
                 )
         self._doubted.clear()
 
-    async def save_record(self, row: int, month: str, order: int, return_id: int) -> None:
-        """Writes return.json beside the photos where the one on disk is not up to date."""
-        async with self._saving:  # the photos of one return come side by side
-            record = await self.catalog.do(self.catalog.returns.unsaved_record, row)
-            if record is None:
-                return
-            folder = self.folder / layout.return_folder(month, order, return_id)
-            await asyncio.to_thread(_save, folder, render(record))
-            await self.catalog.do(self.catalog.returns.record_saved, row)
-            crash.point("record-saved")
-
     async def save_outdated_records(self) -> None:
         """For returns whose record changed after their photos had come."""
-        while rows := await self.catalog.do(self.catalog.returns.outdated_records, 100):
-            for row in rows:
-                await self.save_record(*row)
+        while await self.catalog.do(intake.save_outdated_records, self.catalog, self.folder, 100):
+            pass
 
     @property
     def news(self) -> asyncio.Event:
@@ -210,11 +200,6 @@ class Store:
         """There may be more to claim, or nothing more will come."""
         self._news.set()
         self._news = asyncio.Event()
-
-
-def _save(folder: Path, content: bytes) -> None:
-    files.make_folder(folder)
-    files.write_whole(folder / layout.RECORD_NAME, content)
 
 
 def restored_limits(

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 
 from market_photos import crash
 from market_photos.archive import files, layout, suffix
-from market_photos.archive.photos import Archived, Claim
+from market_photos.archive.photos import Claim
 from market_photos.market.client import PassageFor, Photo
 from market_photos.market.limiter import Passage
 from market_photos.market.protocol import Act, Refusal, ask_photo
@@ -80,18 +80,14 @@ class Worker:
         doubted: set[bytes] = set()
         while True:
             try:
-                stored = await self._fetch(claim, doubted, is_last=patience.is_last)
+                return await self._fetch(claim, doubted, is_last=patience.is_last)
             except Refusal as refusal:
                 with self._storing():
                     pause = await self._refused(claim, refusal, patience)
                 if pause is None:
-                    return
+                    return None
                 log.debug("store %s: %s: %s; again in %.1f s", store.title, claim.key, refusal, pause)
                 await asyncio.sleep(pause)
-            else:
-                with self._storing():
-                    await self._archived(claim, stored)
-                return
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
@@ -120,29 +116,25 @@ class Worker:
             await store.record_failed(claim, refusal.reason)
         return pause
 
-    async def _fetch(self, claim: Claim, doubted: set[bytes], *, is_last: bool) -> Archived:
-        """Asks, streams to a part, commits. Raises Refusal, or ArchiveUnwritable."""
+    async def _fetch(self, claim: Claim, doubted: set[bytes], *, is_last: bool) -> None:
+        """Asks, streams to a part, archives. Raises Refusal, or ArchiveUnwritable."""
         store = self._store
         folder = store.folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
-        files.require_room(store.folder, store.settings.archive.min_free_bytes)
+        path = folder / f"{layout.photo_stem(claim.key)}{layout.PART_SUFFIX}"
         try:
-            async with AsyncExitStack() as clean_up:
+            async with files.part(path, store.settings.archive.min_free_bytes) as part:
                 async with store.client.photo(ask_photo(claim.key), self._passage_for(claim)) as photo:
                     self._is_storing = True
                     crash.point("answer-begun")
-                    if not folder.is_dir():
-                        await asyncio.to_thread(files.make_folder, folder)
-                    crash.point("folder-made")
-                    part_path = folder / f"{layout.photo_stem(claim.key)}{layout.PART_SUFFIX}"
-                    part = await clean_up.enter_async_context(files.part(part_path))
                     async for chunk in photo.chunks():
                         await part.write(chunk)
                     crash.point("body-read")
                 # Here the slot is free for the next request; the disk is our own affair.
                 crash.point("slot-freed")
                 kind = await _checked(part, photo, doubted, is_last=is_last)
-                stored = await part.commit(store.folder / layout.photo_path(claim.month, claim.key, kind.suffix))
-                return Archived(kind.suffix, stored.size, stored.sha256, photo.content_type[:200], kind.note)
+                await part.finish_streamed()
+                self._following = await store.take_in(claim, part, kind, photo.content_type, self._only)
+                store.health.succeeded()
         finally:
             self._is_storing, self._passage = False, None
 
@@ -154,12 +146,6 @@ class Worker:
             return self._passage
 
         return passage
-
-    async def _archived(self, claim: Claim, stored: Archived) -> None:
-        self._store.health.succeeded()
-        self._following = await self._store.record_archived(claim, stored, self._only)
-        if stored.note:
-            log.info("store %s: %s: %s", self._store.title, claim.key, stored.note)
 
 
 async def _checked(part: files.Part, photo: Photo, doubted: set[bytes], *, is_last: bool) -> suffix.Kind:

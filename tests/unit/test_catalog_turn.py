@@ -29,13 +29,13 @@ def test_a_turn(tmp_path: Path) -> None:
         turn = catalog.turn(first, STORED, "photo")
         assert turn.claim
         assert turn.claim.row != first.row
-        assert not turn.is_saved
         assert catalog.photos.tally()[State.PENDING].photos == pending - 1
         with Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=True) as reader:
             assert [request.method for request in reader.requests.past_requests()] == ["photo"]
             assert [claim.row for claim in reader.photos.unfinished()] == [turn.claim.row]
-        catalog.returns.record_saved(first.return_row)
-        assert catalog.returns.is_saved(first.return_row)
+        assert catalog.returns.unsaved_record(first.return_row)
+        catalog.turn(turn.claim, STORED, "photo", has_record=True)
+        assert catalog.returns.unsaved_record(turn.claim.return_row) is None
 
 
 def test_the_last_turn(tmp_path: Path) -> None:

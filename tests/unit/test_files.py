@@ -15,12 +15,14 @@ import pytest
 from market_photos.archive.files import (
     TAIL_BYTES,
     WRITE_BYTES,
+    Part,
     disk_errors,
     make_folder,
     part,
     require_room,
     sweep,
     sync_folder,
+    to_the_end,
     write_whole,
 )
 from market_photos.archive.suffix import HEAD_BYTES
@@ -43,13 +45,18 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+async def written_out(unfinished: Part, content: bytes) -> None:
+    await unfinished.write(content)
+    await unfinished.finish()
+
+
 async def store(target: Path, *chunks: bytes, beside: Path | None = None) -> None:
     """As a worker does."""
     async with part(beside or target.with_name(f"{target.name}.part")) as unfinished:
         for chunk in chunks:
             await unfinished.write(chunk)
         await unfinished.finish()
-        await unfinished.commit(target)
+        await to_the_end(asyncio.to_thread(unfinished.commit, target))
 
 
 CHUNKS = [
@@ -70,16 +77,18 @@ async def test_a_photo_is_whole(tmp_path: Path, chunks: list[bytes]) -> None:
     async with part(tmp_path / "p.jpg.part") as unfinished:
         for chunk in chunks:
             await unfinished.write(chunk)
+        assert (unfinished.head, unfinished.tail) == (content[:HEAD_BYTES], content[-TAIL_BYTES:])
         digest = await unfinished.finish()
         assert names(tmp_path) == ["p.jpg.part"]
         assert mode(unfinished.path) == 0o600
         assert (unfinished.head, unfinished.tail) == (content[:HEAD_BYTES], content[-TAIL_BYTES:])
-        stored = await unfinished.commit(tmp_path / "p.jpg")
+        assert (unfinished.head, unfinished.tail) == (content[:HEAD_BYTES], content[-TAIL_BYTES:])
+        stored = unfinished.commit(tmp_path / "p.jpg")
     assert names(tmp_path) == ["p.jpg"]
-    assert stored.path.read_bytes() == content
-    assert stored == (tmp_path / "p.jpg", len(content), hashlib.sha256(content).digest())
+    assert (tmp_path / "p.jpg").read_bytes() == content
+    assert stored == (len(content), hashlib.sha256(content).digest())
     assert stored.sha256 == digest
-    assert mode(stored.path) == 0o600
+    assert mode(tmp_path / "p.jpg") == 0o600
 
 
 async def test_a_part_of_a_killed_run_is_overwritten(tmp_path: Path) -> None:
@@ -152,15 +161,34 @@ async def test_a_short_write_is_no_success(tmp_path: Path, limited_file_size: in
     assert names(tmp_path) == []
 
 
+async def test_the_folder_comes_with_its_first_photo(tmp_path: Path) -> None:
+    """And not before: a photo that does not come leaves no folder."""
+    async with part(tmp_path / "a" / "b" / "p.part") as unfinished:
+        await unfinished.write(b"x")
+    assert names(tmp_path) == []
+    await store(tmp_path / "a" / "b" / "p", b"x")
+    assert (mode(tmp_path / "a"), mode(tmp_path / "a" / "b")) == (0o700, 0o700)
+
+
+@pytest.mark.parametrize("size", [1, WRITE_BYTES])
+async def test_below_the_floor_nothing_is_written(tmp_path: Path, size: int) -> None:
+    """Neither of a small photo nor of one that is streamed."""
+    async with part(tmp_path / "p.part", floor=10**18) as unfinished:
+        with pytest.raises(ArchiveUnwritable, match="less than the floor"):
+            await written_out(unfinished, b"x" * size)
+    assert names(tmp_path) == []
+
+
 async def test_no_folder(tmp_path: Path) -> None:
     """Opening, committing and writing without the folder are the disk's trouble, with the path."""
-    with pytest.raises(ArchiveUnwritable, match="none"):
-        await store(tmp_path / "none" / "p", b"x")
+    (tmp_path / "no-folder").touch()
+    with pytest.raises(ArchiveUnwritable, match="no-folder"):
+        await store(tmp_path / "no-folder" / "p", b"x")
     with pytest.raises(ArchiveUnwritable, match="none"):
         await store(tmp_path / "none" / "p", b"x", beside=tmp_path / "p.part")
     with pytest.raises(ArchiveUnwritable, match="none"):
         write_whole(tmp_path / "none" / "r.json", b"{}")
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["no-folder"]
 
 
 async def test_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -170,8 +198,8 @@ async def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "p.part").symlink_to(victim)
     (tmp_path / "r.json.part").symlink_to(victim)
     with pytest.raises(ArchiveUnwritable):
-        async with part(tmp_path / "p.part"):
-            pass
+        await store(tmp_path / "p", b"x")
+    assert (tmp_path / "p.part").is_symlink(), "not ours to remove"
     with pytest.raises(ArchiveUnwritable):
         write_whole(tmp_path / "r.json", b"{}")
     assert victim.read_text() == "mine"

@@ -1,0 +1,63 @@
+"""The last steps of a photo: its file, its return's record beside it, its row, and which photo comes next.
+
+One call of the catalogue's thread does them all: a way to a thread and back costs as much as most of the steps. The
+order is that of files.py: what the row says is durably on disk before the row is.
+"""
+
+from pathlib import Path
+
+from market_photos import crash
+from market_photos.archive import files, layout
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.photos import Archived, Claim, Turn
+from market_photos.archive.returns import render
+
+
+def take_in(
+    catalog: Catalog,
+    store: Path,
+    claim: Claim,
+    part: files.Part,
+    found: Archived,
+    *,
+    method: str,
+    only: tuple[int, int] | None = None,
+) -> tuple[Archived, Turn]:
+    """What was recorded, and the next turn; see `Catalog.turn`. `store`: the folder of the store.
+
+    `found`: what is known before the file is there; its size and hash are set here. Blocks. Raises ArchiveUnwritable
+    or CatalogUnusable.
+    """
+    target = store / layout.photo_path(claim.month, claim.key, found.suffix)
+    size, sha256 = part.commit(target)
+    has_record = _write_record(catalog, claim.return_row, target.parent)
+    with files.disk_errors(target):
+        files.sync_folder(target.parent)
+    crash.point("folder-synced")
+    archived = found._replace(size=size, sha256=sha256)
+    return archived, catalog.turn(claim, archived, method, only, has_record=has_record)
+
+
+def save_outdated_records(catalog: Catalog, store: Path, most: int) -> int:
+    """Writes return.json of up to `most` returns whose record changed after their photos had come; how many it were.
+
+    Blocks. Raises ArchiveUnwritable or CatalogUnusable.
+    """
+    rows = catalog.returns.outdated_records(most)
+    for row, month, order, return_id in rows:
+        folder = store / layout.return_folder(month, order, return_id)
+        files.make_folder(folder)
+        if _write_record(catalog, row, folder):
+            with files.disk_errors(folder):
+                files.sync_folder(folder)
+            catalog.returns.record_saved(row)
+    return len(rows)
+
+
+def _write_record(catalog: Catalog, row: int, folder: Path) -> bool:
+    """Writes return.json where the one on disk is not up to date; whether it did. The folder is yet to be synced."""
+    record = catalog.returns.unsaved_record(row)
+    if record is None:
+        return False
+    files.write_whole(folder / layout.RECORD_NAME, render(record), sync=False)
+    return True
