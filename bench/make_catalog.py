@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from market_photos.archive.layout import CATALOG_NAME, store_folder
-from market_photos.archive.returns import pack
+from market_photos.archive.packing import pack
 from market_photos.archive.schema import open_catalog
 from market_photos.sandbox import phrases
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from market_photos.archive import layout
-from market_photos.archive.returns import pack
+from market_photos.archive.packing import pack
 from market_photos.archive.schema import open_catalog
 from market_photos.model import PhotoKey
 

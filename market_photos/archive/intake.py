@@ -9,8 +9,8 @@ from pathlib import Path
 from market_photos import crash
 from market_photos.archive import files, layout
 from market_photos.archive.catalog import Catalog
+from market_photos.archive.packing import render
 from market_photos.archive.photos import Archived, Claim, Turn
-from market_photos.archive.returns import render
 
 
 def take_in(

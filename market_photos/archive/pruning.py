@@ -15,7 +15,7 @@ from typing import NamedTuple
 from market_photos import crash
 from market_photos.archive.database import Database
 from market_photos.archive.inventory import BATCH
-from market_photos.archive.returns import unpack
+from market_photos.archive.packing import unpack
 
 
 class Prunable(NamedTuple):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from market_photos.archive.database import Database
+from market_photos.archive.packing import pack
 from market_photos.archive.photos import State
-from market_photos.archive.returns import pack
 
 
 class RestoredPhoto(NamedTuple):

@@ -1,14 +1,13 @@
 """Returns as listings gave them: records, how far the listing has come, what is saved beside the photos."""
 
-import json
 import sqlite3
-import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from market_photos import crash
 from market_photos.archive.database import Database
 from market_photos.archive.layout import month_of
+from market_photos.archive.packing import pack, unpack
 from market_photos.archive.schema import damaged
 from market_photos.model import Return
 
@@ -105,7 +104,7 @@ class Returns:
         )
         try:
             return unpack(rows[0]["record"]) if rows else None
-        except (zlib.error, ValueError) as error:
+        except ValueError as error:
             raise damaged(self._db.path, f"the record of return row {return_row} is damaged: {error}") from error
 
     def outdated_records(self, most: int) -> list[tuple[int, str, int, int]]:
@@ -122,18 +121,3 @@ class Returns:
         with self._db.transaction(durable=False) as connection:
             connection.execute("UPDATE returns SET saved = 1 WHERE id = ?", (return_row,))
             crash.point("record-saved")
-
-
-def render(record: dict[str, Any]) -> bytes:
-    """The content of return.json."""
-    return json.dumps(record, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n"
-
-
-def pack(record: dict[str, Any]) -> bytes:
-    """Plain ASCII, so that any text a stranger put into it survives; the same bytes for the same record."""
-    return zlib.compress(json.dumps(record, separators=(",", ":")).encode())
-
-
-def unpack(packed: bytes) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(zlib.decompress(packed))
-    return record

@@ -12,7 +12,8 @@ from market_photos.archive.files import disk_errors
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
 
 APPLICATION_ID = 0x4D504831
-VERSION = 1
+#: 1: records were packed without a list of words. What 2 adds, 1 cannot read; 2 reads both.
+VERSION = 2
 #: How long a catalogue that another program has locked is waited for, seconds.
 BUSY_SECONDS = 30
 
@@ -25,7 +26,7 @@ CREATE TABLE returns(
     order_id INTEGER NOT NULL,
     month TEXT NOT NULL,                 -- folder of its photos, fixed when first seen
     created_at INTEGER NOT NULL,         -- seconds since 1970
-    record BLOB,                         -- the API's record, JSON, zlib; kept where there are photos
+    record BLOB,                         -- the API's record, see packing.py; kept where there are photos
     saved INTEGER NOT NULL DEFAULT 0,    -- whether return.json on disk holds this record
     listed INTEGER NOT NULL DEFAULT 0,   -- the listing that saw it last
     held_at INTEGER,                     -- since when the owner keeps it from pruning
@@ -139,6 +140,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, read_only: bool, may_be
     connection.execute("PRAGMA foreign_keys = ON")
     if is_new:
         _create(connection)
+    elif version < VERSION:
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _lost(path: Path, may_be_new: bool) -> CatalogUnusable:

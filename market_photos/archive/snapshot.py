@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from market_photos.archive import layout
-from market_photos.archive.returns import unpack
+from market_photos.archive.packing import unpack
 from market_photos.archive.schema import open_catalog, unusable
 from market_photos.errors import CatalogUnusable
 from market_photos.model import PhotoKey

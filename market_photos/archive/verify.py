@@ -21,8 +21,8 @@ from market_photos.archive.layout import (
     TOMBSTONE_NAME,
     parse_return_folder,
 )
+from market_photos.archive.packing import render, unpack
 from market_photos.archive.photos import State
-from market_photos.archive.returns import render, unpack
 
 
 class Kind(StrEnum):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from market_photos.archive.layout import CATALOG_NAME
+from market_photos.archive.packing import unpack
 from market_photos.archive.schema import open_catalog
 from market_photos.browse import index
 from market_photos.browse.describe import Described, describe
@@ -183,8 +184,8 @@ def _entry(row: sqlite3.Row, states: dict[str, int]) -> index.Entry:
 def record_of(packed: bytes | None) -> Any:
     """The API's record; an empty one where it was not kept or cannot be read."""
     try:
-        return json.loads(zlib.decompress(packed)) if packed else {}
-    except (zlib.error, ValueError, RecursionError):
+        return unpack(packed) if packed else {}
+    except (ValueError, RecursionError):
         return {}
 
 

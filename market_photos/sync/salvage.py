@@ -12,10 +12,10 @@ from typing import Any
 
 from market_photos.archive import layout, suffix
 from market_photos.archive.digests import file_sha256
+from market_photos.archive.packing import render
 from market_photos.archive.photos import State
 from market_photos.archive.restoring import RestoredPhoto, RestoredReturn
 from market_photos.archive.returnfolder import read_tombstone
-from market_photos.archive.returns import render
 from market_photos.errors import ArchiveUnwritable
 from market_photos.market.protocol import Refusal
 from market_photos.market.records import parse_return

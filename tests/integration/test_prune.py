@@ -1,11 +1,11 @@
 """Prune: what goes is said before, what stays is a tombstone, and nothing that went is ever fetched again."""
 
+import json
 import os
 import pty
 import shutil
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from market_photos.archive import layout
+from market_photos.archive.packing import unpack
 from market_photos.sandbox import Market, running
 from tests.integration.archive_kit import CAMPAIGN, NOW, Case, archive_of, photo_at
 
@@ -119,10 +120,10 @@ def oldest_folder(case: Case, order: int) -> Path:
 
 def _words_left(case: Case, days: int) -> list[Path]:
     """Files in which the buyer's words of that return still stand, the packed record in the catalogue included."""
-    words = f"{COMMENT} {days}".encode()
+    words = f"{COMMENT} {days}"
     records = [row[0] for row in case.rows("SELECT record FROM returns WHERE record IS NOT NULL")]
-    found = [case.store / "catalog.sqlite3" for record in records if words in zlib.decompress(record)]
-    return found + [path for path in case.store.rglob("*") if path.is_file() and words in path.read_bytes()]
+    found = [case.store / "catalog.sqlite3" for record in records if words in json.dumps(unpack(record))]
+    return found + [path for path in case.store.rglob("*") if path.is_file() and words.encode() in path.read_bytes()]
 
 
 def test_the_record_is_overwritten_in_the_catalogue(case: Case) -> None:

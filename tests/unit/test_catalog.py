@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import MAX_FAILURES, RECHECK_GONE_AFTER, Claim, State, Tally, pause_after
-from market_photos.archive.returns import pack, unpack
 from market_photos.model import PhotoKey, Return
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return, python
 
@@ -204,13 +203,6 @@ def test_records_beside_the_photos(catalog: Catalog) -> None:
     assert catalog.returns.outdated_records(10) == []  # without photos a record is not kept
     catalog.returns.record_page([a_return(1, "a", note="other")])
     assert catalog.returns.outdated_records(10) == [(claim.return_row, "2026-01", 1, 1)]
-
-
-def test_packed_records() -> None:
-    """Any JSON comes back, and the same record is the same bytes."""
-    record = {"a": [1, 2.5, None, True, "ж\ud800\0"], "": {"deep": []}}
-    assert unpack(pack(record)) == record
-    assert pack(record) == pack(dict(record))
 
 
 def test_how_far_the_listing_has_come(tmp_path: Path, clock: ToldClock) -> None:

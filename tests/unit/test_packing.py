@@ -1,0 +1,93 @@
+"""Records in the catalogue: whatever the API said comes back, in half the room, and damage is noticed."""
+
+import json
+import sqlite3
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bench.records import record
+from market_photos.archive import packing
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.layout import CATALOG_NAME
+from market_photos.archive.packing import pack, render, unpack
+from market_photos.archive.schema import VERSION
+from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
+
+#: Adler-32 of the words.
+WORDS = 0x80263FB9
+TEXTS = st.text(st.characters(exclude_categories=()))  # half surrogate pairs too: JSON may hold them
+VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
+RECORDS = st.dictionaries(
+    TEXTS, st.recursive(VALUES, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=20)
+)
+
+
+def packed_at_first(value: dict[str, Any]) -> bytes:
+    """As catalogues of version 1 hold it."""
+    return zlib.compress(json.dumps(value, separators=(",", ":")).encode())
+
+
+@given(RECORDS)
+@example({"a": "\ud800", "\udfff": 2**70})
+def test_any_record_comes_back(value: dict[str, Any]) -> None:
+    """Any JSON, the same bytes each time; and so from a catalogue of the first version."""
+    assert unpack(pack(value)) == value
+    assert json.dumps(unpack(pack(value))) == json.dumps(value)
+    assert pack(value) == pack(json.loads(json.dumps(value)))
+    assert unpack(packed_at_first(value)) == value
+    assert render(unpack(pack(value))) == render(value)
+
+
+def test_a_record_that_is_very_deep() -> None:
+    """Deeper than the quick way goes."""
+    deep: dict[str, Any] = {}
+    for _ in range(300):
+        deep = {"a": [deep]}
+    assert unpack(pack(deep)) == deep
+
+
+def test_the_room_it_takes() -> None:
+    """Real records take little more than half of what they would without the words."""
+    records = [record(number, 2) for number in range(200)]
+    assert sum(len(pack(one)) for one in records) < 0.65 * sum(len(packed_at_first(one)) for one in records)
+
+
+def test_the_words_never_change() -> None:
+    """Packed records name them by their checksum: with other words no catalogue could be read."""
+    assert zlib.adler32(packing._WORDS) == WORDS
+    assert int.from_bytes(pack({})[2:6], "big") == WORDS
+
+
+@pytest.mark.parametrize("known", [pack, packed_at_first])
+def test_damage_is_noticed(known: Any) -> None:
+    """Cut off anywhere, changed anywhere, or with something behind it."""
+    good = known(record(1, 1))
+    for length in range(len(good)):
+        with pytest.raises(ValueError, match=r"\w"):
+            unpack(good[:length])
+    for at in range(len(good)):
+        with pytest.raises(ValueError, match=r"\w"):
+            unpack(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
+    with pytest.raises(ValueError, match="too long"):
+        unpack(good + b"x")
+
+
+def test_a_catalogue_of_the_first_version(tmp_path: Path) -> None:
+    """Its records are read; from the first run that may write on, an older program leaves it alone."""
+    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
+        catalog.returns.record_page([a_return(1, "a", note="ж")])
+    told = {"id": 1, "orderId": 1, "note": "ж"}
+    connection = sqlite3.connect(tmp_path / CATALOG_NAME)
+    connection.execute("UPDATE returns SET record = ?", (packed_at_first(told),))
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    for read_only, version in ((True, 1), (False, VERSION)):
+        with Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=read_only) as catalog:
+            assert catalog.returns.unsaved_record(1) == told
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == version
+    connection.close()
