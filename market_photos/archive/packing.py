@@ -30,15 +30,26 @@ _WORDS = (
     b'"FAST_REFUND_MONEY","decisionType":"REFUND_MONEY","amount":{"value":9,"currencyId":"RUR"},"images":["","'
     b'"]}]}]}'
 )
-#: Level, method, and a window and memory just large enough for the words and a record: a new one of the default size
-#: costs more than the work. Copied for each record, as the words are in it already.
-_PACKER = zlib.compressobj(3, zlib.DEFLATED, 12, 5, zlib.Z_DEFAULT_STRATEGY, _WORDS)
+#: Bits of the window, which has to hold the words and a record, and the memory that goes with it. With the defaults,
+#: setting up would cost more than the work.
+_WINDOW, _MEMORY = 12, 5
+
+try:  # four times as quick, where it is to be had; what it packs, zlib unpacks
+    from isal import isal_zlib
+except ImportError:
+    _TEMPLATE = zlib.compressobj(3, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_FIXED, _WORDS)
+    _packer = _TEMPLATE.copy
+else:
+
+    def _packer() -> Any:
+        return isal_zlib.compressobj(0, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_FIXED, _WORDS)
 
 
 def pack(record: dict[str, Any]) -> bytes:
     """JSON, compressed; the same bytes for the same record."""
-    packer = _PACKER.copy()
-    return packer.compress(_compact(record)) + packer.flush()
+    packer = _packer()
+    packed: bytes = packer.compress(_compact(record)) + packer.flush()
+    return packed
 
 
 def _compact(record: dict[str, Any]) -> bytes:
