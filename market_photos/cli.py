@@ -1,6 +1,7 @@
 """The command line. Heavy imports stand inside the commands, so that --help is quick."""
 
 import datetime as dt
+import gc
 import os
 import sys
 from pathlib import Path
@@ -221,6 +222,7 @@ def _run(
 
 def main() -> None:
     """The console script."""
+    gc.set_threshold(50_000, 20, 20)  # imports and pages of returns are no garbage to look for all the time
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else it looks through every installed package
     try:
         cli.main(standalone_mode=False)
