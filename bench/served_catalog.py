@@ -6,10 +6,10 @@ Rows only: there are no files behind the archived photos. `make_catalog.py` make
 import sqlite3
 from pathlib import Path
 
-from bench.records import page, record
+from bench.records import record
 from market_photos.archive.catalog import Catalog
 from market_photos.clock import SystemClock
-from market_photos.market.records import parse_returns
+from market_photos.market.records import read_returns
 
 CAMPAIGN = 100
 PER_RETURN = 2
@@ -30,7 +30,7 @@ def make(folder: Path, photos: int, *, archived: float = 1.0) -> Path:
     with Catalog(folder, CAMPAIGN, clock) as catalog:
         for start in range(0, returns, STEP):
             numbers = range(start, min(start + STEP, returns))
-            rows = parse_returns(CAMPAIGN, page([record(number, PER_RETURN) for number in numbers], None)).rows
+            rows, _ = read_returns(CAMPAIGN, [record(number, PER_RETURN) for number in numbers])
             catalog.returns.record_page(rows, 1)
         catalog.returns.move_watermark(clock.now().wall)
     _mark(catalog.path, round(returns * archived))

@@ -11,7 +11,7 @@ from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.archive.photos import Archived, Claim, Photos, Turn
 from market_photos.archive.pruning import Pruning
 from market_photos.archive.restoring import Restoring
-from market_photos.archive.returns import Returns
+from market_photos.archive.returns import Found, PackedPage, Returns
 from market_photos.archive.schema import BUSY_SECONDS
 from market_photos.clock import Clock
 
@@ -59,6 +59,16 @@ class Catalog:
     def check(self) -> None:
         """Reads all of it. Raises CatalogDamaged."""
         self._database.check()
+
+    def record_page(self, page: PackedPage, listing: int, method: str) -> tuple[Found, int]:
+        """A page is recorded, and a request put on record: the one after that which is on its way meanwhile; its id.
+
+        In one transaction. `method`: of the request; empty where there shall be none (0). See `Returns.record_page`.
+        """
+        with self._database.transaction(durable=bool(method)):
+            found = self.returns.record_packed(page, listing)
+            request = self.requests.sent(method, None) if method else 0
+        return found, request
 
     def turn(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from market_photos import crash
-from market_photos.archive.database import Database
+from market_photos.archive.database import Database, execute_rows
 from market_photos.archive.layout import month_of
 from market_photos.archive.packing import pack, unpack
 from market_photos.archive.schema import damaged
@@ -21,6 +21,56 @@ class Found(NamedTuple):
     """Returns that this listing had already brought: they moved between pages while we read."""
 
 
+class ReturnRow(NamedTuple):
+    id: int
+    order: int
+    month: str
+    created_at: int
+    record: bytes | None
+    """Packed; only where there are photos."""
+
+
+class PackedPage(NamedTuple):
+    """A page of returns, ready for the catalogue."""
+
+    returns: list[ReturnRow]
+    photos: list[tuple[int, int, int, str]]
+    """Return, order, item, image hash."""
+
+
+def packed(page: Sequence[Return]) -> PackedPage:
+    """Pure, so it may be done in the event loop, and there it is done sooner: beside a busy loop, the many short
+    steps of this would wait for their turn each time. What is left for the catalogue's thread is SQLite's own work.
+    """
+    returns = [
+        ReturnRow(
+            found.id,
+            found.order,
+            month_of(found.created),
+            found.created_at,
+            pack(found.record) if found.photos else None,
+        )
+        for found in page
+    ]
+    photos = [(key.return_id, key.order, key.item, key.image_hash) for found in page for key in found.photos]
+    return PackedPage(returns, photos)
+
+
+_ADD = "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, listed) VALUES {rows}"
+_ADD_PHOTOS = (
+    "INSERT OR IGNORE INTO photos(return_row, item, image_hash, created_at, state, changed_at) "
+    "SELECT r.id, new.column3, new.column4, r.created_at, 'pending', new.column5 FROM (VALUES {rows}) new "
+    "CROSS JOIN returns r ON r.return_id = new.column1 AND r.order_id = new.column2"
+)
+_MARK_LISTED = "UPDATE returns SET listed = ?1 WHERE return_id = ?2 AND order_id = ?3 AND listed != ?1"
+_UPDATE_RECORD = (
+    # The record of a return whose photos are all pruned is personal data without a purpose.
+    "UPDATE returns SET record = ?1, saved = 0 WHERE return_id = ?2 AND order_id = ?3 AND record IS NOT ?1 "
+    "AND EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state NOT IN ('pruned', 'gone') "
+    "UNION ALL SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state = 'pruned'))"
+)
+
+
 class Returns:
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -31,48 +81,23 @@ class Returns:
         `listing`: a number of its own for each listing. A power cut may undo the last pages, and with them all that
         came after them: the watermark, which is durable and moves last, is never ahead of its pages.
         """
-        with self._db.transaction(durable=False) as connection:
-            added = [self._add(connection, found, listing) for found in page]
-            known = [found for found, is_new in zip(page, added, strict=True) if not is_new]
-            repeated = sum(self._was_listed(connection, found, listing) for found in known)
-            photos = self._record_photos(connection, page)
-            self._update_records(connection, known)
-        return Found(sum(added), photos, repeated)
+        return self.record_packed(packed(page), listing)
 
-    def _add(self, connection: sqlite3.Connection, found: Return, listing: int) -> bool:
-        record = pack(found.record) if found.photos else None
-        cursor = connection.execute(
-            "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, listed) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (found.id, found.order, month_of(found.created), found.created_at, record, listing),
-        )
-        return cursor.rowcount > 0
-
-    def _was_listed(self, connection: sqlite3.Connection, found: Return, listing: int) -> bool:
-        cursor = connection.execute(
-            "UPDATE returns SET listed = ?1 WHERE return_id = ?2 AND order_id = ?3 AND listed != ?1",
-            (listing, found.id, found.order),
-        )
-        return not cursor.rowcount
-
-    def _update_records(self, connection: sqlite3.Connection, known: Sequence[Return]) -> None:
-        connection.executemany(
-            # The record of a return whose photos are all pruned is personal data without a purpose.
-            "UPDATE returns SET record = ?1, saved = 0 WHERE return_id = ?2 AND order_id = ?3 AND record IS NOT ?1 "
-            "AND EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state NOT IN ('pruned', 'gone') "
-            "UNION ALL SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id "
-            "AND state = 'pruned'))",
-            [(pack(found.record), found.id, found.order) for found in known if found.photos],
-        )
-
-    def _record_photos(self, connection: sqlite3.Connection, page: Sequence[Return]) -> int:
+    def record_packed(self, page: PackedPage, listing: int) -> Found:
+        """As `record_page`."""
         now = self._db.now()
-        cursor = connection.executemany(
-            "INSERT OR IGNORE INTO photos(return_row, item, image_hash, created_at, state, changed_at) "
-            "SELECT id, ?3, ?4, created_at, 'pending', ?5 FROM returns WHERE return_id = ?1 AND order_id = ?2",
-            [(key.return_id, key.order, key.item, key.image_hash, now) for found in page for key in found.photos],
-        )
-        return max(0, cursor.rowcount)
+        with self._db.transaction(durable=False) as connection:
+            added = execute_rows(connection, _ADD, [(*row, listing) for row in page.returns])
+            photos = execute_rows(connection, _ADD_PHOTOS, [(*row, now) for row in page.photos])
+            all_new = added == len(page.returns)
+            listed = 0 if all_new else self._update(connection, page, listing)
+        return Found(added, photos, len(page.returns) - added - listed)
+
+    def _update(self, connection: sqlite3.Connection, page: PackedPage, listing: int) -> int:
+        """Brings known returns up to date; how many of the page this listing had not brought before."""
+        records = [(row.record, row.id, row.order) for row in page.returns if row.record is not None]
+        connection.executemany(_UPDATE_RECORD, records)
+        return connection.executemany(_MARK_LISTED, [(listing, row.id, row.order) for row in page.returns]).rowcount
 
     def watermark(self) -> int | None:
         """Up to when every return has been listed without error, seconds since 1970; None before the first time."""

@@ -6,7 +6,7 @@ return and a return not its page. It is named in `Page.unreadable`: nobody shall
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
@@ -22,7 +22,9 @@ _ID: TypeAdapter[int] = TypeAdapter(Id)
 
 
 def _text(value: Any) -> str | None:
-    return clean(value, 100) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return value if len(value) <= 100 and value.isprintable() else clean(value, 100)
 
 
 #: For people: printable, and missing where it is no text.
@@ -76,19 +78,30 @@ class KeyInfo:
     scopes: tuple[str, ...]
 
 
-def parse_returns(campaign: int, body: bytes) -> Page[Return]:
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of returns as it came: what comes next is known, its records are yet to be read."""
+
+    records: list[Any]
+    next_token: str | None
+
+
+def parse_listing(body: bytes) -> Listing:
     """Raises Refusal (RETRY) where the body is not a page of returns."""
     result = _result(_object(body))
+    return Listing(_list(result, "returns"), _next_token(result))
+
+
+def read_returns(campaign: int, records: Iterable[Any]) -> tuple[list[Return], list[str]]:
+    """The returns, and what could not be read, in words."""
     rows: list[Return] = []
     unreadable: list[str] = []
-    for record in _list(result, "returns"):
+    for record in records:
         try:
-            parsed = _parse_return(campaign, record, unreadable)
+            rows.append(_parse_return(campaign, record, unreadable))
         except ValidationError as error:
             unreadable.append(f"return {_named(record)}: {_first_problem(error)}")
-        else:
-            rows.append(parsed)
-    return Page(rows, _next_token(result), tuple(unreadable))
+    return rows, unreadable
 
 
 def parse_return(campaign: int, body: bytes) -> Page[Return]:

@@ -1,25 +1,30 @@
 """Pages of returns -> photos that the archive lacks, in the catalogue.
 
-Invariants: a page is recorded in one transaction before the next is asked for; the watermark and a finished window
-are recorded last, and only after a listing without error.
+Invariants: a page is recorded in one transaction, in the order of the listing, while the next is on its way; the
+watermark and a finished window are recorded last, and only after a listing without error.
 """
 
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
 from market_photos import crash
+from market_photos.archive.returns import PackedPage, packed
 from market_photos.errors import KeyRefused, MarketPhotosError, ServerUnavailable, StoreRefused, UsageError
-from market_photos.market.protocol import Act, Ask, Refusal, ask_return, ask_returns
-from market_photos.market.records import Page, parse_return, parse_returns
-from market_photos.model import Return
+from market_photos.market.protocol import Act, Ask, Method, Refusal, ask_return, ask_returns
+from market_photos.market.records import Listing, parse_listing, parse_return, read_returns
 from market_photos.sync.retry import Patience
 from market_photos.sync.spans import Span, day_of, fresh, months
 from market_photos.sync.store import Store
 
 log = logging.getLogger(__name__)
 
+P = TypeVar("P")
+#: Returns that are read at one go, in a fraction of a millisecond.
+SLICE = 10
 #: Times that a span is listed when returns moved between its pages meanwhile.
 MAX_PASSES = 3
 #: Unreadable records that the summary names.
@@ -66,16 +71,17 @@ class Producer:
 
     async def one(self, order: int, return_id: int) -> None:
         """The record of one return. Raises UsageError where the API knows no such return."""
+        campaign = self._store.campaign
         try:
-            page = await self._read(ask_return(self._store.campaign, order, return_id), parse_return)
+            page = await self._read(ask_return(campaign, order, return_id), partial(parse_return, campaign))
         except Refusal as refusal:
             if refusal.act is not Act.FORGET:
                 raise as_error(refusal, f"return {return_id}") from refusal
             raise UsageError(
-                f"store {self._store.campaign}: the API knows no return {return_id} of order {order}.",
+                f"store {campaign}: the API knows no return {return_id} of order {order}.",
                 "Check the three numbers: campaign, order, return.",
             ) from refusal
-        await self._record(page)
+        await self._record(packed(page.rows), page.unreadable)
 
     async def _list(self, span: Span) -> bool:
         """Lists a span, again where returns moved between pages; whether everything in it could be read."""
@@ -101,36 +107,62 @@ class Producer:
         moved = found = restarts = 0
         token: str | None = None
         seen: set[int] = set()
-        while True:
-            try:
-                page = await self._read(ask_returns(self._store.campaign, *span.asked(), token), parse_returns)
-            except Refusal as refusal:
-                if refusal.act is not Act.RESTART_LISTING or token is None or restarts >= MAX_RESTARTS:
-                    raise as_error(refusal, "the list of returns") from refusal
-                token, seen, restarts = None, set(), restarts + 1
-                self._listing += 1
-                continue
-            added = await self._record(page)
-            moved, found = moved + added[0], found + added[1]
-            if page.next_token is None:
-                return moved, found
-            token = self._unseen(page.next_token, seen)
+        coming = self._ask(span, token)
+        try:
+            while True:
+                try:
+                    page = await coming
+                except Refusal as refusal:
+                    if refusal.act is not Act.RESTART_LISTING or token is None or restarts >= MAX_RESTARTS:
+                        raise as_error(refusal, "the list of returns") from refusal
+                    token, seen, restarts = None, set(), restarts + 1
+                    self._listing += 1
+                    coming = self._ask(span, token)
+                    continue
+                token = page.next_token
+                in_circles = token is not None and hash(token) in seen
+                if token is not None and not in_circles:
+                    seen.add(hash(token))
+                    coming = self._ask(span, token)
+                added = await self._take_in(page, goes_on=token is not None and not in_circles)
+                moved, found = moved + added[0], found + added[1]
+                if in_circles:
+                    raise self._in_circles()
+                if token is None:
+                    return moved, found
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+            self._store.requests.give_back(Method.RETURNS, None)
 
-    def _unseen(self, token: str, seen: set[int]) -> str:
-        if hash(token) in seen:
-            raise ServerUnavailable(
-                f"store {self._store.title}: the list of returns goes in circles: a page token came twice.",
-                "A fault of the server. What was listed is kept; run the same command again later.",
-            )
-        seen.add(hash(token))
-        return token
+    def _ask(self, span: Span, token: str | None) -> "asyncio.Task[Listing]":
+        """The page on its way, while the one before is worked on."""
+        return asyncio.create_task(self._read(ask_returns(self._store.campaign, *span.asked(), token), parse_listing))
 
-    async def _read(self, ask: Ask, parse: Callable[[int, bytes], Page[Return]]) -> Page[Return]:
+    async def _take_in(self, page: Listing, *, goes_on: bool) -> tuple[int, int]:
+        """In slices: what is on its way does not wait for a whole page to be read."""
+        rows, unreadable = PackedPage([], []), []
+        for start in range(0, len(page.records), SLICE):
+            await asyncio.sleep(0)
+            found, problems = read_returns(self._store.campaign, page.records[start : start + SLICE])
+            some = packed(found)
+            rows.returns.extend(some.returns)
+            rows.photos.extend(some.photos)
+            unreadable += problems
+        return await self._record(rows, unreadable, goes_on=goes_on)
+
+    def _in_circles(self) -> ServerUnavailable:
+        return ServerUnavailable(
+            f"store {self._store.title}: the list of returns goes in circles: a page token came twice.",
+            "A fault of the server. What was listed is kept; run the same command again later.",
+        )
+
+    async def _read(self, ask: Ask, parse: Callable[[bytes], P]) -> P:
         """One page, asked for as often as patience lasts. Raises Refusal."""
         store, patience = self._store, Patience()
         while True:
             try:
-                return parse(store.campaign, await store.client.read(ask, store.passage_for()))
+                return parse(await store.client.read(ask, store.passage_for()))
             except Refusal as refusal:
                 pause = patience.after(refusal, store.rng)
                 if pause is None:
@@ -138,15 +170,16 @@ class Producer:
                 log.info("store %s: %s; again in %.1f s", store.title, refusal, pause)
                 await asyncio.sleep(pause)
 
-    async def _record(self, page: Page[Return]) -> tuple[int, int]:
+    async def _record(self, page: PackedPage, unreadable: Iterable[str], *, goes_on: bool = False) -> tuple[int, int]:
+        """Returns that moved, photos that are new."""
         store = self._store
-        found = await store.catalog.do(store.catalog.returns.record_page, page.rows, self._listing)
+        found = await store.record_page(page, self._listing, goes_on=goes_on)
         crash.point("page-recorded")
         counters = store.counters
         counters.pages += 1
-        counters.returns += len(page.rows)
+        counters.returns += len(page.returns)
         counters.found += found.photos
-        for problem in page.unreadable:
+        for problem in unreadable:
             log.warning("store %s: cannot be read: %s", store.title, problem)
             counters.unreadable += 1
             if len(counters.problems) < SHOWN_PROBLEMS:

@@ -9,6 +9,7 @@ from market_photos import crash
 from market_photos.archive import files, intake
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import Archived, Claim
+from market_photos.archive.returns import Found, PackedPage
 from market_photos.archive.suffix import Kind
 from market_photos.clock import Clock, Moment, age
 from market_photos.config import Settings
@@ -41,7 +42,7 @@ class CatalogLedger:
         self._period = period
         self._clock = clock
         self._counters = counters
-        self._reserved: dict[int | None, tuple[int, Moment]] = {}
+        self._reserved: dict[tuple[str, int | None], tuple[int, Moment]] = {}
 
     async def sent(self, method: str, photo: int | None) -> int:
         self._counters.requests += 1
@@ -53,20 +54,21 @@ class CatalogLedger:
 
     async def _recorded(self, method: str, photo: int | None) -> int:
         requests = self._catalog.requests
-        request, since = self._reserved.pop(photo, (0, self._clock.now()))
+        request, since = self._reserved.pop((method, photo), (0, self._clock.now()))
         if not request:
             return await self._catalog.do(requests.sent, method, photo)
         if age(since, self._clock.now()) < RESERVED_SECONDS:
             return request
         return await self._catalog.do(requests.renew, request, method, photo)
 
-    def reserve(self, photo: int, request: int) -> None:
-        """The photo's request is on record already, and about to be sent."""
-        self._reserved[photo] = (request, self._clock.now())
+    def reserve(self, method: str, photo: int | None, request: int) -> None:
+        """A request is on record already, and about to be sent."""
+        self.give_back(method, photo)
+        self._reserved[method, photo] = (request, self._clock.now())
 
-    def give_back(self, photo: int) -> None:
-        """The photo will not be asked for."""
-        request, _ = self._reserved.pop(photo, (0, None))
+    def give_back(self, method: str, photo: int | None) -> None:
+        """What was reserved will not be sent."""
+        request, _ = self._reserved.pop((method, photo), (0, None))
         if request:
             self._catalog.requests.unsent(request)
 
@@ -138,6 +140,14 @@ class Store:
 
         return passage
 
+    async def record_page(self, page: PackedPage, listing: int, *, goes_on: bool) -> Found:
+        """What was new on it. `goes_on`: whether another page is on its way, and one more may follow."""
+        method = Method.RETURNS if goes_on and not self.is_dry else ""
+        found, request = await self.catalog.do(self.catalog.record_page, page, listing, method)
+        if request:
+            self.requests.reserve(method, None, request)
+        return found
+
     async def take_in(
         self, claim: Claim, part: files.Part, kind: Kind, content_type: str, only: tuple[int, int] | None = None
     ) -> Claim | None:
@@ -149,7 +159,7 @@ class Store:
         archived, turn = await files.to_the_end(work)
         crash.point("recorded")
         if turn.claim:
-            self.requests.reserve(turn.claim.row, turn.request)
+            self.requests.reserve(Method.PHOTO, turn.claim.row, turn.request)
         self.counters.downloaded += 1
         self.counters.size += archived.size
         if archived.note:
@@ -158,7 +168,7 @@ class Store:
 
     def release(self, claim: Claim) -> None:
         """The photo stays pending, and is not asked for."""
-        self.requests.give_back(claim.row)
+        self.requests.give_back(Method.PHOTO, claim.row)
         self.catalog.photos.release(claim)
 
     async def record_gone(self, claim: Claim, reason: str) -> None:

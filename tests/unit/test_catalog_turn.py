@@ -84,10 +84,10 @@ def test_a_request_that_is_on_record_before(
         assert claim
         turn = catalog.turn(claim, STORED, "photo")
         assert turn.claim
-        ledger.reserve(turn.claim.row, turn.request)
+        ledger.reserve("photo", turn.claim.row, turn.request)
         clock.pass_time(waits)
         if given_back:
-            ledger.give_back(turn.claim.row)
+            ledger.give_back("photo", turn.claim.row)
         else:
             asyncio.run(ledger.sent("photo", turn.claim.row))
         catalog.requests.flush()

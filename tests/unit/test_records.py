@@ -14,13 +14,21 @@ from market_photos.market.records import (
     Store,
     parse_campaigns,
     parse_key_info,
+    parse_listing,
     parse_return,
-    parse_returns,
+    read_returns,
 )
 from market_photos.model import PhotoKey, Return
 
 CREATED = "2026-01-05T10:00:00.5+03:00"
 CREATED_AT = 1_767_596_400
+
+
+def parse_returns(campaign: int, body: bytes) -> Page[Return]:
+    """A page as the producer reads it."""
+    listing = parse_listing(body)
+    rows, unreadable = read_returns(campaign, listing.records)
+    return Page(rows, listing.next_token, tuple(unreadable))
 
 
 def listing(*returns: Any, **result: Any) -> bytes:

@@ -1,0 +1,109 @@
+"""A listing is recorded in its order, each page once, and the next page does not wait for that."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bench.records import page, record
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.photos import State
+from market_photos.errors import ServerUnavailable
+from market_photos.market.protocol import Ask
+from market_photos.sync.counters import Counters
+from market_photos.sync.producer import Producer
+from market_photos.sync.store import CatalogLedger, Store
+from tests.unit.worlds import CAMPAIGN, ToldClock
+
+#: Returns on a page.
+SIZE = 3
+
+
+def body(number: int, following: str | None) -> bytes:
+    return page([record(number * SIZE + one, 1) for one in range(SIZE)], following)
+
+
+class Pages:
+    """A client for whom each page is ready, and who knows when it was asked for."""
+
+    def __init__(self, *following: str | None) -> None:
+        self._following = following
+        self.asked = asyncio.Event()
+        self.tokens: list[str | None] = []
+
+    async def read(self, ask: Ask, passage_for: Callable[[str], object]) -> bytes:
+        self.tokens.append(dict(ask.query).get("pageToken"))
+        self.asked.set()
+        number = len(self.tokens) - 1
+        return body(number, self._following[number])
+
+
+def a_store(catalog: Catalog, client: Pages, clock: ToldClock) -> Any:
+    """What a producer needs of one."""
+    counters = Counters()
+    store = SimpleNamespace(
+        campaign=CAMPAIGN,
+        title="7",
+        catalog=catalog,
+        is_dry=False,
+        client=client,
+        clock=clock,
+        rng=Random(1),
+        counters=counters,
+        started_at=clock.now().wall,
+        settings=SimpleNamespace(sync=SimpleNamespace(overlap_days=3, first_sync_from=None)),
+        requests=CatalogLedger(catalog, clock, counters, 3600),
+        passage_for=lambda: None,
+        tell=lambda: None,
+    )
+    store.record_page = lambda *given, **named: Store.record_page(cast(Store, store), *given, **named)
+    return store
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Any:
+    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
+        yield catalog
+
+
+async def test_the_next_page_does_not_wait(catalog: Catalog) -> None:
+    """The second page is on its way before the first is recorded: recording waits for that, and all goes on."""
+    client = Pages("two", None)
+    store = a_store(catalog, client, ToldClock())
+    real = store.record_page
+
+    async def record_once_two_are_asked_for(*given: Any, **named: Any) -> Any:
+        async with asyncio.timeout(10):
+            while len(client.tokens) < 2:
+                client.asked.clear()
+                await client.asked.wait()
+        return await real(*given, **named)
+
+    store.record_page = record_once_two_are_asked_for
+    await Producer(store).nightly(full=True)
+    assert client.tokens == [None, "two"]
+    assert store.counters.returns == store.counters.found == 2 * SIZE
+    assert catalog.returns.watermark() == int(store.started_at)
+
+
+async def test_what_is_reserved_and_not_sent_is_given_back(catalog: Catalog) -> None:
+    """No request is left on record that was never sent, so none is missing from the quota."""
+    store = a_store(catalog, Pages("two", "three", None), ToldClock())
+    await Producer(store).nightly(full=True)
+    await catalog.do(catalog.requests.flush)
+    assert catalog.requests.past_requests() == []  # this client passes no limits, so nothing was sent
+    assert store.counters.pages == 3
+
+
+async def test_a_listing_in_circles_keeps_what_it_brought(catalog: Catalog) -> None:
+    """A token that comes twice ends it; the page that brought it is recorded, the watermark stays."""
+    store = a_store(catalog, Pages("two", "three", "two", None), ToldClock())
+    with pytest.raises(ServerUnavailable, match="in circles"):
+        await Producer(store).nightly(full=True)
+    assert store.counters.pages == 3
+    assert catalog.photos.tally()[State.PENDING].photos == 3 * SIZE
+    assert catalog.returns.watermark() is None
