@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from market_photos import crash
 from market_photos.archive.database import Database
+from market_photos.archive.schema import VERSION
 from market_photos.model import PhotoKey
 
 #: After so many runs that failed to bring it, a photo is reported every night but no longer asked for.
@@ -156,9 +157,14 @@ class Photos:
 
     def tally(self, only: tuple[int, int] | None = None) -> dict[State, Tally]:
         """Photos and bytes by state; of one return where `only` names order and return."""
-        where = "WHERE return_row IN (SELECT id FROM returns WHERE order_id = ? AND return_id = ?)" if only else ""
-        query = f"SELECT state, count(*) photos, coalesce(sum(size), 0) size FROM photos {where} GROUP BY state"
-        found = {row["state"]: Tally(row["photos"], row["size"]) for row in self._db.rows(query, *(only or ()))}
+        if self._db.rows("PRAGMA user_version")[0][0] < VERSION or only:
+            where = (
+                "WHERE return_row IN (SELECT id FROM returns WHERE order_id = ? AND return_id = ?)" if only else ""
+            )
+            query = f"SELECT state, count(*), coalesce(sum(size), 0) FROM photos {where} GROUP BY state"
+        else:
+            query = "SELECT state, photos, size FROM tallies"
+        found = {state: Tally(photos, size) for state, photos, size in self._db.rows(query, *(only or ()))}
         return {state: found.get(state, Tally()) for state in State}
 
     def lacking(self, listed: Path, *, everything: bool = False, only: tuple[int, int] | None = None) -> int:

@@ -12,7 +12,7 @@ from market_photos.archive.files import disk_errors
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
 
 APPLICATION_ID = 0x4D504831
-#: 1: records were packed without a list of words. What 2 adds, 1 cannot read; 2 reads both.
+#: 2 packs records with a list of words, which 1 cannot read, and keeps the tallies. Both are read.
 VERSION = 2
 #: How long a catalogue that another program has locked is waited for, seconds.
 BUSY_SECONDS = 30
@@ -75,6 +75,27 @@ CREATE TABLE requests(                   -- sent in the last period: what is lef
     sent REAL NOT NULL, boot TEXT NOT NULL, sent_uptime REAL NOT NULL,
     answered REAL, answered_uptime REAL
 );
+"""
+
+#: How many photos are in which state, and their bytes: to count a million takes a tenth of a second. Whoever changes
+#: a photo, the triggers see it. May be run again.
+TALLIES = """
+CREATE TABLE IF NOT EXISTS tallies(state TEXT PRIMARY KEY, photos INTEGER NOT NULL, size INTEGER NOT NULL)
+    WITHOUT ROWID;
+INSERT OR REPLACE INTO tallies VALUES
+    ('archived', 0, 0), ('pending', 0, 0), ('failed', 0, 0), ('pruned', 0, 0), ('gone', 0, 0);
+INSERT OR REPLACE INTO tallies SELECT state, count(*), coalesce(sum(size), 0) FROM photos GROUP BY state;
+
+CREATE TRIGGER IF NOT EXISTS photo_added AFTER INSERT ON photos BEGIN
+    UPDATE tallies SET photos = photos + 1, size = size + coalesce(new.size, 0) WHERE state = new.state;
+END;
+CREATE TRIGGER IF NOT EXISTS photo_changed AFTER UPDATE OF state, size ON photos BEGIN
+    UPDATE tallies SET photos = photos - 1, size = size - coalesce(old.size, 0) WHERE state = old.state;
+    UPDATE tallies SET photos = photos + 1, size = size + coalesce(new.size, 0) WHERE state = new.state;
+END;
+CREATE TRIGGER IF NOT EXISTS photo_removed AFTER DELETE ON photos BEGIN
+    UPDATE tallies SET photos = photos - 1, size = size - coalesce(old.size, 0) WHERE state = old.state;
+END;
 """
 
 
@@ -141,7 +162,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, read_only: bool, may_be
     if is_new:
         _create(connection)
     elif version < VERSION:
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.executescript(f"BEGIN IMMEDIATE; {TALLIES} PRAGMA user_version = {VERSION}; COMMIT;")
 
 
 def _lost(path: Path, may_be_new: bool) -> CatalogUnusable:
@@ -156,7 +177,7 @@ def _lost(path: Path, may_be_new: bool) -> CatalogUnusable:
 
 def _create(connection: sqlite3.Connection) -> None:
     marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-    connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {marks} COMMIT;")
+    connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {TALLIES} {marks} COMMIT;")
 
 
 def _require_all_pages(connection: sqlite3.Connection, path: Path) -> None:

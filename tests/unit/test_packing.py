@@ -1,9 +1,7 @@
 """Records in the catalogue: whatever the API said comes back, in half the room, and damage is noticed."""
 
 import json
-import sqlite3
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +10,8 @@ from hypothesis import strategies as st
 
 from bench.records import record
 from market_photos.archive import packing
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.layout import CATALOG_NAME
 from market_photos.archive.packing import pack, render, unpack
-from market_photos.archive.schema import VERSION
-from tests.unit.worlds import CAMPAIGN, ToldClock, a_return, python
+from tests.unit.worlds import python
 
 #: Adler-32 of the words.
 WORDS = 0x80263FB9
@@ -90,19 +85,3 @@ def test_damage_is_noticed(known: Any) -> None:
             unpack(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
     with pytest.raises(ValueError, match="too long"):
         unpack(good + b"x")
-
-
-def test_a_catalogue_of_the_first_version(tmp_path: Path) -> None:
-    """Its records are read; from the first run that may write on, an older program leaves it alone."""
-    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
-        catalog.returns.record_page([a_return(1, "a", note="ж")])
-    told = {"id": 1, "orderId": 1, "note": "ж"}
-    connection = sqlite3.connect(tmp_path / CATALOG_NAME)
-    connection.execute("UPDATE returns SET record = ?", (packed_at_first(told),))
-    connection.execute("PRAGMA user_version = 1")
-    connection.commit()
-    for read_only, version in ((True, 1), (False, VERSION)):
-        with Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=read_only) as catalog:
-            assert catalog.returns.unsaved_record(1) == told
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == version
-    connection.close()

@@ -1,15 +1,21 @@
 """Opening a catalogue: never on with one that is lost, damaged, foreign, newer or locked, and the next step said."""
 
+import json
 import shutil
 import sqlite3
 import stat
+import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.layout import CATALOG_NAME
+from market_photos.archive.packing import unpack
 from market_photos.archive.photos import State, Tally
 from market_photos.archive.schema import APPLICATION_ID, VERSION, unusable
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, ExitCode
@@ -241,3 +247,63 @@ def test_who_must_act(text: str, kind: type[Exception]) -> None:
     assert type(error) is kind
     assert error.message.startswith("/a/catalog.sqlite3: ")
     assert error.hint
+
+
+def as_at_first(path: Path) -> None:
+    """What a catalogue of version 1 looked like."""
+    connection = sqlite3.connect(path)
+    for trigger in ("added", "changed", "removed"):
+        connection.execute(f"DROP TRIGGER photo_{trigger}")
+    connection.execute("DROP TABLE tallies")
+    for row, packed in connection.execute("SELECT id, record FROM returns WHERE record IS NOT NULL").fetchall():
+        plain = zlib.compress(json.dumps(unpack(packed)).encode())
+        connection.execute("UPDATE returns SET record = ? WHERE id = ?", (plain, row))
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+
+
+def test_a_catalogue_of_the_first_version(store: Path) -> None:
+    """It is read as it is; once a run may write it is as any other, and an older program leaves it alone."""
+    with Catalog(store, CAMPAIGN, ToldClock()) as catalog:
+        before = catalog.photos.tally(), catalog.returns.unsaved_record(1)
+    as_at_first(store / CATALOG_NAME)
+    for read_only, version in ((True, 1), (False, VERSION), (True, VERSION)):
+        with Catalog(store, CAMPAIGN, ToldClock(), read_only=read_only) as catalog:
+            assert (catalog.photos.tally(), catalog.returns.unsaved_record(1)) == before
+        connection = sqlite3.connect(store / CATALOG_NAME)
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == version
+        connection.close()
+
+
+def do_one(catalog: Catalog, name: str, number: int) -> None:
+    if name == "page":
+        catalog.returns.record_page([a_return(number, "a", "b"), a_return(number + 1, str(number))])
+    elif name == "requeue":
+        catalog.photos.requeue(everything=True)
+    elif claim := catalog.photos.claim():
+        if name == "archived":
+            catalog.photos.record_archived(claim, STORED)
+        elif name == "gone":
+            catalog.photos.record_gone(claim, "HTTP 404")
+        else:
+            catalog.photos.record_failed(claim, "cut off")
+
+
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["page", "archived", "gone", "failed", "requeue"]), st.integers(1, 9)))
+)
+def test_the_tallies_are_what_counting_finds(steps: list[tuple[str, int]]) -> None:
+    """After whatever happened to photos, a photo deleted by hand included."""
+    with tempfile.TemporaryDirectory() as folder, Catalog(Path(folder), CAMPAIGN, ToldClock()) as catalog:
+        for name, number in steps:
+            do_one(catalog, name, number)
+        connection = sqlite3.connect(catalog.path)
+        connection.execute("DELETE FROM photos WHERE id = 3")
+        connection.commit()
+        counted = connection.execute(
+            "SELECT state, count(*), coalesce(sum(size), 0) FROM photos GROUP BY state"
+        ).fetchall()
+        connection.close()
+        found = {(state.value, *tally) for state, tally in catalog.photos.tally().items() if tally.photos}
+        assert found == set(counted)
