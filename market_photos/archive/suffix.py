@@ -2,6 +2,7 @@
 
 import mimetypes
 import re
+from functools import cache
 from typing import NamedTuple
 
 #: Bytes of the beginning that `choose` wants to see.
@@ -39,8 +40,6 @@ _BRANDS = {
 _FAMILY = (b"mif1", b"msf1")
 #: Formats whose first bytes `sniff` knows.
 _SNIFFED = {".jpg", ".png", ".webp", ".gif", ".heic", ".heif", ".bmp", ".tiff", ".avif"}
-#: The standard library's own table: the machine's mime.types must not change where a photo lives.
-_REGISTRY = mimetypes.MimeTypes(filenames=())
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 _BYTES = {"application/octet-stream", "binary/octet-stream", "application/binary", "application/x-download"}
 UNKNOWN = ".bin"
@@ -143,9 +142,15 @@ def _media_type(content_type: str) -> str:
 
 
 def _registered(media: str) -> str:
-    known = _SUFFIXES.get(media) or _REGISTRY.guess_extension(media, strict=False)
+    known = _SUFFIXES.get(media) or _registry().guess_extension(media, strict=False)
     subtype = re.sub(r"[^a-z0-9]", "", media.partition("/")[2].rpartition(".")[2].removeprefix("x-"))[:10]
     return known or (f".{subtype}" if subtype else UNKNOWN)
+
+
+@cache
+def _registry() -> mimetypes.MimeTypes:
+    """The standard library's own table: the machine's mime.types must not change where a photo lives."""
+    return mimetypes.MimeTypes(filenames=())
 
 
 def _no_photo(head: bytes, media: str) -> str:

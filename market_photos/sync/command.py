@@ -5,8 +5,6 @@ import os
 import signal
 from random import SystemRandom
 
-from rich.console import Console
-
 from market_photos import console
 from market_photos.clock import Clock, SystemClock
 from market_photos.config import Settings
@@ -47,7 +45,7 @@ async def _execute(run: Run, *, quiet: bool) -> Report:
         asyncio.get_running_loop().add_signal_handler(number, _Signal(run, code))
     running = asyncio.create_task(run())
     helpers = [asyncio.create_task(_end_if_idle(run, running)), asyncio.create_task(beat(run))]
-    if watching := watcher(run, Console(stderr=True), quiet=quiet):
+    if watching := watcher(run, quiet=quiet):
         helpers.append(watching)
     try:
         return await running

@@ -3,11 +3,8 @@
 import asyncio
 import datetime as dt
 import os
+import sys
 from collections.abc import Mapping
-
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.text import Text
 
 from market_photos.archive.photos import State
 from market_photos.clock import Clock
@@ -19,7 +16,6 @@ from market_photos.sync.view import View
 
 #: Seconds between two lines where there is no terminal.
 LINE_SECONDS = 180
-_REDRAW_SECONDS = 0.5
 _WAITS = {
     "spent": "the hour's quota is used up",
     "remaining": "the API says that the quota is used up",
@@ -27,10 +23,10 @@ _WAITS = {
 }
 
 
-def is_live(console: Console, environ: Mapping[str, str]) -> bool:
+def is_live(environ: Mapping[str, str], *, is_terminal: bool) -> bool:
     """Whether a live view is welcome: on a real terminal, not in CI, not where the user asked for plain output."""
     plain = "NO_COLOR" in environ or "CI" in environ or environ.get("TERM") == "dumb"
-    return console.is_terminal and not plain
+    return is_terminal and not plain
 
 
 def seconds_left(pending: int, quota_left: int, amount: int, period: float, per_hour: float) -> float | None:
@@ -80,26 +76,6 @@ def _local(seconds: float, clock: Clock) -> str:
     return dt.datetime.fromtimestamp(clock.now().wall + seconds).astimezone().strftime("%H:%M:%S")
 
 
-async def show_live(run: Run, console: Console) -> None:
-    """Until cancelled."""
-    began = asyncio.get_running_loop().time()
-    with Live(Text("asking for the list of stores"), console=console, transient=True, auto_refresh=False) as live:
-        while True:
-            if run.stores:
-                live.update(await _render(run, began, console), refresh=True)
-            await asyncio.sleep(_REDRAW_SECONDS)
-
-
-async def _render(run: Run, began: float, console: Console) -> RenderableType:
-    seconds = asyncio.get_running_loop().time() - began
-    lines = [line for store in list(run.stores) for line in (await look(store, run.clock, seconds)).lines()]
-    room = max(3, console.height - 2)
-    if len(lines) > room:
-        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more lines"]
-    note = [Text(f"stopping: {run.stop.reason}; photos in flight may finish", style="bold")] * run.stop.requested
-    return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in lines), *note)
-
-
 async def show_lines(run: Run) -> None:
     """Until cancelled."""
     began = asyncio.get_running_loop().time()
@@ -110,9 +86,13 @@ async def show_lines(run: Run) -> None:
             say(" ".join(line.strip() for line in view.lines()))
 
 
-def watcher(run: Run, console: Console, *, quiet: bool) -> "asyncio.Task[None] | None":
-    """Shows the run until its task is cancelled; nothing where `quiet`."""
+def watcher(run: Run, *, quiet: bool) -> "asyncio.Task[None] | None":
+    """Shows the run on standard error until its task is cancelled; nothing where `quiet`."""
     if quiet:
         return None
-    is_for_people = is_live(console, os.environ) and not writes_json()
-    return asyncio.create_task(show_live(run, console) if is_for_people else show_lines(run))
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None where it was closed before we began
+    if writes_json() or not is_live(os.environ, is_terminal=is_terminal):
+        return asyncio.create_task(show_lines(run))
+    from market_photos.sync.live import show_live  # noqa: PLC0415 - cron need not wait for what draws
+
+    return asyncio.create_task(show_live(run))

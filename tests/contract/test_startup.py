@@ -13,7 +13,8 @@ HEAVY = {"aiohttp", "aiolimiter", "pydantic", "rich"}
     [
         ("market_photos.cli", set()),
         ("market_photos.sync.status", {"pydantic"}),
-        ("market_photos.sync.command", HEAVY),
+        ("market_photos.sync.command", HEAVY - {"rich"}),
+        ("market_photos.sync.live", HEAVY),
     ],
 )
 def test_heavy_imports_stand_where_they_are_used(module: str, loads: set[str]) -> None:

@@ -1,9 +1,6 @@
 """What a person sees: two phases, the pace, and why it waits."""
 
-from io import StringIO
-
 import pytest
-from rich.console import Console
 
 from market_photos.sync.progress import is_live, seconds_left
 from market_photos.sync.view import View
@@ -20,7 +17,7 @@ from market_photos.sync.view import View
     ],
 )
 def test_live_only_where_it_is_welcome(environ: dict[str, str], terminal: bool, live: bool) -> None:
-    assert is_live(Console(file=StringIO(), force_terminal=terminal), environ) is live
+    assert is_live(environ, is_terminal=terminal) is live
 
 
 @pytest.mark.parametrize(
