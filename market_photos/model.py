@@ -1,6 +1,5 @@
 """The words that market, archive and sync share. Nothing here reads, writes or asks."""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -21,8 +20,7 @@ class PhotoKey(NamedTuple):
         return f"order {self.order} return {self.return_id} item {self.item} photo {shown}"
 
 
-@dataclass(frozen=True, slots=True)
-class Return:
+class Return(NamedTuple):
     """A return as one listing gave it."""
 
     campaign: int

@@ -17,7 +17,8 @@ from market_photos.model import PhotoKey, Return
 
 T = TypeVar("T")
 #: Ids are kept as 64-bit numbers, as SQLite does.
-Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
+MAX_ID = 2**63 - 1
+Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 _ID: TypeAdapter[int] = TypeAdapter(Id)
 
 
@@ -175,6 +176,8 @@ def _each(rows: Any, kind: type[T], name: str, problems: list[str]) -> Iterator[
 
 
 def _id_or_none(value: Any) -> int | None:
+    if type(value) is int and 0 <= value <= MAX_ID:  # as good as always
+        return value
     try:
         return _ID.validate_python(value)
     except ValidationError:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 P = TypeVar("P")
 #: Returns that are read at one go, in a fraction of a millisecond.
-SLICE = 10
+SLICE = 20
 #: Times that a span is listed when returns moved between its pages meanwhile.
 MAX_PASSES = 3
 #: Unreadable records that the summary names.

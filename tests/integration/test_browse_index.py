@@ -1,7 +1,6 @@
 """The index beside a catalogue: made from it, kept up to date, thrown away and made again."""
 
 import copy
-import dataclasses
 import shutil
 import sqlite3
 import stat
@@ -110,7 +109,7 @@ def test_what_a_sync_changes_is_found_at_the_next_look(tmp_path: Path) -> None:
 def with_comment(back: Return, comment: str) -> Return:
     record = copy.deepcopy(back.record)
     record["items"][0]["decisions"][0]["comment"] = comment
-    return dataclasses.replace(back, record=record)
+    return back._replace(record=record)
 
 
 def test_counts_of_filters_follow(tmp_path: Path) -> None:
