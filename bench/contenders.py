@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.corpus import Corpus
+from bench.nginx import CERT
 
 SLOTS = 4
 Command = tuple[list[str], dict[str, str]]
@@ -63,7 +64,8 @@ def _without(*what: str) -> Callable[[Corpus, str, Path], Command]:
 def _aria2c(corpus: Corpus, url: str, folder: Path) -> Command:
     targets = folder / "urls"
     targets.write_text("".join(f"{url}/{path}\n out={Path(path).name}\n" for path in corpus.paths))
-    quiet = ["--quiet", "--no-conf", "--console-log-level=error"]
+    trusted = f"--ca-certificate={folder.parent / 'nginx' / CERT}"  # where there is TLS
+    quiet = [trusted, "--quiet", "--no-conf", "--console-log-level=error"]
     return ["aria2c", "-j4", "-x1", "-s1", "-i", str(targets), "-d", str(folder / "aria2c"), *quiet], {}
 
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 ECHO = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
 
+#: Of the server with TLS, in its root.
+CERT = "cert.pem"
+
 _CONFIG = """
 {load}{user}daemon off; worker_processes 2; pid {root}/nginx.pid; error_log {root}/error.log error;
 events {{ worker_connections 1024; }}
@@ -21,7 +24,7 @@ http {{
   uwsgi_temp_path {root}/t4; scgi_temp_path {root}/t5;
   log_format times '$msec $request_time $body_bytes_sent $uri';
   server {{
-    listen 127.0.0.1:{port} backlog=1024; root {files}; default_type image/jpeg;
+    listen 127.0.0.1:{port} {ssl}backlog=1024; {certificate} root {files}; default_type image/jpeg;
     location = /v2/campaigns {{ default_type application/json; try_files /campaigns =404; }}
     location ~ ^/v2/campaigns/(?<store>[0-9]+)/returns$ {{
       default_type application/json; try_files /pages/$store/p$arg_pageToken =404;
@@ -46,7 +49,13 @@ class Answer:
 class Nginx:
     def __init__(self, root: Path, url: str) -> None:
         self.url = url
+        self._root = root
         self._log = root / "access.log"
+
+    def trust(self) -> dict[str, str]:
+        """The environment in which its certificate is good; aria2c is told by an argument."""
+        names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE") if self.url.startswith("https") else ()
+        return dict.fromkeys(names, str(self._root / CERT))
 
     def take_log(self) -> list[Answer]:
         """The photos served since it was taken last, in the order of their end."""
@@ -73,8 +82,13 @@ def executable() -> str | None:
 
 
 @contextmanager
-def serving(files: Path, root: Path, *, delay: float = 0, keep_alive: bool = False) -> Iterator[Nginx]:
-    """A server on a free port of loopback; `delay`: seconds that it thinks before a photo."""
+def serving(
+    files: Path, root: Path, *, delay: float = 0, keep_alive: bool = False, tls: bool = False
+) -> Iterator[Nginx]:
+    """A server on a free port of loopback; `delay`: seconds that it thinks before a photo.
+
+    `tls`: with a certificate of its own, `cert.pem` in its root.
+    """
     root.mkdir(parents=True, exist_ok=True)
     port = free_port()
     config = root / "nginx.conf"
@@ -85,6 +99,8 @@ def serving(files: Path, root: Path, *, delay: float = 0, keep_alive: bool = Fal
             port=port,
             user="user root; " if os.geteuid() == 0 else "",  # or its workers may not read our folder
             load=f"load_module {ECHO}; " if delay else "",
+            ssl="ssl " if tls else "",
+            certificate=_certificate(root) if tls else "",
             delay=f"echo_sleep {delay}; echo_exec @photo;" if delay else "",
             keepalive="keepalive_requests 100000;" if keep_alive else "keepalive_timeout 0;",
         )
@@ -93,10 +109,18 @@ def serving(files: Path, root: Path, *, delay: float = 0, keep_alive: bool = Fal
     process = subprocess.Popen([str(executable()), "-p", str(root), "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
         wait_for(port)
-        yield Nginx(root, f"http://127.0.0.1:{port}")
+        yield Nginx(root, f"{'https' if tls else 'http'}://127.0.0.1:{port}")
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _certificate(root: Path) -> str:
+    """A new one, for a month; how the configuration names it."""
+    kind = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=127.0.0.1"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(root / "key.pem"), "-out", str(root / CERT)]
+    subprocess.run(["openssl", "req", *kind.split(), *names], check=True, capture_output=True)
+    return f"ssl_certificate {root / CERT}; ssl_certificate_key {root / 'key.pem'};"
 
 
 def free_port() -> int:

@@ -22,10 +22,11 @@ class Cell:
     size: int
     delay: float
     photos: int
+    tls: bool = False
 
     def __str__(self) -> str:
         size = f"{self.size // 1_000_000} MB" if self.size >= 1_000_000 else f"{self.size // 1000} KB"
-        return f"{size}, {self.delay * 1000:.0f} ms"
+        return f"{size}, {self.delay * 1000:.0f} ms{', TLS' * self.tls}"
 
 
 #: Enough photos for two seconds of fetching or so, few enough for the whole table.
@@ -39,6 +40,8 @@ CELLS = (
     Cell(10_000_000, 0, 40),
     Cell(10_000_000, 0.05, 40),
     Cell(10_000_000, 0.15, 40),
+    Cell(40_000, 0, 400, tls=True),
+    Cell(1_000_000, 0, 200, tls=True),
 )
 QUICK = (Cell(40_000, 0.05, 80), Cell(1_000_000, 0, 80))
 
@@ -56,7 +59,7 @@ def lap(contender: Contender, served: Corpus, server: nginx.Nginx, folder: Path)
     folder.mkdir()
     try:
         arguments, environment = contender.command(served, server.url, folder)
-        usage = measured(arguments, environment, folder / "log")
+        usage = measured(arguments, environment | server.trust(), folder / "log")
         log = server.take_log()
         if usage.code or not log:
             raise RuntimeError(f"{contender.name} ended with {usage.code}: {(folder / 'log').read_text()[-500:]}")
@@ -89,7 +92,7 @@ def race(cell: Cell, contenders: Iterable[Contender], rounds: int) -> dict[Conte
     with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:
         root = Path(folder)
         served = corpus.make(root / "files", cell.size, cell.photos)
-        with nginx.serving(root / "files", root / "nginx", delay=cell.delay) as server:
+        with nginx.serving(root / "files", root / "nginx", delay=cell.delay, tls=cell.tls) as server:
             for _ in range(rounds):
                 for contender in able:
                     laps[contender].append(lap(contender, served, server, root / "work"))
@@ -130,7 +133,7 @@ def report(*, quick: bool = False, rounds: int = 5, against: str = "", only: str
     contenders = (SYNC, sync_of(against)) if against else SIDE_BY_SIDE
     found: list[list[str]] = []
     for cell in [cell for cell in (QUICK if quick else CELLS) if only in str(cell)]:
-        ablated = ABLATIONS if not (quick or against or cell.delay) else ()
+        ablated = ABLATIONS if not (quick or against or cell.delay or cell.tls) else ()
         found += rows(cell, race(cell, (*contenders, *ablated), rounds=1 if quick else rounds))
     missing = [reason for contender in contenders if (reason := contender.missing())]
     return markdown(HEADS, found) + "".join(f"\nNot measured: {reason}.\n" for reason in missing)
