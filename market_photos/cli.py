@@ -222,7 +222,7 @@ def _run(
 
 def main() -> None:
     """The console script."""
-    gc.set_threshold(50_000, 20, 20)  # imports and pages of returns are no garbage to look for all the time
+    gc.set_threshold(10_000)  # imports and pages of returns make many objects and no garbage
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else it looks through every installed package
     try:
         cli.main(standalone_mode=False)
