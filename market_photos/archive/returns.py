@@ -39,18 +39,14 @@ class PackedPage(NamedTuple):
 
 
 def packed(page: Sequence[Return]) -> PackedPage:
-    """Pure, so it may be done in the event loop, and there it is done sooner: beside a busy loop, the many short
-    steps of this would wait for their turn each time. What is left for the catalogue's thread is SQLite's own work.
+    """What `Returns.record_packed` takes. Pure.
+
+    In the event loop it is done sooner than on the catalogue's thread: the many short steps of two busy threads wait
+    for their turn each time.
     """
     returns = [
-        ReturnRow(
-            found.id,
-            found.order,
-            month_of(found.created),
-            found.created_at,
-            pack(found.record) if found.photos else None,
-        )
-        for found in page
+        ReturnRow(row.id, row.order, month_of(row.created), row.created_at, pack(row.record) if row.photos else None)
+        for row in page
     ]
     photos = [(key.return_id, key.order, key.item, key.image_hash) for found in page for key in found.photos]
     return PackedPage(returns, photos)

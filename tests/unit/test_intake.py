@@ -1,0 +1,70 @@
+"""The last steps of a photo stand or fall together: its file, its return's record, its row, the next one's claim."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from market_photos.archive import files, intake
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.layout import RECORD_NAME
+from market_photos.archive.photos import Archived, State, Turn
+from market_photos.errors import ArchiveUnwritable
+from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
+
+BODY = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
+FOLDER = Path("photos/2026-01/1-1")
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
+        catalog.returns.record_page([a_return(1, "a", "b", note="as it was")])
+        yield catalog
+
+
+async def taken_in(store: Path, catalog: Catalog) -> tuple[Archived, Turn]:
+    """The next photo, as a worker does it."""
+    claim = catalog.photos.claim()
+    assert claim
+    async with files.part(store / FOLDER / f"10-{claim.key.image_hash}.part") as part:
+        await part.write(BODY)
+        found = Archived(".jpg", 0, b"", "image/jpeg", "")
+        return intake.take_in(catalog, store, claim, part, found, method="photo")
+
+
+def names(store: Path) -> list[str]:
+    return sorted(path.name for path in (store / FOLDER).iterdir())
+
+
+async def test_a_photo_is_taken_in(tmp_path: Path, catalog: Catalog) -> None:
+    """File, record and row agree, and the next photo is claimed with its request on record."""
+    archived, turn = await taken_in(tmp_path, catalog)
+    assert (archived.size, archived.sha256) == (len(BODY), hashlib.sha256(BODY).digest())
+    assert names(tmp_path) == ["10-a.jpg", RECORD_NAME]
+    assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "as it was"
+    assert turn.claim
+    assert (turn.claim.key.image_hash, turn.request) == ("b", 1)
+    assert catalog.photos.tally()[State.ARCHIVED] == (1, len(BODY))
+    assert catalog.returns.outdated_records(9) == []
+
+
+async def test_without_its_record_it_stays_pending(tmp_path: Path, catalog: Catalog) -> None:
+    """The disk's trouble with return.json is the photo's: no row says that it is there."""
+    (tmp_path / FOLDER / RECORD_NAME).mkdir(parents=True)
+    with pytest.raises(ArchiveUnwritable, match=RECORD_NAME):
+        await taken_in(tmp_path, catalog)
+    assert catalog.photos.tally()[State.PENDING].photos == 2
+    assert not list((tmp_path / FOLDER).glob("*.part"))
+
+
+async def test_a_record_that_changed_is_written_anew(tmp_path: Path, catalog: Catalog) -> None:
+    """Once, and only for returns with photos in the archive."""
+    await taken_in(tmp_path, catalog)
+    catalog.returns.record_page([a_return(1, "a", "b", note="other"), a_return(2, "a", note="other")])
+    assert intake.save_outdated_records(catalog, tmp_path, 9) == 1
+    assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "other"
+    assert intake.save_outdated_records(catalog, tmp_path, 9) == 0
+    assert not (tmp_path / "photos/2026-01/1-2").exists()
