@@ -11,6 +11,7 @@ from market_photos.archive import files, layout
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.packing import render
 from market_photos.archive.photos import Archived, Claim, Turn
+from market_photos.errors import MarketPhotosError
 
 
 def take_in(
@@ -26,16 +27,23 @@ def take_in(
     """What was recorded, and the next turn; see `Catalog.turn`. `store`: the folder of the store.
 
     `found`: what is known before the file is there; its size and hash are set here. Blocks. Raises ArchiveUnwritable
-    or CatalogUnusable.
+    or CatalogUnusable; if return.json alone is the trouble, after the photo has been recorded.
     """
     target = store / layout.photo_path(claim.month, claim.key, found.suffix)
     size, sha256 = part.commit(target)
-    has_record = _write_record(catalog, claim.return_row, target.parent)
+    has_record, trouble = False, None
+    try:
+        has_record = _write_record(catalog, claim.return_row, target.parent)
+    except MarketPhotosError as error:
+        trouble = error
     with files.disk_errors(target):
         files.sync_folder(target.parent)
     crash.point("folder-synced")
     archived = found._replace(size=size, sha256=sha256)
-    return archived, catalog.turn(claim, archived, method, only, has_record=has_record)
+    turn = catalog.turn(claim, archived, method, only, has_record=has_record)
+    if trouble:
+        raise trouble
+    return archived, turn
 
 
 def save_outdated_records(catalog: Catalog, store: Path, most: int) -> int:

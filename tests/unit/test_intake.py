@@ -51,13 +51,14 @@ async def test_a_photo_is_taken_in(tmp_path: Path, catalog: Catalog) -> None:
     assert catalog.returns.outdated_records(9) == []
 
 
-async def test_without_its_record_it_stays_pending(tmp_path: Path, catalog: Catalog) -> None:
-    """The disk's trouble with return.json is the photo's: no row says that it is there."""
+async def test_a_record_that_cannot_be_written_does_not_cost_the_photo(tmp_path: Path, catalog: Catalog) -> None:
+    """It is said, and stays to be written; the photo is there with its row and is not asked for again."""
     (tmp_path / FOLDER / RECORD_NAME).mkdir(parents=True)
     with pytest.raises(ArchiveUnwritable, match=RECORD_NAME):
         await taken_in(tmp_path, catalog)
-    assert catalog.photos.tally()[State.PENDING].photos == 2
-    assert not list((tmp_path / FOLDER).glob("*.part"))
+    assert catalog.photos.tally()[State.ARCHIVED] == (1, len(BODY))
+    assert names(tmp_path) == ["10-a.jpg", RECORD_NAME]
+    assert catalog.returns.outdated_records(9) == [(1, "2026-01", 1, 1)]
 
 
 async def test_a_record_that_changed_is_written_anew(tmp_path: Path, catalog: Catalog) -> None:
