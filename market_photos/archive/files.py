@@ -263,7 +263,10 @@ async def to_the_end(work: Awaitable[T]) -> T:
 
 @asynccontextmanager
 async def part(path: Path, floor: int | None = 0) -> AsyncIterator[Part]:
-    """A new part file; on leaving it is gone, or committed. `floor`: see `require_room`."""
+    """A new part file; on leaving it is gone, or committed.
+
+    It is made with the first bytes that are written to disk, if there is room then; `floor`: see `require_room`.
+    """
     unfinished = Part(path, floor)
     try:
         yield unfinished

@@ -1,7 +1,7 @@
 """Returns as listings gave them: records, how far the listing has come, what is saved beside the photos."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from market_photos import crash
@@ -30,26 +30,25 @@ class ReturnRow(NamedTuple):
     """Packed; only where there are photos."""
 
 
-class PackedPage(NamedTuple):
-    """A page of returns, ready for the catalogue."""
+class PackedPage:
+    """Returns ready for the catalogue.
 
-    returns: list[ReturnRow]
-    photos: list[tuple[int, int, int, str]]
-    """Return, order, item, image hash."""
-
-
-def packed(page: Sequence[Return]) -> PackedPage:
-    """What `Returns.record_packed` takes. Pure.
-
-    In the event loop it is done sooner than on the catalogue's thread: the many short steps of two busy threads wait
-    for their turn each time.
+    Packed in the event loop they are ready sooner than on the catalogue's thread: the many short steps of two busy
+    threads wait for their turn each time.
     """
-    returns = [
-        ReturnRow(row.id, row.order, month_of(row.created), row.created_at, pack(row.record) if row.photos else None)
-        for row in page
-    ]
-    photos = [(key.return_id, key.order, key.item, key.image_hash) for found in page for key in found.photos]
-    return PackedPage(returns, photos)
+
+    def __init__(self, page: Iterable[Return] = ()) -> None:
+        self.returns: list[ReturnRow] = []
+        self.photos: list[tuple[int, int, int, str]] = []
+        """Return, order, item, image hash."""
+        for found in page:
+            self.add(found)
+
+    def add(self, found: Return) -> None:
+        """Raises RecursionError where the record is nested too deeply."""
+        record = pack(found.record) if found.photos else None
+        self.returns.append(ReturnRow(found.id, found.order, month_of(found.created), found.created_at, record))
+        self.photos += [(key.return_id, key.order, key.item, key.image_hash) for key in found.photos]
 
 
 _ADD = "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, listed) VALUES {rows}"
@@ -59,9 +58,10 @@ _ADD_PHOTOS = (
     "CROSS JOIN returns r ON r.return_id = new.column1 AND r.order_id = new.column2"
 )
 _MARK_LISTED = "UPDATE returns SET listed = ?1 WHERE return_id = ?2 AND order_id = ?3 AND listed != ?1"
+_RECORD = "SELECT record FROM returns WHERE return_id = ? AND order_id = ?"
 _UPDATE_RECORD = (
     # The record of a return whose photos are all pruned is personal data without a purpose.
-    "UPDATE returns SET record = ?1, saved = 0 WHERE return_id = ?2 AND order_id = ?3 AND record IS NOT ?1 "
+    "UPDATE returns SET record = ?1, saved = 0 WHERE return_id = ?2 AND order_id = ?3 "
     "AND EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state NOT IN ('pruned', 'gone') "
     "UNION ALL SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state = 'pruned'))"
 )
@@ -77,7 +77,7 @@ class Returns:
         `listing`: a number of its own for each listing. A power cut may undo the last pages, and with them all that
         came after them: the watermark, which is durable and moves last, is never ahead of its pages.
         """
-        return self.record_packed(packed(page), listing)
+        return self.record_packed(PackedPage(page), listing)
 
     def record_packed(self, page: PackedPage, listing: int) -> Found:
         """As `record_page`."""
@@ -91,9 +91,19 @@ class Returns:
 
     def _update(self, connection: sqlite3.Connection, page: PackedPage, listing: int) -> int:
         """Brings known returns up to date; how many of the page this listing had not brought before."""
-        records = [(row.record, row.id, row.order) for row in page.returns if row.record is not None]
-        connection.executemany(_UPDATE_RECORD, records)
+        changed = [row for row in page.returns if row.record is not None and self._is_news(connection, row)]
+        connection.executemany(_UPDATE_RECORD, [(row.record, row.id, row.order) for row in changed])
         return connection.executemany(_MARK_LISTED, [(listing, row.id, row.order) for row in page.returns]).rowcount
+
+    def _is_news(self, connection: sqlite3.Connection, row: ReturnRow) -> bool:
+        """Whether its record says something else: the same words may have been packed in another way."""
+        known = connection.execute(_RECORD, (row.id, row.order)).fetchone()[0]
+        if known is None or known == row.record:
+            return known is None
+        try:
+            return unpack(known) != unpack(row.record or b"")
+        except ValueError:  # damaged: this one is good
+            return True
 
     def watermark(self) -> int | None:
         """Up to when every return has been listed without error, seconds since 1970; None before the first time."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from market_photos import crash
-from market_photos.archive.returns import PackedPage, packed
+from market_photos.archive.returns import PackedPage
 from market_photos.errors import KeyRefused, MarketPhotosError, ServerUnavailable, StoreRefused, UsageError
 from market_photos.market.protocol import Act, Ask, Method, Refusal, ask_return, ask_returns
 from market_photos.market.records import Listing, parse_listing, parse_return, read_returns
@@ -22,7 +22,7 @@ from market_photos.sync.store import Store
 
 log = logging.getLogger(__name__)
 
-P = TypeVar("P")
+T = TypeVar("T")
 #: Returns that are read at one go, in a fraction of a millisecond.
 SLICE = 20
 #: Times that a span is listed when returns moved between its pages meanwhile.
@@ -81,7 +81,7 @@ class Producer:
                 f"store {campaign}: the API knows no return {return_id} of order {order}.",
                 "Check the three numbers: campaign, order, return.",
             ) from refusal
-        await self._record(packed(page.rows), page.unreadable)
+        await self._record(PackedPage(page.rows), page.unreadable)
 
     async def _list(self, span: Span) -> bool:
         """Lists a span, again where returns moved between pages; whether everything in it could be read."""
@@ -141,14 +141,16 @@ class Producer:
 
     async def _take_in(self, page: Listing, *, goes_on: bool) -> tuple[int, int]:
         """In slices: what is on its way does not wait for a whole page to be read."""
-        rows, unreadable = PackedPage([], []), []
+        rows, unreadable = PackedPage(), []
         for start in range(0, len(page.records), SLICE):
             await asyncio.sleep(0)
             found, problems = read_returns(self._store.campaign, page.records[start : start + SLICE])
-            some = packed(found)
-            rows.returns.extend(some.returns)
-            rows.photos.extend(some.photos)
             unreadable += problems
+            for one in found:
+                try:
+                    rows.add(one)
+                except RecursionError:
+                    unreadable.append(f"return {one.id}: its record is nested too deeply")
         return await self._record(rows, unreadable, goes_on=goes_on)
 
     def _in_circles(self) -> ServerUnavailable:
@@ -157,7 +159,7 @@ class Producer:
             "A fault of the server. What was listed is kept; run the same command again later.",
         )
 
-    async def _read(self, ask: Ask, parse: Callable[[bytes], P]) -> P:
+    async def _read(self, ask: Ask, parse: Callable[[bytes], T]) -> T:
         """One page, asked for as often as patience lasts. Raises Refusal."""
         store, patience = self._store, Patience()
         while True:

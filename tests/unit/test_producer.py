@@ -14,6 +14,9 @@ from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import State
 from market_photos.errors import ServerUnavailable
 from market_photos.market.protocol import Ask
+from market_photos.market.records import read_returns
+from market_photos.model import Return
+from market_photos.sync import producer
 from market_photos.sync.counters import Counters
 from market_photos.sync.producer import Producer
 from market_photos.sync.store import CatalogLedger, Store
@@ -106,4 +109,25 @@ async def test_a_listing_in_circles_keeps_what_it_brought(catalog: Catalog) -> N
         await Producer(store).nightly(full=True)
     assert store.counters.pages == 3
     assert catalog.photos.tally()[State.PENDING].photos == 3 * SIZE
+    assert catalog.returns.watermark() is None
+
+
+async def test_a_record_that_is_too_deep_spoils_only_itself(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could just be parsed and can no longer be written as JSON is named, and the listing is not complete."""
+    deep: Any = []
+    for _ in range(2000):
+        deep = [deep]
+
+    def read(campaign: int, records: list[Any]) -> tuple[list[Return], list[str]]:
+        found, problems = read_returns(campaign, records)
+        found[1].record["deep"] = deep
+        return found, problems
+
+    monkeypatch.setattr(producer, "read_returns", read)
+    store = a_store(catalog, Pages(None), ToldClock())
+    await Producer(store).nightly(full=True)
+    assert (store.counters.returns, store.counters.unreadable) == (SIZE - 1, 1)
+    assert "nested too deeply" in store.counters.problems[0]
     assert catalog.returns.watermark() is None

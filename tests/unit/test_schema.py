@@ -290,6 +290,27 @@ def do_one(catalog: Catalog, name: str, number: int) -> None:
             catalog.photos.record_failed(claim, "cut off")
 
 
+def test_the_same_words_packed_otherwise_are_no_news(store: Path) -> None:
+    """A catalogue of the first version, or of a machine with another packer: no return.json is written anew."""
+    as_at_first(store / CATALOG_NAME)
+    page = [a_return(number, *(f"h{index}" for index in range(10)), note="n" * 500) for number in range(30)]
+    with Catalog(store, CAMPAIGN, ToldClock()) as catalog:
+        for row in range(1, 31):
+            catalog.returns.record_saved(row)
+        assert catalog.returns.record_page(page, 5) == (0, 0, 0)
+        assert [catalog.returns.unsaved_record(row) for row in range(1, 31)] == [None] * 30
+        catalog.returns.record_page([a_return(0, "h0", note="other")], 6)
+        assert (catalog.returns.unsaved_record(1) or {})["note"] == "other"
+
+
+def test_a_damaged_record_is_replaced(store: Path) -> None:
+    """By what the next listing brings."""
+    damaged_records(store / CATALOG_NAME)
+    with Catalog(store, CAMPAIGN, ToldClock()) as catalog:
+        catalog.returns.record_page([a_return(0, "h0", note="good")], 5)
+        assert (catalog.returns.unsaved_record(1) or {})["note"] == "good"
+
+
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["page", "archived", "gone", "failed", "requeue"]), st.integers(1, 9)))
 )
