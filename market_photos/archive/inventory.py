@@ -3,11 +3,12 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from market_photos.archive import layout
 from market_photos.archive.database import Database
 from market_photos.archive.photos import State
+from market_photos.archive.schema import record_of
 from market_photos.model import PhotoKey
 
 #: Returns read at a time.
@@ -84,10 +85,10 @@ class Inventory:
         """As it is now."""
         return self._photo(self._db.rows(f"{_PHOTO} WHERE p.id = ?", row)[0])
 
-    def record(self, return_row: int) -> bytes | None:
-        """The packed record of a return whose return.json should be up to date."""
+    def record(self, return_row: int) -> dict[str, Any] | None:
+        """The API's record of a return whose return.json should be up to date."""
         rows = self._db.rows("SELECT record FROM returns WHERE id = ? AND saved = 1", return_row)
-        return rows[0]["record"] if rows else None
+        return record_of(self._db.path, rows[0]["record"]) if rows and rows[0]["record"] is not None else None
 
     def queue_again(self, photo_row: int, why: str) -> None:
         """An archived photo is to be fetched once more."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from market_photos import crash
 from market_photos.archive.database import Database
 from market_photos.archive.inventory import BATCH
-from market_photos.archive.packing import unpack
+from market_photos.archive.schema import record_of
 
 
 class Prunable(NamedTuple):
@@ -59,7 +59,7 @@ class Pruning:
         last, wanted = 0, {status.upper() for status in statuses}
         while rows := self._db.rows(_CANDIDATES, last, int(before)):
             last = rows[-1]["id"]
-            yield from (_prunable(row) for row in rows if not wanted or _status(row) in wanted)
+            yield from (_prunable(row) for row in rows if not wanted or self._status(row) in wanted)
 
     def held(self, before: float) -> int:
         """Returns that would be old enough, but are held."""
@@ -114,6 +114,10 @@ class Pruning:
             )
         return cursor.rowcount > 0
 
+    def _status(self, row: sqlite3.Row) -> str:
+        packed = row["record"]
+        return "" if packed is None else str(record_of(self._db.path, packed).get("refundStatus")).upper()
+
 
 def _prunable(row: sqlite3.Row) -> Prunable:
     return Prunable(
@@ -126,7 +130,3 @@ def _prunable(row: sqlite3.Row) -> Prunable:
         row["size"],
         row["lacking"],
     )
-
-
-def _status(row: sqlite3.Row) -> str:
-    return str(unpack(row["record"]).get("refundStatus")).upper() if row["record"] is not None else ""

@@ -8,7 +8,7 @@ from market_photos import crash
 from market_photos.archive.database import Database, execute_rows
 from market_photos.archive.layout import month_of
 from market_photos.archive.packing import pack, unpack
-from market_photos.archive.schema import damaged
+from market_photos.archive.schema import record_of
 from market_photos.model import Return
 
 
@@ -133,10 +133,7 @@ class Returns:
         rows = self._db.rows(
             "SELECT record FROM returns WHERE id = ? AND saved = 0 AND record IS NOT NULL", return_row
         )
-        try:
-            return unpack(rows[0]["record"]) if rows else None
-        except ValueError as error:
-            raise damaged(self._db.path, f"the record of return row {return_row} is damaged: {error}") from error
+        return record_of(self._db.path, rows[0]["record"]) if rows else None
 
     def outdated_records(self, most: int) -> list[tuple[int, str, int, int]]:
         """(row, month, order, return) of returns with archived photos whose return.json is not up to date."""

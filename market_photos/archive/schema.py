@@ -7,8 +7,10 @@ gone -> pruned (by its owner: a tombstone, never fetched again).
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from market_photos.archive.files import disk_errors
+from market_photos.archive.packing import unpack
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
 
 APPLICATION_ID = 0x4D504831
@@ -212,6 +214,14 @@ def unusable(path: Path, error: sqlite3.Error) -> MarketPhotosError:
             f"{path}: {text}.", "Make room, or mend the volume or its permissions; the same command then goes on."
         )
     return damaged(path, text)
+
+
+def record_of(path: Path, packed: bytes) -> dict[str, Any]:
+    """The API's record from the catalogue at `path`. Raises CatalogDamaged."""
+    try:
+        return unpack(packed)
+    except ValueError as error:
+        raise damaged(path, f"the record of a return is damaged: {error}") from error
 
 
 def damaged(path: Path, problem: str) -> CatalogDamaged:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from market_photos.archive import layout
-from market_photos.archive.packing import unpack
-from market_photos.archive.schema import open_catalog, unusable
+from market_photos.archive.schema import open_catalog, record_of, unusable
 from market_photos.errors import CatalogUnusable
 from market_photos.model import PhotoKey
 
@@ -81,7 +80,7 @@ class Snapshot:
         for row, order, return_id, month, created_at in self._rows(query, values):
             packed = next(self._rows("SELECT record FROM returns WHERE id = ?", (row,)))[0]
             photos = self._photos(row, month, order, return_id)
-            record = unpack(packed) if packed else {}
+            record = record_of(self._path, packed) if packed else {}
             yield KnownReturn(self._campaign, order, return_id, created_at, record, photos)
 
     def _photos(self, row: int, month: str, order: int, return_id: int) -> list[KnownPhoto]:

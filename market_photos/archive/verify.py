@@ -21,7 +21,7 @@ from market_photos.archive.layout import (
     TOMBSTONE_NAME,
     parse_return_folder,
 )
-from market_photos.archive.packing import render, unpack
+from market_photos.archive.packing import render
 from market_photos.archive.photos import State
 
 
@@ -156,7 +156,7 @@ class Verifier:
         content = _content(path)
         # Asked last: a run may have written a newer record since.
         record = self._inventory.record(job.record.row)
-        if record is not None and content != render(unpack(record)) and _content(path) == content:
+        if record is not None and content != render(record) and _content(path) == content:
             relative = path.relative_to(self._folder)
             yield Problem(Kind.CHANGED, relative, "not the record that was saved", None, job.record.row)
 

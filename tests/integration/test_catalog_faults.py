@@ -162,3 +162,22 @@ def test_the_catalogue_is_small(tmp_path: Path) -> None:
             connection.execute("DELETE FROM requests")
             connection.execute("VACUUM")
         assert (case.store / "catalog.sqlite3").stat().st_size / 1200 <= 600
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("verify", "--full"),
+        ("prune", "--older-than", "1d", "--status", "REFUNDED", "--yes"),
+        ("export", "--format", "jsonl", "--out", "-"),
+    ],
+)
+def test_a_damaged_record(case: Case, command: tuple[str, ...]) -> None:
+    """Whoever reads it says so, with the catalogue's name and what helps; no traceback."""
+    with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3")) as connection, connection:
+        connection.execute("UPDATE returns SET record = x'00112233' WHERE record IS NOT NULL")
+    outcome = case.run(*command)
+    assert "Traceback" not in outcome.said
+    assert outcome.code == 9, outcome.said
+    assert "catalog.sqlite3" in outcome.said
+    assert "rebuild" in outcome.said
