@@ -132,8 +132,12 @@ def report(*, quick: bool = False, rounds: int = 5, against: str = "", only: str
         return f"Not measured: {reason}.\n"
     contenders = (SYNC, sync_of(against)) if against else SIDE_BY_SIDE
     found: list[list[str]] = []
-    for cell in [cell for cell in (QUICK if quick else CELLS) if only in str(cell)]:
+    missing = [reason for contender in contenders if (reason := contender.missing())]
+    cells = [cell for cell in (QUICK if quick else CELLS) if only in str(cell)]
+    if not shutil.which("openssl"):
+        cells = [cell for cell in cells if not cell.tls]
+        missing.append("openssl is not installed, so nothing over TLS")
+    for cell in cells:
         ablated = ABLATIONS if not (quick or against or cell.delay or cell.tls) else ()
         found += rows(cell, race(cell, (*contenders, *ablated), rounds=1 if quick else rounds))
-    missing = [reason for contender in contenders if (reason := contender.missing())]
     return markdown(HEADS, found) + "".join(f"\nNot measured: {reason}.\n" for reason in missing)

@@ -98,8 +98,10 @@ class Returns:
     def _is_news(self, connection: sqlite3.Connection, row: ReturnRow) -> bool:
         """Whether its record says something else: the same words may have been packed in another way."""
         known = connection.execute(_RECORD, (row.id, row.order)).fetchone()[0]
-        if known is None or known == row.record:
-            return known is None
+        if known is None:
+            return True
+        if known == row.record:
+            return False
         try:
             return unpack(known) != unpack(row.record or b"")
         except ValueError:  # damaged: this one is good

@@ -1,7 +1,8 @@
 """From the bodies of answers to returns, stores and scopes.
 
 Any JSON is either understood or refused, never a crash. What cannot be read spoils only itself, a photo not its
-return and a return not its page. It is named in `Page.unreadable`: nobody shall believe the listing to be complete.
+return and a return not its page. It is named in words beside the rows: nobody shall believe the listing to be
+complete.
 """
 
 import json

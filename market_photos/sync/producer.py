@@ -120,16 +120,17 @@ class Producer:
                     coming = self._ask(span, token)
                     continue
                 token = page.next_token
-                in_circles = token is not None and hash(token) in seen
-                if token is not None and not in_circles:
+                goes_on = token is not None and hash(token) not in seen
+                if goes_on:
                     seen.add(hash(token))
                     coming = self._ask(span, token)
-                added = await self._take_in(page, goes_on=token is not None and not in_circles)
+                added = await self._take_in(page, goes_on=goes_on)
                 moved, found = moved + added[0], found + added[1]
-                if in_circles:
+                if goes_on:
+                    continue
+                if token is not None:
                     raise self._in_circles()
-                if token is None:
-                    return moved, found
+                return moved, found
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
