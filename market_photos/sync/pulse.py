@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from market_photos.archive.files import to_the_end
+from market_photos.archive.layout import PART_SUFFIX
 from market_photos.clock import Clock
 from market_photos.errors import MarketPhotosError
 from market_photos.sync.progress import look
@@ -47,16 +49,19 @@ async def _write(store: Store, clock: Clock, seconds: float) -> None:
     try:
         view = await look(store, clock, seconds)
         content = json.dumps({"at": clock.now().wall, **asdict(view)}, ensure_ascii=True)
-        await asyncio.to_thread(_replace, store.folder / NAME, content)
+        await to_the_end(asyncio.to_thread(_replace, store.folder / NAME, content))  # or it comes after its removal
     except (OSError, MarketPhotosError, RuntimeError) as error:  # RuntimeError: the catalogue is being closed
         log.debug("store %s: progress is not on record: %s", store.title, error)
 
 
 def _replace(path: Path, content: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "w", encoding="ascii", opener=_private) as file:
-        file.write(content)
-    part.replace(path)
+    part = path.with_name(f".{path.name}{PART_SUFFIX}")
+    try:
+        with open(part, "w", encoding="ascii", opener=_private) as file:
+            file.write(content)
+        part.replace(path)
+    finally:
+        _remove(part)
 
 
 def _private(path: str, flags: int) -> int:

@@ -1,0 +1,79 @@
+"""What a run leaves on disk of how far it is: nothing, once it is over, whatever the disk says."""
+
+import asyncio
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from market_photos.sync import pulse
+from market_photos.sync.view import NAME, View, read_view
+from tests.unit.worlds import ToldClock
+
+VIEW = View("101 shop", "", 3, 250, 1200, 5 * 10**6, 9, 4800.0, 0.25, 7200.0, "")
+CLOCK = ToldClock()
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A run of one store, as far as the pulse asks."""
+
+    async def look(*_: object) -> View:
+        return VIEW
+
+    monkeypatch.setattr(pulse, "look", look)
+    return SimpleNamespace(stores=[SimpleNamespace(is_dry=False, folder=tmp_path, title="101 shop")], clock=CLOCK)
+
+
+@pytest.fixture
+def writing(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Each writing waits to be let go: when it has `begun`, `go` lets it, and then it has `ended`."""
+    steps = SimpleNamespace(begun=threading.Event(), go=threading.Event(), ended=threading.Event())
+    write = pulse._replace
+
+    def replace(*arguments: Any) -> None:
+        steps.begun.set()
+        steps.go.wait(10)
+        try:
+            write(*arguments)
+        finally:
+            steps.ended.set()
+
+    monkeypatch.setattr(pulse, "_replace", replace)
+    return steps
+
+
+async def the_end_of(beating: "asyncio.Task[None]", writing: SimpleNamespace) -> None:
+    """Cancelled while it writes."""
+    await asyncio.to_thread(writing.begun.wait, 10)
+    beating.cancel()
+    await asyncio.sleep(0)
+    writing.go.set()
+    await asyncio.gather(beating, return_exceptions=True)
+    await asyncio.to_thread(writing.ended.wait, 10)
+
+
+async def test_it_is_there_while_the_run_lasts(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
+    beating = asyncio.create_task(pulse.beat(run))
+    writing.go.set()
+    await asyncio.to_thread(writing.ended.wait, 10)
+    assert read_view(tmp_path, CLOCK) == VIEW
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_who_is_cancelled_while_it_is_written_leaves_nothing(
+    run: Any, tmp_path: Path, writing: SimpleNamespace
+) -> None:
+    """The thread that writes cannot be called back; what it makes goes when it is done."""
+    await the_end_of(asyncio.create_task(pulse.beat(run)), writing)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_cannot_be_renamed_leaves_no_part(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
+    (tmp_path / NAME / "in the way").mkdir(parents=True)
+    await the_end_of(asyncio.create_task(pulse.beat(run)), writing)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
