@@ -18,7 +18,7 @@ from market_photos.model import PhotoKey, Return
 NOW = 1_790_000_000
 DAY = 86_400
 #: Would be seen as an alert, a broken page, or a bent file name, wherever a text is not taken for a text.
-HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{7*7}}</textarea>\u202e../../x"""
+HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{7919*7907}}</textarea>\u202e../../x"""
 
 
 class FixedClock:

@@ -112,7 +112,7 @@ async def test_hostile_texts_stay_texts(tmp_path: Path, path: str) -> None:
     assert "alert(1)" in page
     assert "<script>" not in page
     assert "<img src=x" not in page
-    assert "49" not in re.findall(r"\{\{|}}|\b49\b", page)
+    assert str(7919 * 7907) not in page  # a number that no time, path or size will ever hold
     assert len(re.findall(r"<script", page)) == 1  # our own file
     for tag in re.findall(r"<[a-z][^>]*>", page):
         assert not re.search(r"\son[a-z]+\s*=", re.sub(r'"[^"]*"', '""', tag)), tag
