@@ -59,12 +59,20 @@ class StoreStatus:
             lines.append(f"  {self.given_up:,} of the failed were given up; `sync --full` tries them once more")
         listed = f"up to {iso(self.watermark)}" if self.watermark is not None else "not yet to the end"
         lines.append(f"  returns listed: {listed}")
-        left = f"; {human_time(self.seconds_left)} left at the quota" if self.tally[State.PENDING].photos else ""
-        lines.append(f"  quota: {self.quota_left:,} of {self.quota:,} photo requests left in this period{left}")
+        quota = f"{self.quota_left:,} of {self.quota:,} photo requests left in this period"
+        lines.append(f"  quota: {quota}{self._wait_in_words()}")
         lines += [f"  at work: {self.at_work}"] * bool(self.at_work)
         lines += [f"    {line.strip()}" for line in (self.progress.lines() if self.progress else [])]
         lines.append(f"  last complete sync: {iso(self.last_sync) if self.last_sync is not None else 'none yet'}")
         return [*lines, f"  last run: {_run_in_words(self.last_run)}"]
+
+    def _wait_in_words(self) -> str:
+        """What the quota means for the photos that are pending; empty where none are."""
+        if not self.tally[State.PENDING].photos:
+            return ""
+        if not self.seconds_left:
+            return ": enough for all that are pending"
+        return f"; {human_time(self.seconds_left)} left at the quota"
 
 
 def _run_in_words(run: PastRun | None) -> str:
