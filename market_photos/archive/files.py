@@ -86,7 +86,7 @@ def write_whole(target: Path, content: bytes, *, sync: bool = True) -> None:
     part = target.with_name(target.name + PART_SUFFIX)
     with disk_errors(target):
         try:
-            with open(part, "wb", opener=_private) as file:
+            with open(part, "wb", opener=private) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -99,7 +99,8 @@ def write_whole(target: Path, content: bytes, *, sync: bool = True) -> None:
             part.unlink(missing_ok=True)
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
+    """An opener for `open`: a file that is new is its owner's alone, and no link is followed. Raises OSError."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
@@ -238,7 +239,7 @@ class Part:
         make_folder(self.path.parent)
         crash.point("folder-made")
         require_room(self.path.parent, self._floor)
-        descriptor = _private(path, flags)
+        descriptor = private(path, flags)
         self.is_made = True
         return descriptor
 

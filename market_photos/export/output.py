@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from market_photos.archive.files import disk_errors, sync_folder
+from market_photos.archive.files import disk_errors, private, sync_folder
 from market_photos.archive.layout import PART_SUFFIX
 from market_photos.errors import ArchiveUnwritable, UsageError
 
@@ -29,7 +29,7 @@ def output(target: Path, *, force: bool) -> Iterator[BinaryIO]:
     part = target.with_name(f"{target.name}.{os.getpid()}{PART_SUFFIX}")
     with disk_errors(target):
         try:
-            with open(part, "xb", opener=_private) as stream:
+            with open(part, "xb", opener=private) as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -38,10 +38,6 @@ def output(target: Path, *, force: bool) -> Iterator[BinaryIO]:
             sync_folder(target.parent)
         finally:
             part.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _require_free(target: Path, *, force: bool) -> None:

@@ -7,12 +7,11 @@ only while the store's lock is held, so what a killed run leaves misleads nobody
 import asyncio
 import json
 import logging
-import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from market_photos.archive.files import to_the_end
+from market_photos.archive.files import private, to_the_end
 from market_photos.archive.layout import PART_SUFFIX
 from market_photos.clock import Clock
 from market_photos.errors import MarketPhotosError
@@ -57,15 +56,11 @@ async def _write(store: Store, clock: Clock, seconds: float) -> None:
 def _replace(path: Path, content: str) -> None:
     part = path.with_name(f".{path.name}{PART_SUFFIX}")
     try:
-        with open(part, "w", encoding="ascii", opener=_private) as file:
+        with open(part, "w", encoding="ascii", opener=private) as file:
             file.write(content)
         part.replace(path)
     finally:
         _remove(part)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _remove(path: Path) -> None:

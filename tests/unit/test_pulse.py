@@ -29,19 +29,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def writing(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Each writing waits to be let go: when it has `begun`, `go` lets it, and then it has `ended`."""
+    """Each renaming waits to be let go: when it has `begun`, `go` lets it, and then it has `ended`."""
     steps = SimpleNamespace(begun=threading.Event(), go=threading.Event(), ended=threading.Event())
-    write = pulse._replace
+    rename = Path.replace
 
-    def replace(*arguments: Any) -> None:
+    def replace(part: Path, target: Path) -> Path:
         steps.begun.set()
         steps.go.wait(10)
         try:
-            write(*arguments)
+            return rename(part, target)
         finally:
             steps.ended.set()
 
-    monkeypatch.setattr(pulse, "_replace", replace)
+    monkeypatch.setattr(Path, "replace", replace)
     return steps
 
 
