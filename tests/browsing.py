@@ -11,6 +11,7 @@ from PIL import Image
 from market_photos.archive import layout
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import Archived, Claim
+from market_photos.archive.returns import PackedPage
 from market_photos.clock import Moment
 from market_photos.errors import ExitCode
 from market_photos.model import PhotoKey, Return
@@ -102,7 +103,7 @@ class ArchiveOf:
             photos=tuple(PhotoKey(campaign, order, return_id, item, image) for image in images),
         )
         with self.catalog() as catalog:
-            catalog.returns.record_page([back])
+            catalog.returns.record_page(PackedPage([back]))
         return back
 
     def bring(

@@ -66,7 +66,7 @@ class Catalog:
         In one transaction. `method`: of the request; empty where there shall be none (0). See `Returns.record_page`.
         """
         with self._database.transaction(durable=bool(method)):
-            found = self.returns.record_packed(page, listing)
+            found = self.returns.record_page(page, listing)
             request = self.requests.sent(method, None) if method else 0
         return found, request
 

@@ -1,7 +1,7 @@
 """Returns as listings gave them: records, how far the listing has come, what is saved beside the photos."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from market_photos import crash
@@ -41,14 +41,19 @@ class PackedPage:
         self.returns: list[ReturnRow] = []
         self.photos: list[tuple[int, int, int, str]] = []
         """Return, order, item, image hash."""
-        for found in page:
-            self.add(found)
+        self.unreadable: list[str] = []
+        """What the archive cannot keep, in words."""
+        self.add(page)
 
-    def add(self, found: Return) -> None:
-        """Raises RecursionError where the record is nested too deeply."""
-        record = pack(found.record) if found.photos else None
-        self.returns.append(ReturnRow(found.id, found.order, month_of(found.created), found.created_at, record))
-        self.photos += [(key.return_id, key.order, key.item, key.image_hash) for key in found.photos]
+    def add(self, page: Iterable[Return]) -> None:
+        for found in page:
+            try:
+                record = pack(found.record) if found.photos else None
+            except RecursionError:
+                self.unreadable.append(f"return {found.id}: its record is nested too deeply")
+                continue
+            self.returns.append(ReturnRow(found.id, found.order, month_of(found.created), found.created_at, record))
+            self.photos += [(key.return_id, key.order, key.item, key.image_hash) for key in found.photos]
 
 
 _ADD = "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, listed) VALUES {rows}"
@@ -71,22 +76,17 @@ class Returns:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def record_page(self, page: Sequence[Return], listing: int = 0) -> Found:
+    def record_page(self, page: PackedPage, listing: int = 0) -> Found:
         """Returns and photos of one page. Known ones keep their state; a changed record is to be saved again.
 
         `listing`: a number of its own for each listing. A power cut may undo the last pages, and with them all that
         came after them: the watermark, which is durable and moves last, is never ahead of its pages.
         """
-        return self.record_packed(PackedPage(page), listing)
-
-    def record_packed(self, page: PackedPage, listing: int) -> Found:
-        """As `record_page`."""
         now = self._db.now()
         with self._db.transaction(durable=False) as connection:
             added = execute_rows(connection, _ADD, [(*row, listing) for row in page.returns])
             photos = execute_rows(connection, _ADD_PHOTOS, [(*row, now) for row in page.photos])
-            all_new = added == len(page.returns)
-            listed = 0 if all_new else self._update(connection, page, listing)
+            listed = self._update(connection, page, listing) if added < len(page.returns) else 0
         return Found(added, photos, len(page.returns) - added - listed)
 
     def _update(self, connection: sqlite3.Connection, page: PackedPage, listing: int) -> int:

@@ -7,7 +7,7 @@ watermark and a finished window are recorded last, and only after a listing with
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -81,7 +81,9 @@ class Producer:
                 f"store {campaign}: the API knows no return {return_id} of order {order}.",
                 "Check the three numbers: campaign, order, return.",
             ) from refusal
-        await self._record(PackedPage(page.rows), page.unreadable)
+        packed = PackedPage(page.rows)
+        packed.unreadable += page.unreadable
+        await self._record(packed)
 
     async def _list(self, span: Span) -> bool:
         """Lists a span, again where returns moved between pages; whether everything in it could be read."""
@@ -142,17 +144,13 @@ class Producer:
 
     async def _take_in(self, page: Listing, *, goes_on: bool) -> tuple[int, int]:
         """In slices: what is on its way does not wait for a whole page to be read."""
-        rows, unreadable = PackedPage(), []
+        packed = PackedPage()
         for start in range(0, len(page.records), SLICE):
             await asyncio.sleep(0)
             found, problems = read_returns(self._store.campaign, page.records[start : start + SLICE])
-            unreadable += problems
-            for one in found:
-                try:
-                    rows.add(one)
-                except RecursionError:
-                    unreadable.append(f"return {one.id}: its record is nested too deeply")
-        return await self._record(rows, unreadable, goes_on=goes_on)
+            packed.unreadable += problems
+            packed.add(found)
+        return await self._record(packed, goes_on=goes_on)
 
     def _in_circles(self) -> ServerUnavailable:
         return ServerUnavailable(
@@ -173,7 +171,7 @@ class Producer:
                 log.info("store %s: %s; again in %.1f s", store.title, refusal, pause)
                 await asyncio.sleep(pause)
 
-    async def _record(self, page: PackedPage, unreadable: Iterable[str], *, goes_on: bool = False) -> tuple[int, int]:
+    async def _record(self, page: PackedPage, *, goes_on: bool = False) -> tuple[int, int]:
         """Returns that moved, photos that are new."""
         store = self._store
         found = await store.record_page(page, self._listing, goes_on=goes_on)
@@ -182,7 +180,7 @@ class Producer:
         counters.pages += 1
         counters.returns += len(page.returns)
         counters.found += found.photos
-        for problem in unreadable:
+        for problem in page.unreadable:
             log.warning("store %s: cannot be read: %s", store.title, problem)
             counters.unreadable += 1
             if len(counters.problems) < SHOWN_PROBLEMS:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.archive.returns import PackedPage
 from market_photos.browse import index, indexer
 from market_photos.browse.keeper import Keeper
 from market_photos.browse.query import Query, parse
@@ -100,7 +101,7 @@ def test_what_a_sync_changes_is_found_at_the_next_look(tmp_path: Path) -> None:
     assert orders(tmp_path) == [third.order, first.order, second.order]
 
     with store.catalog() as catalog:
-        catalog.returns.record_page([with_comment(second, "скол на углу")])
+        catalog.returns.record_page(PackedPage([with_comment(second, "скол на углу")]))
     update(store, everything=True)
     assert orders(tmp_path, q="скол") == [second.order]
     assert orders(tmp_path, q="царапина", state="pending") == [third.order]

@@ -8,6 +8,7 @@ import pytest
 
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import State
+from market_photos.archive.returns import PackedPage
 from market_photos.errors import CatalogUnusable
 from market_photos.sync.counters import Counters
 from market_photos.sync.store import RESERVED_SECONDS, CatalogLedger
@@ -16,7 +17,7 @@ from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
 
 def filled(folder: Path, clock: ToldClock, returns: int = 2) -> Catalog:
     catalog = Catalog(folder, CAMPAIGN, clock)
-    catalog.returns.record_page([a_return(number, "a") for number in range(1, returns + 1)])
+    catalog.returns.record_page(PackedPage([a_return(number, "a") for number in range(1, returns + 1)]))
     return catalog
 
 

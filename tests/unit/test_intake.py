@@ -11,6 +11,7 @@ from market_photos.archive import files, intake
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.archive.photos import Archived, State, Turn
+from market_photos.archive.returns import PackedPage
 from market_photos.errors import ArchiveUnwritable
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
 
@@ -21,7 +22,7 @@ FOLDER = Path("photos/2026-01/1-1")
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
     with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
-        catalog.returns.record_page([a_return(1, "a", "b", note="as it was")])
+        catalog.returns.record_page(PackedPage([a_return(1, "a", "b", note="as it was")]))
         yield catalog
 
 
@@ -64,7 +65,7 @@ async def test_a_record_that_cannot_be_written_does_not_cost_the_photo(tmp_path:
 async def test_a_record_that_changed_is_written_anew(tmp_path: Path, catalog: Catalog) -> None:
     """Once, and only for returns with photos in the archive."""
     await taken_in(tmp_path, catalog)
-    catalog.returns.record_page([a_return(1, "a", "b", note="other"), a_return(2, "a", note="other")])
+    catalog.returns.record_page(PackedPage([a_return(1, "a", "b", note="other"), a_return(2, "a", note="other")]))
     assert intake.save_outdated_records(catalog, tmp_path, 9) == 1
     assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "other"
     assert intake.save_outdated_records(catalog, tmp_path, 9) == 0

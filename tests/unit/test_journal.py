@@ -9,6 +9,7 @@ import pytest
 
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.journal import KEEP_REQUESTS, PastRequest
+from market_photos.archive.returns import PackedPage
 from market_photos.clock import Moment
 from market_photos.errors import CatalogUnusable, ExitCode
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
@@ -34,7 +35,7 @@ def test_a_request_is_on_record_at_once(tmp_path: Path) -> None:
         run.requests.flush()
         assert reader.requests.past_requests()[1].answered == Moment(1002.5, "b", 52.25)
         run.requests.answered(first, clock.now())
-        run.returns.record_page([a_return(1)])
+        run.returns.record_page(PackedPage([a_return(1)]))
         assert reader.requests.past_requests()[0].answered == Moment(1002.5, "b", 52.25)
 
 

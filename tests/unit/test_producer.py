@@ -14,7 +14,7 @@ from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import State
 from market_photos.errors import ServerUnavailable
 from market_photos.market.protocol import Ask
-from market_photos.market.records import read_returns
+from market_photos.market.records import Page, read_returns
 from market_photos.model import Return
 from market_photos.sync import producer
 from market_photos.sync.counters import Counters
@@ -43,6 +43,14 @@ class Pages:
         self.asked.set()
         number = len(self.tokens) - 1
         return body(number, self._following[number])
+
+
+def too_deep() -> Any:
+    """What could just be parsed and can no longer be written as JSON."""
+    deep: Any = []
+    for _ in range(2000):
+        deep = [deep]
+    return deep
 
 
 def a_store(catalog: Catalog, client: Pages, clock: ToldClock) -> Any:
@@ -116,13 +124,10 @@ async def test_a_record_that_is_too_deep_spoils_only_itself(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What could just be parsed and can no longer be written as JSON is named, and the listing is not complete."""
-    deep: Any = []
-    for _ in range(2000):
-        deep = [deep]
 
     def read(campaign: int, records: list[Any]) -> tuple[list[Return], list[str]]:
         found, problems = read_returns(campaign, records)
-        found[1].record["deep"] = deep
+        found[1].record["deep"] = too_deep()
         return found, problems
 
     monkeypatch.setattr(producer, "read_returns", read)
@@ -131,3 +136,18 @@ async def test_a_record_that_is_too_deep_spoils_only_itself(
     assert (store.counters.returns, store.counters.unreadable) == (SIZE - 1, 1)
     assert "nested too deeply" in store.counters.problems[0]
     assert catalog.returns.watermark() is None
+
+
+async def test_a_single_record_that_is_too_deep(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fetch` of that return names it as well."""
+
+    def read(campaign: int, _: bytes) -> Page[Return]:
+        rows, problems = read_returns(campaign, [record(1, 1)])
+        rows[0].record["deep"] = too_deep()
+        return Page(rows, None, tuple(problems))
+
+    monkeypatch.setattr(producer, "parse_return", read)
+    store = a_store(catalog, Pages(None), ToldClock())
+    await Producer(store).one(1, 1)
+    assert (store.counters.returns, store.counters.unreadable) == (0, 1)
+    assert "nested too deeply" in store.counters.problems[0]
