@@ -87,8 +87,10 @@ class Inventory:
 
     def record(self, return_row: int) -> dict[str, Any] | None:
         """The API's record of a return whose return.json should be up to date."""
-        rows = self._db.rows("SELECT record FROM returns WHERE id = ? AND saved = 1", return_row)
-        return record_of(self._db.path, rows[0]["record"]) if rows and rows[0]["record"] is not None else None
+        rows = self._db.rows(
+            "SELECT record FROM returns WHERE id = ? AND saved = 1 AND record IS NOT NULL", return_row
+        )
+        return record_of(self._db.path, rows[0]["record"]) if rows else None
 
     def queue_again(self, photo_row: int, why: str) -> None:
         """An archived photo is to be fetched once more."""

@@ -80,14 +80,16 @@ class Worker:
         doubted: set[bytes] = set()
         while True:
             try:
-                return await self._fetch(claim, doubted, is_last=patience.is_last)
+                await self._fetch(claim, doubted, is_last=patience.is_last)
             except Refusal as refusal:
                 with self._storing():
                     pause = await self._refused(claim, refusal, patience)
                 if pause is None:
-                    return None
+                    return
                 log.debug("store %s: %s: %s; again in %.1f s", store.title, claim.key, refusal, pause)
                 await asyncio.sleep(pause)
+            else:
+                return
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
@@ -119,8 +121,7 @@ class Worker:
     async def _fetch(self, claim: Claim, doubted: set[bytes], *, is_last: bool) -> None:
         """Asks, streams to a part, archives. Raises Refusal, or ArchiveUnwritable."""
         store = self._store
-        folder = store.folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
-        path = folder / f"{layout.photo_stem(claim.key)}{layout.PART_SUFFIX}"
+        path = store.folder / layout.photo_path(claim.month, claim.key, layout.PART_SUFFIX)
         try:
             async with files.part(path, store.settings.archive.min_free_bytes) as part:
                 async with store.client.photo(ask_photo(claim.key), self._passage_for(claim)) as photo:
