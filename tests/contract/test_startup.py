@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-HEAVY = {"aiohttp", "aiolimiter", "pydantic", "rich"}
+HEAVY = {"aiohttp", "aiolimiter", "pydantic", "rich", "jinja2", "PIL", "babel"}
+RUN = {"aiohttp", "aiolimiter", "pydantic"}
 
 
 @pytest.mark.parametrize(
@@ -13,8 +14,8 @@ HEAVY = {"aiohttp", "aiolimiter", "pydantic", "rich"}
     [
         ("market_photos.cli", set()),
         ("market_photos.sync.status", {"pydantic"}),
-        ("market_photos.sync.command", HEAVY - {"rich"}),
-        ("market_photos.sync.live", HEAVY),
+        ("market_photos.sync.command", RUN),
+        ("market_photos.sync.live", RUN | {"rich"}),
     ],
 )
 def test_heavy_imports_stand_where_they_are_used(module: str, loads: set[str]) -> None:
