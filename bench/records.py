@@ -6,11 +6,12 @@ import json
 from random import Random
 from typing import Any
 
+from market_photos.clock import MOSCOW
 from market_photos.sandbox.phrases import COMMENTS, DECISIONS, REASONS, REFUND_STATUSES, SHIPMENT_STATUSES, SKUS
 
 Record = dict[str, Any]
 #: The first return's date of creation; each next one came later, so that a hundred come a day.
-START = dt.datetime(2026, 1, 1, 8, tzinfo=dt.timezone(dt.timedelta(hours=3)))
+START = dt.datetime(2026, 1, 1, 8, tzinfo=MOSCOW)
 STEP = dt.timedelta(seconds=864)
 
 

@@ -6,9 +6,13 @@ into milliseconds of test.
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+#: The API's dates carry this offset, and days in the seller's cabinet begin and end by it. Russia has no summer time.
+MOSCOW_OFFSET = 3 * 3600
+MOSCOW = timezone(timedelta(seconds=MOSCOW_OFFSET), "MSK")
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -54,3 +58,13 @@ class SystemClock:
 def iso(wall: float) -> str:
     """`2026-11-23T18:05:09Z`: seconds since 1970 as people and logs read them."""
     return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moscow_midnight(day: date) -> int:
+    """Return the moment at which a day begins in Moscow, in seconds since 1970."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=MOSCOW).timestamp())
+
+
+def moscow_day(wall: float) -> int:
+    """Return the day that a moment (seconds since 1970) belongs to in Moscow, in days since 1970."""
+    return int(wall + MOSCOW_OFFSET) // 86_400

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-#: The Market speaks Moscow time in its records and in the seller's cabinet; so do the pages.
-MOSCOW = dt.timezone(dt.timedelta(hours=3))
+from market_photos.clock import MOSCOW
+
 #: Longest text of a field that is shown, characters.
 MOST_TEXT = 20_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")

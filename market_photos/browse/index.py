@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from market_photos.archive.files import disk_errors
 from market_photos.archive.layout import BROWSE_INDEX
-from market_photos.browse.query import Query
+from market_photos.browse.query import Query, unkey
+from market_photos.clock import moscow_day
 
 INDEX_NAME = BROWSE_INDEX
 VERSION = 1
@@ -145,16 +146,11 @@ def _forget(connection: sqlite3.Connection, key: int) -> None:
 
 
 def _count(connection: sqlite3.Connection, key: int, tags: Iterable[Iterable[str]], step: int) -> None:
-    day = moscow_day(key)
+    day = moscow_day(unkey(key)[0])
     connection.executemany(
         "INSERT INTO days VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
         [(kind, when, value, step) for kind, value in tags for when in (-1, day)],
     )
-
-
-def moscow_day(key: int) -> int:
-    """Days since 1970 in Moscow."""
-    return ((key >> 30) + 3 * 3600) // 86_400
 
 
 def find(connection: sqlite3.Connection, query: Query, campaign: int, most: int) -> list[int]:

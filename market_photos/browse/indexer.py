@@ -20,6 +20,7 @@ from market_photos.archive.schema import open_catalog
 from market_photos.browse import index
 from market_photos.browse.describe import Described, describe
 from market_photos.browse.query import folded, key, tag, unkey
+from market_photos.clock import MOSCOW_OFFSET
 from market_photos.errors import CatalogUnusable
 
 #: Returns written at once.
@@ -148,10 +149,11 @@ class _Pass:
     def _fetched_by_day(self) -> list[list[int]]:
         """[[days since 1970 in Moscow, photos archived on it], …] of the last days."""
         statement = (
-            "SELECT (changed_at + 10800) / 86400 day, count(*) n FROM photos WHERE state = 'archived' "
+            "SELECT (changed_at + ?) / 86400 day, count(*) n FROM photos WHERE state = 'archived' "
             "AND changed_at > (SELECT max(changed_at) FROM photos) - ? GROUP BY day"
         )
-        return [list(row) for row in self._catalog.execute(statement, ((PLOTTED_DAYS + 1) * 86_400,))]
+        values = (MOSCOW_OFFSET, (PLOTTED_DAYS + 1) * 86_400)
+        return [list(row) for row in self._catalog.execute(statement, values)]
 
 
 #: With what tells whether its photos are as they were: how many, when they changed, and into what.

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from market_photos.browse.describe import MOSCOW, text
+from market_photos.browse.describe import text
+from market_photos.clock import moscow_midnight
 
 #: Longest search text and most words of it that are heeded.
 MOST_QUERY = 200
@@ -87,8 +88,8 @@ class Query:
 
     def span(self, campaign: int) -> tuple[int, int]:
         """The keys of a store's returns that are asked for: from (included) to (excluded)."""
-        low = key(_midnight(self.first), 0) if self.first else 0
-        high = key(_midnight(self.last + dt.timedelta(days=1)), 0) if self.last else 2**63 - 1
+        low = key(moscow_midnight(self.first), 0) if self.first else 0
+        high = key(moscow_midnight(self.last + dt.timedelta(days=1)), 0) if self.last else 2**63 - 1
         if self.after:
             high = min(high, _before(self.after, campaign))
         return low, high
@@ -140,10 +141,6 @@ def _before(place: Place, campaign: int) -> int:
     if campaign == place.campaign:
         return key(place.created_at, place.row)
     return key(place.created_at + (campaign > place.campaign), 0)
-
-
-def _midnight(day: dt.date) -> int:
-    return int(dt.datetime.combine(day, dt.time(), MOSCOW).timestamp())
 
 
 def _number(given: str) -> int | None:

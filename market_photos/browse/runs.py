@@ -10,7 +10,7 @@ from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import State
 from market_photos.browse import index
 from market_photos.browse.stores import Stores, told_in
-from market_photos.clock import Clock, age
+from market_photos.clock import Clock, age, moscow_day
 from market_photos.model import PhotoKey
 from market_photos.sections import Limits
 
@@ -63,15 +63,15 @@ class Overview:
 
 def overview(stores: Stores, limits: Limits, clock: Clock) -> Overview:
     found = [_of_store(stores, campaign, limits, clock) for campaign in stores.campaigns()]
-    today = int(clock.now().wall) + 3 * 3600
+    today = moscow_day(clock.now().wall)
     fetched: Counter[int] = Counter()
     reasons: Counter[str] = Counter()
     for campaign in stores.campaigns():
         with told_in({}, campaign), stores.index(campaign) as connection:
             if connection is not None:
                 fetched.update(dict(index.get_meta(connection, "fetched", [])))
-                reasons.update(index.values_since(connection, "r", today // 86_400 - REASON_DAYS + 1))
-    return Overview(found, dict(fetched), dict(reasons), today // 86_400)
+                reasons.update(index.values_since(connection, "r", today - REASON_DAYS + 1))
+    return Overview(found, dict(fetched), dict(reasons), today)
 
 
 def _of_store(stores: Stores, campaign: int, limits: Limits, clock: Clock) -> StoreRuns:

@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from market_photos.archive.snapshot import ARCHIVED, KnownPhoto, KnownReturn, snapshot
-from market_photos.clock import iso
+from market_photos.clock import iso, moscow_midnight
 from market_photos.export.words import Said, Words, encodable, text
-
-#: The API's dates carry this offset, and sellers live by it: days begin and end there.
-MARKET_TIME = dt.timezone(dt.timedelta(hours=3))
 
 
 class Row(NamedTuple):
@@ -56,12 +53,8 @@ class Days(NamedTuple):
 
     def seconds(self) -> tuple[int, int]:
         """From, and before: seconds since 1970."""
-        since = _midnight(self.first) if self.first else 0
-        return since, _midnight(self.last + dt.timedelta(days=1)) if self.last else 2**62
-
-
-def _midnight(day: dt.date) -> int:
-    return int(dt.datetime.combine(day, dt.time(), MARKET_TIME).timestamp())
+        since = moscow_midnight(self.first) if self.first else 0
+        return since, moscow_midnight(self.last + dt.timedelta(days=1)) if self.last else 2**62
 
 
 def index(archive: Path, campaigns: Iterable[int], days: Days) -> Iterator[Row]:

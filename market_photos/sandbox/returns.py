@@ -3,14 +3,15 @@
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
+
+from market_photos.clock import MOSCOW
 
 if TYPE_CHECKING:
     from market_photos.sandbox.store import Store
 
 Record = dict[str, Any]
-MOSCOW = timezone(timedelta(hours=3))
 
 
 class _Absent:

@@ -14,7 +14,7 @@ from market_photos.archive.inventory import KnownReturn
 from market_photos.archive.photos import State
 from market_photos.clock import Clock, iso
 from market_photos.errors import UsageError
-from market_photos.sync.report import human_bytes
+from market_photos.text import human_bytes
 
 _AGE = re.compile(r"([0-9]{1,4})([ymwd])")
 

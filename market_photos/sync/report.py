@@ -9,6 +9,7 @@ from typing import Any
 from market_photos.archive.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
 from market_photos.sync.counters import Counters
+from market_photos.text import human_bytes, human_time
 
 #: Failed photos that the summary names for each store.
 SHOWN_FAILURES = 10
@@ -187,21 +188,3 @@ def _problem_lines(store: StoreReport) -> list[str]:
     if store.failures and (more := store.count(State.FAILED) - len(store.failures[:SHOWN_FAILURES])) > 0:
         lines.append(f"{store.title}: … and {more:,} more failed photos")
     return lines
-
-
-def human_bytes(size: float) -> str:
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def human_time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min {int(seconds % 60):02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

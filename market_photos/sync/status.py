@@ -13,8 +13,9 @@ from market_photos.clock import Clock, iso
 from market_photos.market.protocol import Method
 from market_photos.market.spent import Spent, ages
 from market_photos.sections import Limits
-from market_photos.sync.report import MEANINGS, human_bytes, human_time
+from market_photos.sync.report import MEANINGS
 from market_photos.sync.view import View, read_view
+from market_photos.text import human_bytes, human_time
 
 
 @dataclass(frozen=True)

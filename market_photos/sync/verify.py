@@ -14,7 +14,7 @@ from market_photos.archive.photos import State
 from market_photos.archive.verify import Kind, Problem, Verifier
 from market_photos.clock import Clock, iso
 from market_photos.errors import ExitCode
-from market_photos.sync.report import human_bytes
+from market_photos.text import human_bytes
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from market_photos.clock import Clock
-from market_photos.sync.report import human_bytes, human_time
+from market_photos.text import human_bytes, human_time
 
 #: Beside the catalogue.
 NAME = "run.json"

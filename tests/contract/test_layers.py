@@ -15,7 +15,7 @@ PACKAGE = Path(market_photos.__file__).parent
 ROOT = PACKAGE.parent
 #: Whom a room may import, beside itself. Files of the package's top are rooms of their own.
 #: `crash` ends a process where a test asks for it; it imports nothing.
-GROUND = {"errors", "clock", "model", "config", "sections", "crash"}
+GROUND = {"errors", "clock", "model", "config", "sections", "crash", "text"}
 MAY = {
     "market": GROUND,
     "archive": GROUND,
@@ -23,10 +23,11 @@ MAY = {
     "export": GROUND | {"archive", "console", "options"},
     "report": GROUND | {"console"},
     "browse": GROUND | {"market", "archive", "console"},
-    "sandbox": {"errors"},
+    "sandbox": {"errors", "clock"},
     "errors": set(),
     "clock": set(),
     "model": set(),
+    "text": set(),
     "crash": set(),
     "config": {"errors", "sections"},
     "sections": set(),

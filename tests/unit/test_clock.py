@@ -1,8 +1,10 @@
 """Ages survive restarts and a wall clock that jumps."""
 
+from datetime import UTC, date, datetime
+
 import pytest
 
-from market_photos.clock import Moment, SystemClock, age, iso
+from market_photos.clock import Moment, SystemClock, age, iso, moscow_day, moscow_midnight
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,10 @@ def test_the_system_clock_moves_forward() -> None:
 
 def test_iso_is_utc() -> None:
     assert iso(0) == "1970-01-01T00:00:00Z"
+
+
+def test_a_day_begins_at_21_00_utc_of_the_day_before_in_moscow() -> None:
+    midnight = int(datetime(2026, 5, 27, 21, tzinfo=UTC).timestamp())
+    assert moscow_midnight(date(2026, 5, 28)) == midnight
+    days = (date(2026, 5, 28) - date(1970, 1, 1)).days
+    assert [moscow_day(midnight - 1), moscow_day(midnight), moscow_day(midnight + 86_399)] == [days - 1, days, days]

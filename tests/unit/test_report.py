@@ -11,8 +11,6 @@ from market_photos.sync.report import (
     Report,
     StoreReport,
     failed_report,
-    human_bytes,
-    human_time,
     verdict,
 )
 
@@ -94,18 +92,3 @@ def test_a_run_that_ended_before_it_began_has_the_same_shape() -> None:
     found = failed_report(StoreRefused("no"))
     assert report().as_json().keys() <= found.keys()
     assert (found["exit_code"], found["discovered"], found["error"]) == (4, 0, "no")
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 KB"), (2.5e9, "2.5 GB"), (3e15, "3000.0 TB")]
-)
-def test_human_bytes(size: float, text: str) -> None:
-    assert human_bytes(size) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(1.23, "1.2 s"), (59, "59 s"), (61, "1 min 01 s"), (7260, "2 h 01 min"), (200_000, "2 days 7 h")],
-)
-def test_human_time(seconds: float, text: str) -> None:
-    assert human_time(seconds) == text

@@ -1,0 +1,37 @@
+"""Text for terminals and logs: sizes, durations, and strings that come from outside."""
+
+import re
+
+#: Control characters except tab and line feed, the two line separators that JavaScript and some editors break at, and
+#: the two code points that are no characters.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+
+
+def human_bytes(size: float) -> str:
+    """Return a size in decimal units: `999 bytes`, `1.5 MB`."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def human_time(seconds: float) -> str:
+    """Return a duration in its two largest units: `1.5 s`, `2 min 05 s`, `3 h 20 min`, `4 days 2 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60):02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
+
+
+def encodable(value: str) -> str:
+    r"""Return the string with lone surrogates, which JSON allows and UTF-8 does not, written as `\udxxx`."""
+    return value.encode(errors="backslashreplace").decode()
+
+
+def without_controls(value: str, max_length: int = 20_000) -> str:
+    """Return the first `max_length` characters without control characters, in a form that UTF-8 can encode."""
+    return _CONTROL.sub("", encodable(value[:max_length]).replace("\r\n", "\n"))
