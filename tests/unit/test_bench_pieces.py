@@ -1,6 +1,8 @@
 """What the measurements stand on: a corpus that is checked, a worst hour that is counted right, rows of a table."""
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,43 @@ def test_the_plot_reads_the_table() -> None:
     text = f"## Side by side\n\n{markdown(speed.HEADS, [row])}\n## Other\n\n{markdown(('x',), [['y']])}"
     assert plot.rows_of(text) == [row]
     assert plot.svg([row]).count("<rect x=") == 1
+
+
+_PROGRAM = """
+import sys, types
+def program():
+    import hashlib, os, sqlite3
+    connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    for mode in ("FULL", "NORMAL", "FULL"):
+        {pragma}(f"PRAGMA synchronous = {{mode}}")
+        connection.execute("BEGIN IMMEDIATE"); connection.execute("CREATE TABLE IF NOT EXISTS t(x)")
+        connection.execute("COMMIT")
+    {fsync}
+    connection.close()
+sys.modules["market_photos.cli"] = types.SimpleNamespace(main=program)
+from bench import without
+sys.argv = ["without", *{steps}, "--", sys.argv[1]]
+without.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("pragma", "fsync", "steps", "code"),
+    [
+        ("connection.execute", "os.fsync(1)", ["fsync"], 0),
+        ("sqlite3.Connection.execute.__get__(connection)", "os.fsync(1)", ["fsync"], 70),
+        ("connection.execute", "", ["fsync"], 70),
+        ("connection.execute", "hashlib.sha256()", ["hash"], 0),
+        ("connection.execute", "", ["hash"], 70),
+    ],
+    ids=["left out", "the pragma goes round us", "no fsync at all", "no hash", "nothing was hashed"],
+)
+def test_a_measurement_without_a_step_asserts_that_the_step_was_left_out(
+    tmp_path: Path, pragma: str, fsync: str, steps: list[str], code: int
+) -> None:
+    """A program that sets `synchronous` again before each transaction, as ours does, stays unsynced."""
+    program = _PROGRAM.format(pragma=pragma, fsync=fsync, steps=steps)
+    command = [sys.executable, "-c", program, str(tmp_path / "db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
