@@ -64,7 +64,7 @@ class Inventory:
 
     def returns_of(self, return_id: int, order: int | None) -> list[KnownReturn]:
         """Those with this number; of that order only, where it is given."""
-        rows = self._db.rows(f"{_RETURN} WHERE return_id = ?1 AND (?2 IS NULL OR order_id = ?2)", return_id, order)
+        rows = self._db.rows(f"{_RETURN} WHERE return_id = ? AND order_id = coalesce(?, order_id)", return_id, order)
         return [_known_return(row) for row in rows]
 
     def archived_returns(self) -> Iterator[KnownReturn]:

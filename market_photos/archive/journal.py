@@ -48,8 +48,8 @@ class Requests:
         with self._db.transaction() as connection:
             connection.executemany(
                 "INSERT INTO requests(method, photo, sent, boot, sent_uptime, answered, answered_uptime) "
-                "VALUES (?1, NULL, ?2, '', 0, ?2, 0)",
-                [(method, wall) for wall in walls],
+                "VALUES (?, NULL, ?, '', 0, ?, 0)",
+                [(method, wall, wall) for wall in walls],
             )
 
     def renew(self, request: int, method: str, photo: int | None) -> int:
@@ -154,10 +154,10 @@ class Runs:
         Dry runs bring nothing and do not count, nor does an end that lies ahead: the clock was wrong then.
         """
         query = (
-            "SELECT max(ended_at) ended FROM runs WHERE exit_code = 0 AND (command = ?1 OR command LIKE ?1 || ' %') "
-            "AND ended_at <= ?2 AND json_extract(summary, '$.would_fetch') IS NULL"
+            "SELECT max(ended_at) ended FROM runs WHERE exit_code = 0 AND (command = ? OR command LIKE ? || ' %') "
+            "AND ended_at <= ? AND json_extract(summary, '$.would_fetch') IS NULL"
         )
-        ended: int | None = self._db.rows(query, command, self._db.now() + CLOCK_SLACK)[0]["ended"]
+        ended: int | None = self._db.rows(query, command, command, self._db.now() + CLOCK_SLACK)[0]["ended"]
         return ended
 
 

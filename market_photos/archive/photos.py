@@ -67,11 +67,11 @@ _CLAIM = "SELECT p.id, p.return_row, p.item, p.image_hash, r.order_id, r.return_
 #: The planner would take the index over all states and sort a million rows for each claim.
 _NEXT = (
     f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
-    "WHERE p.state = 'pending' ORDER BY p.created_at DESC, p.id LIMIT ?1"
+    "WHERE p.state = 'pending' ORDER BY p.created_at DESC, p.id LIMIT ?"
 )
 _NEXT_OF_RETURN = (
     f"{_CLAIM} FROM returns r CROSS JOIN photos p ON r.id = p.return_row "
-    "WHERE r.order_id = ?2 AND r.return_id = ?3 AND +p.state = 'pending' ORDER BY p.id LIMIT ?1"
+    "WHERE r.order_id = ? AND r.return_id = ? AND +p.state = 'pending' ORDER BY p.id LIMIT ?"
 )
 _UNFINISHED = (
     f"{_CLAIM} FROM photos p JOIN returns r ON r.id = p.return_row "
@@ -91,7 +91,7 @@ class Photos:
         `release`, with a recorded outcome, or with the process.
         """
         query = _NEXT_OF_RETURN if only else _NEXT
-        rows = self._db.rows(query, len(self._claimed) + 1, *(only or ()))
+        rows = self._db.rows(query, *(only or ()), len(self._claimed) + 1)
         row = next((row for row in rows if row["id"] not in self._claimed), None)
         if row is None:
             return None
@@ -190,11 +190,11 @@ class Photos:
 
     def failures(self, most: int, only: tuple[int, int] | None = None) -> list[tuple[PhotoKey, str, int, int]]:
         """(photo, reason, failed runs, not before) of the newest failed ones; `only`: of that order and return."""
-        of_return = "AND r.order_id = ?2 AND r.return_id = ?3" if only else ""
+        of_return = "AND r.order_id = ? AND r.return_id = ?" if only else ""
         query = (
             f"SELECT p.item, p.image_hash, r.order_id, r.return_id, p.note, p.failures, p.not_before FROM photos p "
             f"JOIN returns r ON r.id = p.return_row WHERE p.state = 'failed' {of_return} "
-            "ORDER BY p.created_at DESC LIMIT ?1"
+            "ORDER BY p.created_at DESC LIMIT ?"
         )
         campaign = self._db.campaign
         return [
@@ -204,7 +204,7 @@ class Photos:
                 r["failures"],
                 r["not_before"],
             )
-            for r in self._db.rows(query, most, *(only or ()))
+            for r in self._db.rows(query, *(only or ()), most)
         ]
 
 

@@ -62,11 +62,11 @@ _ADD_PHOTOS = (
     "SELECT r.id, new.column3, new.column4, r.created_at, 'pending', new.column5 FROM (VALUES {rows}) new "
     "CROSS JOIN returns r ON r.return_id = new.column1 AND r.order_id = new.column2"
 )
-_MARK_LISTED = "UPDATE returns SET listed = ?1 WHERE return_id = ?2 AND order_id = ?3 AND listed != ?1"
+_MARK_LISTED = "UPDATE returns SET listed = ? WHERE return_id = ? AND order_id = ? AND listed != ?"
 _RECORD = "SELECT record FROM returns WHERE return_id = ? AND order_id = ?"
 _UPDATE_RECORD = (
     # The record of a return whose photos are all pruned is personal data without a purpose.
-    "UPDATE returns SET record = ?1, saved = 0 WHERE return_id = ?2 AND order_id = ?3 "
+    "UPDATE returns SET record = ?, saved = 0 WHERE return_id = ? AND order_id = ? "
     "AND EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state NOT IN ('pruned', 'gone') "
     "UNION ALL SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state = 'pruned'))"
 )
@@ -93,7 +93,8 @@ class Returns:
         """Brings known returns up to date; how many of the page this listing had not brought before."""
         changed = [row for row in page.returns if row.record is not None and self._is_news(connection, row)]
         connection.executemany(_UPDATE_RECORD, [(row.record, row.id, row.order) for row in changed])
-        return connection.executemany(_MARK_LISTED, [(listing, row.id, row.order) for row in page.returns]).rowcount
+        marks = [(listing, row.id, row.order, listing) for row in page.returns]
+        return connection.executemany(_MARK_LISTED, marks).rowcount
 
     def _is_news(self, connection: sqlite3.Connection, row: ReturnRow) -> bool:
         """Whether its record says something else: the same words may have been packed in another way."""

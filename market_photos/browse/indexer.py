@@ -125,8 +125,8 @@ class _Pass:
     def _fresh(self) -> Iterator[int]:
         """Of returns that are new, or whose photos are new or changed state since the last look."""
         marks = index.get_meta(self._index, "marks", {"returns": 0, "changed": 0})
-        changed = "r.id IN (SELECT return_row FROM photos WHERE changed_at >= ?2)"
-        return self._differing(f"r.id > ?1 OR {changed}", marks["returns"], marks["changed"] - OVERLAP_SECONDS)
+        changed = "r.id IN (SELECT return_row FROM photos WHERE changed_at >= ?)"
+        return self._differing(f"r.id > ? OR {changed}", marks["returns"], marks["changed"] - OVERLAP_SECONDS)
 
     def _write(self, keys: "array[int]") -> None:
         rows = json.dumps([unkey(one)[1] for one in keys])

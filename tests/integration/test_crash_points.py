@@ -80,7 +80,8 @@ def test_what_a_killed_run_left_is_swept_days_later(tmp_path: Path, point: str) 
 def _age_the_requests(case: Case, days: int) -> None:
     with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3")) as connection, connection:
         connection.execute(
-            "UPDATE requests SET boot = 'another', sent = sent - ?1, answered = answered - ?1", (days * 86_400,)
+            "UPDATE requests SET boot = 'another', sent = sent - :age, answered = answered - :age",
+            {"age": days * 86_400},
         )
 
 
