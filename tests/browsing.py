@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,21 @@ class FixedClock:
 def picture(kind: str = "JPEG", size: tuple[int, int] = (64, 48), color: str = "#b5651d") -> bytes:
     out = io.BytesIO()
     Image.new("RGB", size, color).save(out, kind)
+    return out.getvalue()
+
+
+def progressive(width: int, height: int, *, scans: int) -> bytes:
+    """A valid JPEG of ten scans, and its last one so many times more."""
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), "#b5651d").save(out, "JPEG", progressive=True, quality=50)
+    before, scan, end = re.fullmatch(rb"(.*)(\xff\xda.*)(\xff\xd9)", out.getvalue(), re.DOTALL).groups()  # type: ignore[union-attr]
+    return before + scan * (scans + 1) + end
+
+
+def large_jpeg(width: int, height: int) -> bytes:
+    """A photo with one scan, as phones write it: width and height are multiples of 16."""
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(out, "JPEG", quality=50)
     return out.getvalue()
 
 

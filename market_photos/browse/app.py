@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 STATIC_TYPES = {
     "browse.css": "text/css",
     "browse.js": "text/javascript",
-    "broken.svg": "image/svg+xml",
     "missing.svg": "image/svg+xml",
     "icon.svg": "image/svg+xml",
 }

@@ -5,6 +5,7 @@ be shown: a picture of one of a few kinds. All else (SVG, HTML, whatever came as
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -15,6 +16,8 @@ from market_photos.browse import thumbs
 from market_photos.browse.security import FILE_CSP
 from market_photos.browse.stores import Photo
 
+#: The small picture of a photo, at a path, with a longest edge: `Thumbnails.kept` or `Thumbnails.make`.
+Make = Callable[[Path, Path, int], Path]
 #: What every browser draws and none runs, by the first bytes.
 SHOWN = {
     ".jpg": "image/jpeg",
@@ -60,14 +63,14 @@ def original(path: Path, photo: Photo, *, download: bool) -> web.StreamResponse:
     return web.FileResponse(path, headers=headers)
 
 
-def small(folder: Path, path: Path, photo: Photo, edge: int) -> web.StreamResponse:
-    """A picture of the photo, its longest edge at most `edge`. Raises Unshowable, OSError."""
+def small(make: Make, folder: Path, path: Path, photo: Photo, edge: int) -> web.StreamResponse:
+    """Return a picture of the photo, its longest edge at most `edge`. Raises what `make` raises, OSError."""
     digest = photo.sha256 or hashlib.sha256(f"{path}{path.stat().st_mtime_ns}".encode()).hexdigest()
-    made = thumbs.make(path, thumbs.cached(folder, digest, thumbs.THUMB), thumbs.THUMB)
+    made = make(path, thumbs.cached(folder, digest, thumbs.THUMB), thumbs.THUMB)
     if edge > thumbs.THUMB:
         if path.stat().st_size <= SHOWN_WHOLE_BYTES and kind_of(path) in SHOWN:
             return original(path, photo, download=False)
-        made = thumbs.make(path, thumbs.cached(folder, digest, edge), edge)
+        made = make(path, thumbs.cached(folder, digest, edge), edge)
     headers = {
         "Content-Type": "image/jpeg",
         "Content-Security-Policy": FILE_CSP,

@@ -1,13 +1,16 @@
 """The pages: what is asked for, read in a thread, written in the reader's language."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import jinja2
 from aiohttp import web
@@ -16,6 +19,7 @@ from yarl import URL
 from market_photos.browse import charts, describe, files, runs, thumbs
 from market_photos.browse.keeper import Keeper
 from market_photos.browse.query import TAGS, Query, parse
+from market_photos.browse.security import FILE_CSP
 from market_photos.browse.stores import Photo, ShownReturn, Stores
 from market_photos.browse.words import LANGUAGES, Words, choose
 from market_photos.clock import Clock
@@ -39,6 +43,8 @@ class Site:
         self._clock = clock
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="browse-read")
         self._painters = ThreadPoolExecutor(2, thread_name_prefix="browse-thumbs")
+        self._thumbnails = thumbs.Thumbnails()
+        self._drawing: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("market_photos.browse"),
             autoescape=True,
@@ -143,17 +149,31 @@ class Site:
         return await self._picture(request, thumbs.LARGE)
 
     async def _picture(self, request: web.Request, edge: int) -> web.StreamResponse:
-        def made() -> web.StreamResponse:
+        def found() -> tuple[Path, Path | None, Photo]:
             _, photo = self._photo(request)
             folder = self.stores.folder(photo.key.campaign)
-            path = files.find(folder, photo)
-            try:
-                return files.small(folder, path, photo, edge) if path else web.FileResponse(STATIC / "missing.svg")
-            except (thumbs.Unshowable, OSError) as error:
-                log.info("no picture of %s: %s", photo.key, error)
-                return web.FileResponse(STATIC / "broken.svg")
+            return folder, files.find(folder, photo), photo
 
-        return await asyncio.get_running_loop().run_in_executor(self._painters, made)
+        folder, path, photo = await self._read(found)
+        if path is None:
+            return web.FileResponse(STATIC / "missing.svg")
+        try:
+            return await self._drawn(folder, path, photo, edge)
+        except (thumbs.Unshowable, OSError) as error:
+            log.info("no picture of %s: %s", photo.key, error)
+            return self._undrawn(request)
+
+    async def _drawn(self, folder: Path, path: Path, photo: Photo, edge: int) -> web.StreamResponse:
+        """What is kept never waits for what is being drawn; of one photo, one picture is drawn at a time."""
+        with contextlib.suppress(thumbs.NotDrawn):
+            return await self._read(partial(files.small, self._thumbnails.kept, folder, path, photo, edge))
+        async with self._drawing.setdefault(path, asyncio.Lock()):
+            draw = partial(files.small, self._thumbnails.make, folder, path, photo, edge)
+            return await asyncio.get_running_loop().run_in_executor(self._painters, draw)
+
+    def _undrawn(self, request: web.Request) -> web.Response:
+        text = self._templates.get_template("undrawn.svg").render(w=language_of(request))
+        return web.Response(text=text, content_type="image/svg+xml", headers={"Content-Security-Policy": FILE_CSP})
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         def found() -> web.StreamResponse:

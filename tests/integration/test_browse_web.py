@@ -21,7 +21,7 @@ from market_photos.browse.site import Site
 from market_photos.browse.stores import Stores
 from market_photos.errors import ExitCode
 from market_photos.sections import Limits
-from tests.browsing import HOSTILE, NOW, ArchiveOf, photo_address, picture
+from tests.browsing import HOSTILE, NOW, ArchiveOf, photo_address, picture, progressive
 
 Client = TestClient[web.Request, web.Application]
 PHONE = {"Accept-Language": "ru-RU,ru;q=0.9"}
@@ -320,7 +320,26 @@ async def test_a_broken_photo_has_a_placeholder(store: ArchiveOf, what: str) -> 
         for back in (broken, missing):
             response = await head_of(client, photo_address(what, back))
             assert (response.status, response.content_type) == (200, "image/svg+xml")
+        assert ">No preview<" in await text_of(client, photo_address(what, broken))
+        page = await text_of(client, photo_address("photo", broken))
+        assert re.search(r'href="/file/[^"]+"><img src="/large/', page)
         assert "market-photos verify" in await text_of(client, photo_address("photo", missing))
+
+
+async def test_one_photo_that_is_slow_to_draw_costs_no_other_request(store: ArchiveOf) -> None:
+    """The pages, pictures that are kept, and pictures that are yet to be drawn are answered meanwhile."""
+    slow, kept, new = store.add(), store.add(), store.add()
+    store.bring(slow, progressive(2_000, 2_000, scans=390))
+    for back in (kept, new):
+        store.bring(back)
+    async with served(store.archive) as client:
+        await head_of(client, photo_address("thumb", kept))
+        waiting = [asyncio.create_task(head_of(client, photo_address(what, slow))) for what in ("thumb", "large") * 3]
+        await asyncio.sleep(0)
+        for path in ("/", photo_address("thumb", kept), photo_address("thumb", new), photo_address("photo", slow)):
+            assert (await head_of(client, path)).status == 200
+        assert not any(one.done() for one in waiting)
+        assert {(await one).content_type for one in waiting} == {"image/jpeg"}
 
 
 async def test_a_photo_tells_all_that_is_known(store: ArchiveOf) -> None:

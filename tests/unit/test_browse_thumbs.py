@@ -2,19 +2,21 @@
 
 import stat
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from market_photos.browse import thumbs
-from tests.browsing import picture
+from market_photos.browse import draw, thumbs
+from tests.browsing import large_jpeg, picture, progressive
 
 
 def made(tmp_path: Path, body: bytes, edge: int = 100) -> Path:
     (tmp_path / "photo").write_bytes(body)
-    return thumbs.make(tmp_path / "photo", thumbs.cached(tmp_path, "ab" * 32, edge), edge)
+    return thumbs.Thumbnails().make(tmp_path / "photo", thumbs.cached(tmp_path, "ab" * 32, edge), edge)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -70,12 +72,27 @@ def bomb(width: int, height: int) -> bytes:
         picture("PNG")[:60],
         bomb(60_000, 60_000),
         bomb(8_000, 8_000),
+        progressive(16_000, 12_000, scans=1),
+        progressive(1_000, 1_000, scans=3_000),
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         b"GIF89a" + b"\xff" * 50,
         b"RIFF\xff\xff\xff\xffWEBPVP8 " + b"\0" * 30,
     ],
-    ids=["empty", "broken", "cut", "cut-png", "bomb", "many-pixels", "svg", "eps", "gif", "webp"],
+    ids=[
+        "empty",
+        "broken",
+        "cut",
+        "cut-png",
+        "bomb",
+        "many-pixels",
+        "much-memory",
+        "many-scans",
+        "svg",
+        "eps",
+        "gif",
+        "webp",
+    ],
 )
 def test_what_cannot_be_shown_is_told(tmp_path: Path, body: bytes) -> None:
     """And leaves nothing behind."""
@@ -83,3 +100,83 @@ def test_what_cannot_be_shown_is_told(tmp_path: Path, body: bytes) -> None:
         made(tmp_path, body)
     assert not list(tmp_path.glob(f"{thumbs.FOLDER}/**/*.jpg"))
     assert not list(tmp_path.glob(f"{thumbs.FOLDER}/**/*.part"))
+
+
+def test_the_cost_of_a_jpeg_is_known_before_it_is_decoded() -> None:
+    """Nothing is kept for one scan of all components; else two bytes a sample, and each scan visits each."""
+    assert draw.jpeg_cost(picture(size=(640, 480))) == (0, 0)
+    samples = 640 * 480 * 3 // 2
+    assert draw.jpeg_cost(progressive(640, 480, scans=50)) == (2 * samples, 60 * samples)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xd8", b"\xff\xd8\xff\xc0\x00\x04\x08\x00", b"\xff" * 1000])
+def test_a_jpeg_without_a_frame_has_no_cost_but_an_error(body: bytes) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        draw.jpeg_cost(body)
+
+
+def test_a_photo_of_200_megapixels_is_shown(tmp_path: Path) -> None:
+    """Phones write them with one scan; the JPEG is scaled down while it is decoded."""
+    with Image.open(made(tmp_path, large_jpeg(16_320, 12_240), 480)) as image:
+        assert image.size == (480, 360)
+
+
+def test_of_an_animation_the_first_picture_is_shown(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (40, 20), color) for color in ("#ff0000", "#00ff00")]
+    for kind in ("GIF", "WEBP", "PNG", "AVIF"):
+        frames[0].save(tmp_path / "moving", kind, save_all=True, append_images=frames[1:])
+        (tmp_path / kind).mkdir()
+        with Image.open(made(tmp_path / kind, (tmp_path / "moving").read_bytes())) as image:
+            red, green, blue = image.convert("RGB").getpixel((5, 5))  # type: ignore[misc]
+        assert (red > 200, green < 60, blue < 60) == (True, True, True), kind
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"), [("MOST_SECONDS", 1, "signal 24"), ("MOST_BYTES", 2**25, "MemoryError")]
+)
+def test_what_the_headers_do_not_show_is_ended_by_the_system(
+    tmp_path: Path, name: str, value: int, told: str
+) -> None:
+    """A decoder that computes or allocates more than it may, whatever made it."""
+    (tmp_path / "endless.py").write_text(ENDLESS.format(name=name, value=value, body=BODIES[name]))
+    done = subprocess.run([sys.executable, tmp_path / "endless.py"], capture_output=True, text=True, check=False)
+    assert told in (f"signal {-done.returncode}" if done.returncode < 0 else done.stdout)
+
+
+ENDLESS = """
+import sys
+from market_photos.browse import draw
+def shrunk(photo, edge):
+    {body}
+draw.{name} = {value}
+draw.shrunk = shrunk
+sys.exit(draw.main("photo", "9"))
+"""
+BODIES = {"MOST_SECONDS": "while True: pass", "MOST_BYTES": "return bytes(2**27)"}
+
+
+def test_what_cannot_be_drawn_is_tried_once_until_it_changes(tmp_path: Path) -> None:
+    """An attempt would leave its mark: the target appears as soon as the photo can be drawn."""
+    photo, target = tmp_path / "photo", thumbs.cached(tmp_path, "ab" * 32, 100)
+    photo.write_bytes(b"damaged")
+    thumbnails = thumbs.Thumbnails()
+    with pytest.raises(thumbs.NotDrawn):
+        thumbnails.kept(photo, target, 100)
+    for look in (thumbnails.make, thumbnails.kept):
+        with pytest.raises(thumbs.Unshowable):
+            look(photo, target, 100)
+    photo.write_bytes(picture())
+    assert thumbnails.make(photo, target, 100) == target == thumbnails.kept(photo, target, 100)
+
+
+def test_the_process_that_draws_has_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor anything else of the environment that it does not need."""
+    seen = tmp_path / "seen"
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\nenv > '{seen}'\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("MARKET_PHOTOS_MARKET__API_KEY", "ACMA:secret")
+    made(tmp_path, picture())
+    assert "PYTHONPATH" in seen.read_text()
+    assert "ACMA" not in seen.read_text()
