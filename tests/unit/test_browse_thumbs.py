@@ -121,6 +121,14 @@ def test_a_photo_of_200_megapixels_is_shown(tmp_path: Path) -> None:
         assert image.size == (480, 360)
 
 
+def test_a_photo_with_more_pictures_behind_it_is_drawn_as_a_jpeg(tmp_path: Path) -> None:
+    """Phones add a gain map or a second view; decoded whole, it would be too large."""
+    first, second = Image.new("L", (12_000, 9_000)), Image.new("L", (8, 8))
+    first.save(tmp_path / "photo.mpo", "MPO", save_all=True, append_images=[second])
+    with Image.open(made(tmp_path, (tmp_path / "photo.mpo").read_bytes())) as image:
+        assert image.size == (100, 75)
+
+
 def test_of_an_animation_the_first_picture_is_shown(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (40, 20), color) for color in ("#ff0000", "#00ff00")]
     for kind in ("GIF", "WEBP", "PNG", "AVIF"):
