@@ -1,10 +1,12 @@
 """A store's catalogue: its tables on one connection."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from market_photos.archive.database import Database
+from market_photos.archive.ground import Ground
 from market_photos.archive.inventory import Inventory
 from market_photos.archive.journal import Requests, Runs
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
@@ -34,17 +36,29 @@ class Catalog:
         read_only: bool = False,
         busy_seconds: float = BUSY_SECONDS,
         name: str = CATALOG_NAME,
+        ground: Ground | None = None,
     ) -> None:
         """Opens `<folder>/catalog.sqlite3`, or makes it. `name`: another one, while a catalogue is rebuilt.
+
+        `ground`: of the run that holds the store; without it a catalogue that is written to has one of its own.
 
         Raises CatalogUnusable where it is damaged, locked, newer, or missing beside photos: going on without it would
         download everything again. With `read_only` also where there is none yet.
         """
         path = folder / name
         has_photos = name == CATALOG_NAME and any((folder / PHOTOS).glob("*/*"))
-        self._database = Database(
-            path, campaign, clock, read_only=read_only, may_be_new=not has_photos, busy_seconds=busy_seconds
-        )
+        with ExitStack() as opened:
+            if ground:
+                ground.require_same()
+            elif not read_only:
+                ground = opened.enter_context(Ground(folder))
+            self._database = Database(
+                path, campaign, clock, read_only=read_only, may_be_new=not has_photos, busy_seconds=busy_seconds
+            )
+            if ground:
+                ground.keep(name)
+                self._database.require_ground = ground.require_same
+            self._closing = opened.pop_all()
         self.do = self._database.do
         self.path = path
         self.campaign = campaign
@@ -94,7 +108,8 @@ class Catalog:
 
     def close(self) -> None:
         """Waits for what is under way on its thread and writes what is left to write."""
-        self._database.close(self.requests.flush)
+        with self._closing:
+            self._database.close(self.requests.flush)
 
     def __enter__(self) -> Self:
         return self

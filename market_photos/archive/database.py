@@ -39,6 +39,8 @@ class Database:
         self.campaign = campaign
         self.clock = clock
         self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
+        self.require_ground: Callable[[], None] = lambda: None
+        """Raises where the file is no longer the one that others find under its name; see ground.py."""
         self._connection = open_catalog(path, read_only=read_only, may_be_new=may_be_new, busy_seconds=busy_seconds)
         self._synchronous = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"catalog-{campaign}")
@@ -71,6 +73,7 @@ class Database:
             try:
                 yield self._connection
                 self.before_commit(self._connection)
+                self.require_ground()
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:

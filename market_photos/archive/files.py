@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -51,22 +51,32 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise ArchiveUnwritable(f"{path}: {error.strerror or error}", hint) from error
 
 
-def make_folder(folder: Path) -> None:
-    """Creates the folder and its parents, durably, closed to others. Raises ArchiveUnwritable."""
+def make_folder(folder: Path, within: Path | None = None) -> None:
+    """Creates the folder and its parents, durably, closed to others. Raises ArchiveUnwritable.
+
+    `within`: a parent that must be there; it is never created.
+    """
     with disk_errors(folder):
-        _make_folder(folder)
+        _make_folder(folder, within)
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, within: Path | None) -> None:
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    if folder == within:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    _make_folder(folder.parent, within)
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
         if not folder.is_dir():
             raise
     sync_folder(folder.parent)
+
+
+def identity(stat: os.stat_result) -> tuple[int, int]:
+    """Device and number: no other file has the same as long as this one is open."""
+    return stat.st_dev, stat.st_ino
 
 
 def sync_folder(folder: Path) -> None:
@@ -144,13 +154,14 @@ class Part:
     photo that fits into WRITE_BYTES; a larger one is streamed, in pieces of that size.
     """
 
-    def __init__(self, path: Path, floor: int | None) -> None:
+    def __init__(self, path: Path, floor: int | None, make_folder: Callable[[Path], None]) -> None:
         self.path = path
         self.size = 0
         self.head = b""
         self.is_made = False
         """Whether there is a file of that name, to be removed."""
         self._floor = floor
+        self._make_folder = make_folder
         self._tail = b""
         self._hash = hashlib.sha256()
         self._gathered: list[bytes] = []
@@ -236,7 +247,7 @@ class Part:
 
     def _open(self, path: str, flags: int) -> int:
         """Opens it, in its folder, which comes with its first photo, if there is room."""
-        make_folder(self.path.parent)
+        self._make_folder(self.path.parent)
         crash.point("folder-made")
         require_room(self.path.parent, self._floor)
         descriptor = private(path, flags)
@@ -263,12 +274,15 @@ async def to_the_end(work: Awaitable[T]) -> T:
 
 
 @asynccontextmanager
-async def part(path: Path, floor: int | None = 0) -> AsyncIterator[Part]:
+async def part(
+    path: Path, floor: int | None = 0, make_folder: Callable[[Path], None] = make_folder
+) -> AsyncIterator[Part]:
     """A new part file; on leaving it is gone, or committed.
 
     It is made with the first bytes that are written to disk, if there is room then; `floor`: see `require_room`.
+    `make_folder` creates the folder that it is in.
     """
-    unfinished = Part(path, floor)
+    unfinished = Part(path, floor, make_folder)
     try:
         yield unfinished
     finally:

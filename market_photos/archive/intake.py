@@ -9,6 +9,7 @@ from pathlib import Path
 from market_photos import crash
 from market_photos.archive import files, layout
 from market_photos.archive.catalog import Catalog
+from market_photos.archive.ground import Ground
 from market_photos.archive.packing import render
 from market_photos.archive.photos import Archived, Claim, Turn
 from market_photos.errors import MarketPhotosError
@@ -46,15 +47,15 @@ def take_in(
     return archived, turn
 
 
-def save_outdated_records(catalog: Catalog, store: Path, most: int) -> int:
+def save_outdated_records(catalog: Catalog, ground: Ground, most: int) -> int:
     """Writes return.json of up to `most` returns whose record changed after their photos had come; how many it were.
 
     Blocks. Raises ArchiveUnwritable or CatalogUnusable.
     """
     rows = catalog.returns.outdated_records(most)
     for row, month, order, return_id in rows:
-        folder = store / layout.return_folder(month, order, return_id)
-        files.make_folder(folder)
+        folder = ground.folder / layout.return_folder(month, order, return_id)
+        ground.make_folder(folder)
         if _write_record(catalog, row, folder):
             with files.disk_errors(folder):
                 files.sync_folder(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from market_photos.archive.files import disk_errors
+from market_photos.archive.files import disk_errors, identity
 from market_photos.clock import Clock, iso
 from market_photos.errors import AlreadyRunning
 
@@ -52,6 +52,11 @@ class Lock:
         }
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and number of the file that is locked, whatever its name leads to by now."""
+        return identity(os.fstat(self._descriptor))
 
     def release(self) -> None:
         os.close(self._descriptor)

@@ -19,7 +19,7 @@ def set_aside(store: Path, path: Path, day: str) -> Path:
     Never overwrites. Raises ArchiveUnwritable.
     """
     target = store / layout.SET_ASIDE / day / path.relative_to(layout.PHOTOS)
-    files.make_folder(target.parent)
+    files.make_folder(target.parent, within=store)
     with files.disk_errors(target):
         target = _free_name(target)
         (store / path).rename(target)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from market_photos.archive import files, layout, lock
+from market_photos.archive.ground import Ground
 from market_photos.clock import Clock
 from market_photos.errors import AlreadyRunning
 
@@ -17,6 +18,10 @@ class Locks:
     command: str
     clock: Clock
     held: ExitStack
+    marker: str | None = None
+    """A file that must stay in the archive's folder while the run lasts."""
+    grounds: dict[int, Ground] = field(default_factory=dict)
+    """The folder of each store that is ours."""
     refused: dict[int, AlreadyRunning] = field(default_factory=dict)
 
     def take_archive(self) -> None:
@@ -39,8 +44,10 @@ class Locks:
         folder = layout.store_folder(self.archive, campaign)
         files.make_folder(folder)
         try:
-            self.held.enter_context(lock.Lock(folder / layout.LOCK_NAME, self.command, self.clock))
+            taken = self.held.enter_context(lock.Lock(folder / layout.LOCK_NAME, self.command, self.clock))
         except AlreadyRunning as error:
             self.refused[campaign] = error
             return False
+        ground = self.grounds[campaign] = self.held.enter_context(Ground(folder, self.marker))
+        ground.keep(layout.LOCK_NAME, taken.identity)
         return True

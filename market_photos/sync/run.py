@@ -11,8 +11,9 @@ from pathlib import Path
 from random import Random
 
 from market_photos import crash
-from market_photos.archive import files, layout
+from market_photos.archive import files
 from market_photos.archive.catalog import Catalog
+from market_photos.archive.ground import Ground
 from market_photos.archive.photos import MAX_FAILURES
 from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, iso
@@ -76,7 +77,9 @@ class Run:
         if share := network_share(self._archive):
             log.warning("%s is on a network share (%s), where the catalogue is not safe", self._archive, share)
         with ExitStack() as held:
-            reports, found = await self._visit(key, Locks(self._archive, self.options.command, self.clock, held))
+            marker = self.settings.archive.marker
+            locks = Locks(self._archive, self.options.command, self.clock, held, marker)
+            reports, found = await self._visit(key, locks)
         return Report(reports, loop.time() - began, found.skipped, self._hours_at_quota(reports), found.requests)
 
     async def _visit(self, key: str, locks: Locks) -> tuple[list[StoreReport], Discovered]:
@@ -90,14 +93,16 @@ class Run:
             if not named:
                 ours = locks.take_stores([candidate.campaign for candidate in found.candidates])
             visits = [
-                self._visit_one(candidate, client) for candidate in found.candidates if candidate.campaign in ours
+                self._visit_one(candidate, client, locks.grounds[candidate.campaign])
+                for candidate in found.candidates
+                if candidate.campaign in ours
             ]
             reports = await asyncio.gather(*visits)
         for campaign, error in locks.refused.items():
             reports.append(StoreReport(campaign, exit_code=error.exit_code, error=error))
         return sorted(reports, key=lambda report: report.campaign), found
 
-    async def _visit_one(self, candidate: Candidate, client: Client) -> StoreReport:
+    async def _visit_one(self, candidate: Candidate, client: Client, ground: Ground) -> StoreReport:
         """The store's part of the run. What befalls it is in the report; the key and the disk concern every store."""
         current_store.set(candidate.campaign)  # of this task and those it starts
         report = StoreReport(candidate.campaign, candidate.name)
@@ -106,7 +111,7 @@ class Run:
                 raise StoreRefused(
                     f"It cannot be served: {candidate.refused}.", "Leave it out of ids in [campaigns]."
                 )
-            async with self._store(candidate, client) as store:
+            async with self._store(candidate, client, ground) as store:
                 await self._run(store, report)
         except MarketPhotosError as error:
             report.error, report.exit_code = error, error.exit_code
@@ -119,17 +124,16 @@ class Run:
         return report
 
     @asynccontextmanager
-    async def _store(self, candidate: Candidate, client: Client) -> AsyncIterator[Store]:
-        folder = layout.store_folder(self._archive, candidate.campaign)
+    async def _store(self, candidate: Candidate, client: Client, ground: Ground) -> AsyncIterator[Store]:
         async with AsyncExitStack() as opened:
-            catalog = await asyncio.to_thread(Catalog, folder, candidate.campaign, self.clock)
+            catalog = await asyncio.to_thread(Catalog, ground.folder, candidate.campaign, self.clock, ground=ground)
             opened.push_async_callback(asyncio.to_thread, catalog.close)
             await catalog.do(_sign, catalog, candidate)
             listed = opened.enter_context(scratch(catalog, self.clock)) if self.options.dry_run else catalog
             store = Store(
                 campaign=candidate.campaign,
                 name=candidate.name,
-                folder=folder,
+                ground=ground,
                 catalog=listed,
                 ledger=catalog,
                 client=client,

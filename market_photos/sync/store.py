@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from pathlib import Path
 from random import Random
 
 from market_photos import crash
 from market_photos.archive import files, intake
 from market_photos.archive.catalog import Catalog
+from market_photos.archive.ground import Ground
 from market_photos.archive.photos import Archived, Claim
 from market_photos.archive.returns import Found, PackedPage
 from market_photos.archive.suffix import Kind
@@ -92,7 +92,7 @@ class Store:
         *,
         campaign: int,
         name: str,
-        folder: Path,
+        ground: Ground,
         catalog: Catalog,
         ledger: Catalog,
         client: Client,
@@ -105,7 +105,8 @@ class Store:
         """`ledger`: the catalogue whose requests count; the same one, but for a dry run."""
         self.campaign = campaign
         self.name = name
-        self.folder = folder
+        self.ground = ground
+        self.folder = ground.folder
         self.catalog = catalog
         self.ledger = ledger
         self.client = client
@@ -198,7 +199,7 @@ class Store:
 
     async def save_outdated_records(self) -> None:
         """For returns whose record changed after their photos had come."""
-        while await self.catalog.do(intake.save_outdated_records, self.catalog, self.folder, 100):
+        while await self.catalog.do(intake.save_outdated_records, self.catalog, self.ground, 100):
             pass
 
     @property

@@ -123,7 +123,7 @@ class Worker:
         store = self._store
         path = store.folder / layout.photo_path(claim.month, claim.key, layout.PART_SUFFIX)
         try:
-            async with files.part(path, store.settings.archive.min_free_bytes) as part:
+            async with files.part(path, store.settings.archive.min_free_bytes, store.ground.make_folder) as part:
                 async with store.client.photo(ask_photo(claim.key), self._passage_for(claim)) as photo:
                     self._is_storing = True
                     crash.point("answer-begun")

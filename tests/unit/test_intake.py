@@ -9,6 +9,7 @@ import pytest
 
 from market_photos.archive import files, intake
 from market_photos.archive.catalog import Catalog
+from market_photos.archive.ground import Ground
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.archive.photos import Archived, State, Turn
 from market_photos.archive.returns import PackedPage
@@ -66,7 +67,8 @@ async def test_a_record_that_changed_is_written_anew(tmp_path: Path, catalog: Ca
     """Once, and only for returns with photos in the archive."""
     await taken_in(tmp_path, catalog)
     catalog.returns.record_page(PackedPage([a_return(1, "a", "b", note="other"), a_return(2, "a", note="other")]))
-    assert intake.save_outdated_records(catalog, tmp_path, 9) == 1
-    assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "other"
-    assert intake.save_outdated_records(catalog, tmp_path, 9) == 0
+    with Ground(tmp_path) as ground:
+        assert intake.save_outdated_records(catalog, ground, 9) == 1
+        assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "other"
+        assert intake.save_outdated_records(catalog, ground, 9) == 0
     assert not (tmp_path / "photos/2026-01/1-2").exists()
