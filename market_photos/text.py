@@ -32,6 +32,6 @@ def encodable(value: str) -> str:
     return value.encode(errors="backslashreplace").decode()
 
 
-def without_controls(value: str, max_length: int = 20_000) -> str:
-    """Return the first `max_length` characters without control characters, in a form that UTF-8 can encode."""
-    return _CONTROL.sub("", encodable(value[:max_length]).replace("\r\n", "\n"))
+def without_controls(value: str) -> str:
+    """Return the string without control characters, in a form that UTF-8 can encode."""
+    return _CONTROL.sub("", encodable(value).replace("\r\n", "\n"))

@@ -18,10 +18,11 @@ from market_photos.archive.layout import CATALOG_NAME
 from market_photos.archive.packing import unpack
 from market_photos.archive.schema import open_catalog
 from market_photos.browse import index
-from market_photos.browse.describe import Described, describe
 from market_photos.browse.query import folded, key, tag, unkey
 from market_photos.clock import MOSCOW_OFFSET
 from market_photos.errors import CatalogUnusable
+from market_photos.record import ReturnRecord, read_record
+from market_photos.text import without_controls
 
 #: Returns written at once.
 BATCH = 500
@@ -172,14 +173,15 @@ def _mark(row: sqlite3.Row) -> int:
 
 
 def _entry(row: sqlite3.Row, states: dict[str, int]) -> index.Entry:
-    told = describe(record_of(row["record"]))
+    record = read_record(record_of(row["record"]))
+    items = [str(decision.item) for decision in record.decisions if decision.item is not None]
     return index.Entry(
         key=key(row["created_at"], row["id"]),
         photos=row["photos"],
         mark=_mark(row),
-        numbers=" ".join([str(row["order_id"]), str(row["return_id"]), *_numbers(told)]),
-        words=folded("\n".join([*told.each("comment"), *told.each("sku")])),
-        tags=tuple(_tags(told, list(states) or [NO_PHOTOS])),
+        numbers=" ".join([str(row["order_id"]), str(row["return_id"]), *items, *record.distinct("market_sku")]),
+        words=folded("\n".join(record.distinct("comment") + record.distinct("sku"))),
+        tags=tuple(_tags(record, list(states) or [NO_PHOTOS])),
     )
 
 
@@ -191,12 +193,10 @@ def record_of(packed: bytes | None) -> Any:
         return {}
 
 
-def _numbers(told: Described) -> list[str]:
-    return [*(str(item) for item in told.each("item")), *told.each("market_sku")]
-
-
-def _tags(told: Described, states: list[str]) -> Iterator[tuple[str, str]]:
-    for kind, found in (("r", told.each("reason")), ("d", told.each("decision")), ("s", states)):
-        yield from ((kind, value) for value in found)
-    if told.refund:
-        yield "f", told.refund
+def _tags(record: ReturnRecord, states: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield kind and value of each tag, the value as an address can hold it."""
+    values = {"r": record.distinct("reason"), "d": record.distinct("decision"), "s": states}
+    for kind, found in values.items():
+        yield from ((kind, without_controls(value)) for value in found)
+    if record.refund_status:
+        yield "f", without_controls(record.refund_status)

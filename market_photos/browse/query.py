@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from market_photos.browse.describe import text
 from market_photos.clock import moscow_midnight
+from market_photos.text import without_controls
 
 #: Longest search text and most words of it that are heeded.
 MOST_QUERY = 200
@@ -98,12 +98,12 @@ class Query:
 def parse(given: Mapping[str, str]) -> Query:
     """From an address; what means nothing is left out."""
     return Query(
-        q=" ".join(text(given.get("q", ""))[:MOST_QUERY].split()),
+        q=" ".join(without_controls(given.get("q", "")[:MOST_QUERY]).split()),
         store=_number(given.get("store", "")),
         first=_date(given.get("from", "")),
         last=_date(given.get("to", "")),
         after=_place(given.get("after", "")),
-        **{name: text(given.get(name, "")).strip()[:MOST_VALUE] for name in TAGS},
+        **{name: without_controls(given.get(name, "")[:MOST_VALUE]).strip() for name in TAGS},
     )
 
 

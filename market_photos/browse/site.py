@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-import jinja2
 from aiohttp import web
 from yarl import URL
 
-from market_photos.browse import charts, describe, files, runs, thumbs
+from market_photos.browse import charts, files, runs, thumbs
 from market_photos.browse.keeper import Keeper
 from market_photos.browse.query import TAGS, Query, parse
 from market_photos.browse.security import FILE_CSP
 from market_photos.browse.stores import Photo, ShownReturn, Stores
-from market_photos.browse.words import LANGUAGES, Words, choose
+from market_photos.browse.words import choose
 from market_photos.clock import Clock
+from market_photos.pages import LANGUAGES, Wording, templates
 from market_photos.sections import Limits
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ T = TypeVar("T")
 PAGE_RETURNS = 24
 CARD_PHOTOS = 8
 STATIC = Path(__file__).parent / "static"
+ROOM = "market_photos.browse"
 LANGUAGE_COOKIE = "market_photos_lang"
 _YEAR = 365 * 86_400
 
@@ -45,15 +46,7 @@ class Site:
         self._painters = ThreadPoolExecutor(2, thread_name_prefix="browse-thumbs")
         self._thumbnails = thumbs.Thumbnails()
         self._drawing: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("market_photos.browse"),
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-        )
-        self._templates.filters["moment"] = describe.moment_text
-        self._templates.filters["text"] = describe.text
+        self._templates = templates(ROOM)
         self._templates.globals["TAGS"] = list(TAGS)
         for name in self._templates.list_templates():
             self._templates.get_template(name)  # compiled now, not while the first reader waits
@@ -79,7 +72,7 @@ class Site:
         query = parse(request.query)
         return await self._page(request, "home.html", lambda words: self._home(query, words), query=query)
 
-    def _home(self, query: Query, words: Words) -> dict[str, Any]:
+    def _home(self, query: Query, words: Wording) -> dict[str, Any]:
         page = self.stores.page(query, PAGE_RETURNS)
         names = self.stores.names()
         return {
@@ -92,12 +85,12 @@ class Site:
             "most": CARD_PHOTOS,
         }
 
-    def _choices(self, name: str, query: Query, words: Words) -> list[tuple[str, str]]:
+    def _choices(self, name: str, query: Query, words: Wording) -> list[tuple[str, str]]:
         """The values of a filter as (value, what is shown)."""
         found = self.stores.values(TAGS[name], query.store)
         if (chosen := getattr(query, name)) and chosen not in found:
             found[chosen] = 0
-        return [(value, f"{_meaning(words, name, value)} ({words.number(n)})") for value, n in found.items()]
+        return [(value, f"{words.value(name, value)} ({words.number(n)})") for value, n in found.items()]
 
     async def runs(self, request: web.Request) -> web.Response:
         return await self._page(request, "runs.html", lambda words: self._runs())
@@ -116,14 +109,14 @@ class Site:
         }
 
     async def a_return(self, request: web.Request) -> web.Response:
-        def found(words: Words) -> dict[str, Any]:
+        def found(words: Wording) -> dict[str, Any]:
             back = self._return(request)
-            return {"back": back, "record": json.dumps(back.record, ensure_ascii=False, indent=1)}
+            return {"back": back, "raw": json.dumps(back.raw, ensure_ascii=False, indent=1)}
 
         return await self._page(request, "return.html", found)
 
     async def photo(self, request: web.Request) -> web.Response:
-        def found(words: Words) -> dict[str, Any]:
+        def found(words: Wording) -> dict[str, Any]:
             back, photo = self._photo(request)
             place = back.photos.index(photo)
             path = files.find(self.stores.folder(photo.key.campaign), photo)
@@ -135,7 +128,7 @@ class Site:
                 "path": path,
                 "kind": kind,
                 "is_shown": kind in files.SHOWN or kind == ".tiff",
-                "decision": next((one for one in back.told.decisions if one.item == photo.key.item), None),
+                "decision": back.record.decision_of(photo.key),
                 "previous": back.photos[place - 1] if place else None,
                 "next": back.photos[place + 1] if place + 1 < len(back.photos) else None,
             }
@@ -203,7 +196,7 @@ class Site:
         return await asyncio.get_running_loop().run_in_executor(self._readers, function)
 
     async def _page(
-        self, request: web.Request, template: str, found: Callable[[Words], dict[str, Any]], **values: Any
+        self, request: web.Request, template: str, found: Callable[[Wording], dict[str, Any]], **values: Any
     ) -> web.Response:
         began = time.perf_counter()
         words = language_of(request)
@@ -216,13 +209,10 @@ class Site:
         remember_language(request, response)
         return response
 
-    def render(self, template: str, words: Words, request: web.Request, **values: Any) -> str:
+    def render(self, template: str, words: Wording, request: web.Request, **values: Any) -> str:
         known = {"query": Query(), "w": words, "indexing": self.keeper.progress(), "here": request.path}
         languages = [(one, own_address(request.rel_url.update_query(lang=one))) for one in LANGUAGES]
-        meaning = lambda section, value: _meaning(words, section, value)  # noqa: E731
-        return self._templates.get_template(template).render(
-            {**known, "languages": languages, "meaning": meaning, **values}
-        )
+        return self._templates.get_template(template).render({**known, "languages": languages, **values})
 
 
 def own_address(url: URL) -> str:
@@ -230,13 +220,7 @@ def own_address(url: URL) -> str:
     return "/" + str(url).lstrip("/")
 
 
-def _meaning(words: Words, name: str, value: str) -> str:
-    """A value of the API in words where they are known, else as it is."""
-    section = "photo_state" if name == "state" else name
-    return words.known(section, value) or value
-
-
-def _chosen(query: Query, words: Words, names: dict[int, str]) -> list[tuple[str, str]]:
+def _chosen(query: Query, words: Wording, names: dict[int, str]) -> list[tuple[str, str]]:
     """What the page is narrowed to, as (words, the address without it)."""
     found = [(f"«{query.q}»", query.address(q=""))] if query.q else []
     if query.store is not None:
@@ -247,13 +231,14 @@ def _chosen(query: Query, words: Words, names: dict[int, str]) -> list[tuple[str
             found.append((f"{words(name)} {day}", query.address(**{field: None})))
     for name in TAGS:
         if value := getattr(query, name):
-            found.append((f"{words(name)}: {_meaning(words, name, value)}", query.address(**{name: ""})))
+            found.append((f"{words(name)}: {words.value(name, value)}", query.address(**{name: ""})))
     return found
 
 
-def language_of(request: web.Request) -> Words:
+def language_of(request: web.Request) -> Wording:
     asked = request.query.get("lang", "")
-    return Words(choose(asked, request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("Accept-Language", "")))
+    cookie = request.cookies.get(LANGUAGE_COOKIE, "")
+    return Wording(choose(asked, cookie, request.headers.get("Accept-Language", "")), ROOM)
 
 
 def remember_language(request: web.Request, response: web.Response) -> None:

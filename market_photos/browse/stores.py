@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from market_photos.archive import layout
 from market_photos.archive.schema import open_catalog, unusable
 from market_photos.browse import index
-from market_photos.browse.describe import Described, describe
 from market_photos.browse.indexer import record_of
 from market_photos.browse.query import Place, Query, unkey
 from market_photos.errors import MarketPhotosError
 from market_photos.model import PhotoKey
+from market_photos.record import ReturnRecord, read_record
 
 _MONTH = re.compile(r"\d{4}-\d{2}|undated", re.ASCII)
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,12}", re.ASCII)
@@ -65,8 +65,9 @@ class ShownReturn:
     return_id: int
     created_at: int
     held: bool
-    record: Any
-    told: Described
+    raw: Any
+    """The API's record as it came."""
+    record: ReturnRecord
     photos: list[Photo] = field(default_factory=list)
 
     @property
@@ -205,7 +206,7 @@ def _returns(catalog: sqlite3.Connection, campaign: int, where: str, *values: ob
 
 
 def _shown(row: sqlite3.Row, campaign: int, name: str, photos: list[Photo]) -> ShownReturn:
-    record = record_of(row["record"])
+    raw = record_of(row["record"])
     return ShownReturn(
         campaign=campaign,
         store=name,
@@ -214,8 +215,8 @@ def _shown(row: sqlite3.Row, campaign: int, name: str, photos: list[Photo]) -> S
         return_id=row["return_id"],
         created_at=row["created_at"],
         held="held" in row.keys() and bool(row["held"]),  # noqa: SIM118 - a Row is no mapping
-        record=record,
-        told=describe(record),
+        raw=raw,
+        record=read_record(raw),
         photos=photos,
     )
 

@@ -77,10 +77,10 @@ def _pack(
     _refuse(index_options, "a pack", "--format")
     from market_photos.clock import SystemClock  # noqa: PLC0415
     from market_photos.export.command import export_pack  # noqa: PLC0415
-    from market_photos.export.wanted import Wanted  # noqa: PLC0415
+    from market_photos.export.wanted import Selection  # noqa: PLC0415
 
-    wanted = Wanted(order, tuple(sorted(set(returns))))
-    export_pack(settings, campaigns, wanted, target, language=language, clock=SystemClock())
+    selection = Selection(order, tuple(sorted(set(returns))))
+    export_pack(settings, campaigns, selection, target, language=language, clock=SystemClock())
 
 
 def _index(

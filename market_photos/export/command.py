@@ -13,7 +13,7 @@ from market_photos.export.output import output
 from market_photos.export.pack import Packed, find, write_pack
 from market_photos.export.rows import Days, index
 from market_photos.export.table import DELIMITER, require_parquet, write_csv, write_jsonl, write_parquet
-from market_photos.export.wanted import Wanted
+from market_photos.export.wanted import Selection
 
 #: Absent photos that are named on the terminal; the page has them all.
 SHOWN_ABSENT = 10
@@ -27,13 +27,19 @@ class Target(NamedTuple):
 
 
 def export_pack(
-    settings: Settings, campaigns: tuple[int, ...], wanted: Wanted, target: Target, *, language: str, clock: Clock
+    settings: Settings,
+    campaigns: tuple[int, ...],
+    selection: Selection,
+    target: Target,
+    *,
+    language: str,
+    clock: Clock,
 ) -> None:
     """Raises UsageError, CatalogUnusable, EvidenceBroken or ArchiveUnwritable; then nothing is left at the target."""
     archive = settings.archive.directory
-    found = find(archive, _stores(archive, campaigns), wanted)
+    found = find(archive, _stores(archive, campaigns), selection)
     with output(target.path, force=target.force) as stream:
-        packed = write_pack(stream, archive, found, wanted, language=language, made_at=clock.now().wall)
+        packed = write_pack(stream, archive, found, selection, language=language, made_at=clock.now().wall)
     for line in _pack_lines(target.path, packed):
         say(line)
 

@@ -13,8 +13,8 @@ from market_photos.archive.snapshot import ARCHIVED, KnownPhoto, KnownReturn, sn
 from market_photos.errors import UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.evidence import Evidence
-from market_photos.export.page import Page, Sheet, Shown
-from market_photos.export.wanted import Wanted
+from market_photos.export.page import PackedPhoto, Page, ReturnSection
+from market_photos.export.wanted import Selection
 
 _LOOK_FOR_IT = (
     "Check the numbers (and --campaign). If the return is new, run `market-photos sync`, or bring just this one: "
@@ -30,20 +30,20 @@ class Packed:
     """Photos that the archive knows of and does not have."""
 
 
-def find(archive: Path, campaigns: Sequence[int], wanted: Wanted) -> list[tuple[str, KnownReturn]]:
+def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[tuple[str, KnownReturn]]:
     """The returns, each with its store's name. Raises UsageError where one is unknown, or none has photos."""
     found: list[tuple[str, KnownReturn]] = []
     with ExitStack() as opened:
         for campaign in campaigns:
             store = opened.enter_context(snapshot(archive, campaign))
-            found += [(store.name, back) for back in store.named(wanted.order, wanted.returns)]
+            found += [(store.name, back) for back in store.named(selection.order, selection.returns)]
     known = {back.id for _, back in found}
-    lacking = [str(number) for number in wanted.returns if number not in known]
+    lacking = [str(number) for number in selection.returns if number not in known]
     if lacking or not found:
-        what = f"return {', '.join(lacking)}" if found else wanted.described()
+        what = f"return {', '.join(lacking)}" if found else selection.describe()
         raise UsageError(f"The archive knows nothing of {what}.", _LOOK_FOR_IT)
     if not any(back.photos for _, back in found):
-        raise UsageError(f"The buyer attached no photos to {wanted.described()}.", _LOOK_FOR_IT)
+        raise UsageError(f"The buyer attached no photos to {selection.describe()}.", _LOOK_FOR_IT)
     return found
 
 
@@ -51,7 +51,7 @@ def write_pack(
     stream: BinaryIO,
     archive: Path,
     found: Sequence[tuple[str, KnownReturn]],
-    wanted: Wanted,
+    selection: Selection,
     *,
     language: str,
     made_at: float,
@@ -61,38 +61,38 @@ def write_pack(
     `made_at`: seconds since 1970. The same archive and moment make the same bytes.
     """
     packed = Packed()
-    with Bag(stream, wanted.name, made_at) as bag:
-        sheets = [_add_return(bag, archive, name, back, packed) for name, back in found]
-        bag.add_tag("index.html", Page(language, wanted, made_at, sheets).render())
-        bag.seal(_about(wanted))
+    with Bag(stream, selection.name, made_at) as bag:
+        sections = [_add_return(bag, archive, name, back, packed) for name, back in found]
+        bag.add_tag("index.html", Page(language, selection, made_at, sections).render())
+        bag.seal(_about(selection))
     return packed
 
 
-def _about(wanted: Wanted) -> dict[str, str]:
+def _about(selection: Selection) -> dict[str, str]:
     return {
         "Bag-Software-Agent": f"market-photos {__version__}",
-        "External-Identifier": wanted.name,
-        "External-Description": f"Photos that buyers attached to returns on Yandex Market: {wanted.described()}",
+        "External-Identifier": selection.name,
+        "External-Description": f"Photos that buyers attached to returns on Yandex Market: {selection.describe()}",
     }
 
 
-def _add_return(bag: Bag, archive: Path, store: str, back: KnownReturn, packed: Packed) -> Sheet:
+def _add_return(bag: Bag, archive: Path, store: str, back: KnownReturn, packed: Packed) -> ReturnSection:
     folder = f"data/{back.campaign}/{back.order}-{back.id}"
     if back.record:
         bag.add_text(f"{folder}/{RECORD_NAME}", render(back.record))
     shown = list(_add_photos(bag, archive, folder, back, packed))
-    return Sheet(store, back, shown, f"{folder}/{RECORD_NAME}" if back.record else "")
+    return ReturnSection(store, back, shown, f"{folder}/{RECORD_NAME}" if back.record else "")
 
 
-def _add_photos(bag: Bag, archive: Path, folder: str, back: KnownReturn, packed: Packed) -> Iterator[Shown]:
+def _add_photos(bag: Bag, archive: Path, folder: str, back: KnownReturn, packed: Packed) -> Iterator[PackedPhoto]:
     for photo in back.photos:
         if photo.state != ARCHIVED:
             packed.absent.append(photo)
-            yield Shown(photo)
+            yield PackedPhoto(photo)
             continue
         evidence = Evidence(archive, photo)
         path = f"{folder}/{evidence.path.name}"
         bag.add_photo(path, evidence.chunks(), evidence.size, photo.changed_at)
         packed.photos += 1
         packed.size += evidence.size
-        yield Shown(photo, path, evidence.kind)
+        yield PackedPhoto(photo, path, evidence.kind)

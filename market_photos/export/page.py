@@ -6,31 +6,31 @@ both say a plain picture are shown; anything else (an SVG, a video, an unknown t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote
 
-import jinja2
-
 from market_photos import __version__
 from market_photos.archive.snapshot import KnownPhoto, KnownReturn
 from market_photos.clock import iso
-from market_photos.export.labels import LABELS
-from market_photos.export.wanted import Wanted
-from market_photos.export.words import Said, Words, decisions, text, words
+from market_photos.export.wanted import Selection
+from market_photos.pages import Wording, templates
+from market_photos.record import Decision, ReturnRecord, read_record
 
+ROOM = "market_photos.export"
 #: What every browser of today shows and no script can hide in. HEIC is left out: few show it.
 SHOWN_KINDS = frozenset({".jpg", ".png", ".gif", ".webp", ".bmp", ".avif"})
 
 
-class Shown(NamedTuple):
-    """A photo of the pack; without a path it is not in it."""
+class PackedPhoto(NamedTuple):
+    """A photo on the page. Without a path, the pack does not contain it."""
 
     photo: KnownPhoto
     path: str = ""
     """Relative to the page."""
     kind: str = ""
-    """The suffix that its first bytes deserve."""
+    """The suffix that fits its first bytes."""
 
     @property
     def href(self) -> str:
@@ -44,85 +44,78 @@ class Shown(NamedTuple):
     def is_picture(self) -> bool:
         return bool(self.path) and {self.kind, PurePosixPath(self.path).suffix} <= SHOWN_KINDS
 
+    @property
+    def fetched(self) -> str:
+        return _spaced(iso(self.photo.changed_at)).replace("Z", " UTC")
 
-class Group(NamedTuple):
-    """The photos of one decision under its words."""
 
-    item: object
-    words: Words
-    photos: list[Shown]
+class DecisionPhotos(NamedTuple):
+    decision: Decision
+    photos: list[PackedPhoto]
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ReturnSection:
     """One return on the page."""
 
     store: str
     back: KnownReturn
-    photos: list[Shown]
+    photos: list[PackedPhoto]
     record_path: str
 
-    def field(self, name: str) -> str:
-        return text(self.back.record, name)
+    @cached_property
+    def record(self) -> ReturnRecord:
+        return read_record(self.back.record)
 
-    def groups(self) -> list[Group]:
-        """Every decision in the order of the record, those without photos too: the buyer's words count."""
-        record = self.back.record
-        by_photo = Said(record)
-        found: dict[tuple[object, Words], Group] = {}
-        for item, decision in decisions(record):
-            number, said = text(decision, "returnItemId"), words(item, decision)
-            found.setdefault((number, said), Group(number, said, []))
+    @property
+    def dates(self) -> list[tuple[str, str]]:
+        """Names and texts of the record's dates, exact as they are evidence."""
+        named = (("created", self.record.created), ("updated", self.record.updated))
+        return [(name, _spaced(date)) for name, date in named if date]
+
+    def groups(self) -> list[DecisionPhotos]:
+        """Return every decision in the order of the record with its photos, which may be none."""
+        groups = {id(decision): DecisionPhotos(decision, []) for decision in self.record.decisions}
         for shown in self.photos:
-            number, said = str(shown.photo.key.item), by_photo.of(shown.photo.key)
-            found.setdefault((number, said), Group(number, said, [])).photos.append(shown)
-        return list(found.values())
+            decision = self.record.decision_of(shown.photo.key)
+            groups.setdefault(id(decision), DecisionPhotos(decision, [])).photos.append(shown)
+        return list(groups.values())
 
 
 @dataclass(frozen=True)
 class Page:
     language: str
     """`ru` or `en`."""
-    wanted: Wanted
+    selection: Selection
     made_at: float
-    sheets: Sequence[Sheet]
+    """Seconds since 1970."""
+    returns: Sequence[ReturnSection]
 
     def render(self) -> Iterator[bytes]:
-        """UTF-8, in pieces."""
-        pieces = _template().generate(
-            page=self, t=LABELS[self.language], version=__version__, made_at=iso(self.made_at)
+        """Yield the page in pieces, as UTF-8."""
+        words = Wording(self.language, ROOM)
+        pieces = (
+            templates(ROOM)
+            .get_template("pack.html")
+            .generate(
+                page=self,
+                w=words,
+                subject=self.selection.describe(words("of_order"), words("of_return")),
+                version=__version__,
+                made_at=iso(self.made_at),
+            )
         )
-        return (piece.encode(errors="backslashreplace") for piece in pieces)
-
-    @property
-    def subject(self) -> str:
-        return self.wanted.described(LABELS[self.language]["subject"])
+        return (piece.encode() for piece in pieces)
 
     @property
     def photos(self) -> int:
-        return sum(1 for sheet in self.sheets for shown in sheet.photos if shown.path)
+        return sum(1 for section in self.returns for shown in section.photos if shown.path)
 
     @property
     def absent(self) -> int:
-        return sum(1 for sheet in self.sheets for shown in sheet.photos if not shown.path)
+        return sum(1 for section in self.returns for shown in section.photos if not shown.path)
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("market_photos.export"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"when": when, "fetched": fetched}
-    return environment.get_template("pack.html")
-
-
-def when(date: str) -> str:
-    """The API's own date, a little easier on the eye."""
+def _spaced(date: str) -> str:
+    """Return an ISO 8601 date with a space in place of its T."""
     return date.replace("T", " ", 1)
-
-
-def fetched(photo: KnownPhoto) -> str:
-    return when(iso(photo.changed_at)).replace("Z", " UTC")

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from market_photos.archive.snapshot import ARCHIVED, KnownPhoto, KnownReturn, snapshot
 from market_photos.clock import iso, moscow_midnight
-from market_photos.export.words import Said, Words, encodable, text
+from market_photos.record import ReturnRecord, read_record
+from market_photos.text import encodable
 
 
 class Row(NamedTuple):
@@ -70,26 +71,24 @@ def index(archive: Path, campaigns: Iterable[int], days: Days) -> Iterator[Row]:
 
 
 def rows_of(back: KnownReturn) -> Iterator[Row]:
-    said, record = Said(back.record), back.record
-    shared = (text(record, "creationDate"), text(record, "updateDate"), text(record, "refundStatus"))
-    for photo in back.photos:
-        yield _row(photo, said.of(photo.key), *shared)
+    record = read_record(back.record)
+    return (_row(photo, record) for photo in back.photos)
 
 
-def _row(photo: KnownPhoto, words: Words, created: str, updated: str, status: str) -> Row:
-    key = photo.key
+def _row(photo: KnownPhoto, record: ReturnRecord) -> Row:
+    key, decision = photo.key, record.decision_of(photo.key)
     return Row(
         store=key.campaign,
         order=key.order,
         return_id=key.return_id,
-        created=created,
-        updated=updated,
-        status=status,
-        sku=words.sku,
-        reason=words.reason,
-        subreason=words.subreason,
-        decision=words.decision,
-        comment=words.comment,
+        created=record.created,
+        updated=record.updated,
+        status=record.refund_status,
+        sku=decision.sku,
+        reason=decision.reason,
+        subreason=decision.subreason,
+        decision=decision.decision,
+        comment=decision.comment,
         item=key.item,
         image_hash=encodable(key.image_hash),
         state=photo.state,

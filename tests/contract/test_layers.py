@@ -15,19 +15,21 @@ PACKAGE = Path(market_photos.__file__).parent
 ROOT = PACKAGE.parent
 #: Whom a room may import, beside itself. Files of the package's top are rooms of their own.
 #: `crash` ends a process where a test asks for it; it imports nothing.
-GROUND = {"errors", "clock", "model", "config", "sections", "crash", "text"}
+GROUND = {"errors", "clock", "model", "config", "sections", "crash", "text", "record"}
 MAY = {
     "market": GROUND,
     "archive": GROUND,
     "sync": GROUND | {"market", "archive", "console", "report"},
-    "export": GROUND | {"archive", "console", "options"},
+    "export": GROUND | {"archive", "console", "options", "pages"},
     "report": GROUND | {"console"},
-    "browse": GROUND | {"market", "archive", "console"},
+    "browse": GROUND | {"archive", "console", "pages"},
     "sandbox": {"errors", "clock"},
     "errors": set(),
     "clock": set(),
     "model": set(),
     "text": set(),
+    "record": {"model", "text"},
+    "pages": {"clock", "record", "text"},
     "crash": set(),
     "config": {"errors", "sections"},
     "sections": set(),

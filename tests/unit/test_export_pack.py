@@ -12,7 +12,7 @@ import pytest
 from market_photos.errors import EvidenceBroken, UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.pack import Packed, find, write_pack
-from market_photos.export.wanted import Wanted
+from market_photos.export.wanted import Selection
 from tests.catalogs import JPEG, Archive
 
 MADE_AT = 1_780_100_000.0
@@ -24,10 +24,10 @@ def archive(tmp_path: Path) -> Archive:
     return Archive(tmp_path / "archive")
 
 
-def packed(archive: Archive, wanted: Wanted, language: str = "ru") -> tuple[zipfile.ZipFile, Packed, bytes]:
+def packed(archive: Archive, selection: Selection, language: str = "ru") -> tuple[zipfile.ZipFile, Packed, bytes]:
     stream = io.BytesIO()
-    found = find(archive.root, [101], wanted)
-    result = write_pack(stream, archive.root, found, wanted, language=language, made_at=MADE_AT)
+    found = find(archive.root, [101], selection)
+    result = write_pack(stream, archive.root, found, selection, language=language, made_at=MADE_AT)
     return zipfile.ZipFile(stream), result, stream.getvalue()
 
 
@@ -38,7 +38,7 @@ def page_of(pack: zipfile.ZipFile) -> str:
 def test_bagit_finds_the_pack_valid_and_a_changed_byte_not(archive: Archive, tmp_path: Path) -> None:
     """The reference implementation validates the unpacked folder, and refuses it after any change."""
     archive.add(500, 41, [{"hash": "aa"}, {"hash": "Ж/../%2e"}, {"hash": "cc", "state": "gone", "note": "404"}])
-    pack, _, _ = packed(archive, Wanted(500, ()))
+    pack, _, _ = packed(archive, Selection(500, ()))
     pack.extractall(tmp_path)
     check = [sys.executable, "-m", "bagit", "--validate", str(tmp_path / "order-500")]
     assert subprocess.run(check, capture_output=True, check=False).returncode == 0
@@ -54,7 +54,7 @@ def test_bagit_finds_the_pack_valid_and_a_changed_byte_not(archive: Archive, tmp
 def test_names_unpack_everywhere(archive: Archive) -> None:
     """Plain ASCII without what Windows forbids, whatever the hash; below one folder."""
     archive.add(500, 41, [{"hash": name} for name in ("Ж/..", "a:b*?", "CON", "x" * 300, "%2e%2e")])
-    pack, result, _ = packed(archive, Wanted(500, ()))
+    pack, result, _ = packed(archive, Selection(500, ()))
     assert result.photos == 5
     for name in pack.namelist():
         assert re.fullmatch(r"order-500/[A-Za-z0-9_~./-]+", name), name
@@ -66,7 +66,7 @@ def test_names_unpack_everywhere(archive: Archive) -> None:
 def test_the_same_archive_makes_the_same_bytes(archive: Archive) -> None:
     archive.add(500, 42, [{"hash": "bb"}, {"hash": "aa"}])
     archive.add(500, 41, [{"hash": "cc"}])
-    assert packed(archive, Wanted(500, ()))[2] == packed(archive, Wanted(500, ()))[2]
+    assert packed(archive, Selection(500, ()))[2] == packed(archive, Selection(500, ()))[2]
 
 
 @pytest.mark.parametrize("language", ["ru", "en"])
@@ -78,7 +78,7 @@ def test_whatever_the_buyer_wrote_is_text(archive: Archive, language: str) -> No
         comment=HOSTILE,
     )  # fmt: skip
     archive.connection.execute("INSERT INTO meta VALUES ('name', ?)", (HOSTILE,))
-    page = page_of(packed(archive, Wanted(500, ()), language)[0])
+    page = page_of(packed(archive, Selection(500, ()), language)[0])
     assert "<script" not in page
     assert "<img src=x" not in page
     assert page.count("&lt;script&gt;") >= 5
@@ -101,7 +101,7 @@ def test_whatever_the_buyer_wrote_is_text(archive: Archive, language: str) -> No
 def test_only_plain_pictures_are_shown(archive: Archive, suffix: str, body: bytes, is_shown: bool) -> None:
     """Name and bytes must both say so; anything else is a link with a word of caution."""
     archive.add(500, 41, [{"hash": "aa", "suffix": suffix, "body": body}])
-    page = page_of(packed(archive, Wanted(500, ()))[0])
+    page = page_of(packed(archive, Selection(500, ()))[0])
     assert (f'<img src="data/101/500-41/7-aa{suffix}"' in page) is is_shown
     assert f'<a href="data/101/500-41/7-aa{suffix}">' in page
 
@@ -113,7 +113,7 @@ def test_the_page_says_what_there_is_and_what_is_lacking(archive: Archive) -> No
         {"hash": "g1", "state": "gone", "note": "the API has it no longer"},
         {"hash": "p1", "state": "pending"}, {"hash": "n1", "state": "of-the-future"},
     ])  # fmt: skip
-    pack, result, _ = packed(archive, Wanted(500, ()), "en")
+    pack, result, _ = packed(archive, Selection(500, ()), "en")
     page = page_of(pack)
     assert (result.photos, len(result.absent)) == (1, 4)
     for text in ("Коробка мятая", "2026-05-28 23:26:40+03:00", "2026-05-29 10:00:00.5+03:00", "REFUNDED", "SKU-1"):
@@ -128,27 +128,27 @@ def test_a_pack_of_some_returns(archive: Archive) -> None:
     archive.add(500, 41, [{"hash": "aa"}])
     archive.add(500, 42, [{"hash": "bb"}])
     archive.add(501, 43, [{"hash": "cc"}])
-    pack, result, _ = packed(archive, Wanted(None, (41, 43)))
+    pack, result, _ = packed(archive, Selection(None, (41, 43)))
     assert result.photos == 2
     assert {name.split("/")[3] for name in pack.namelist() if "/data/" in name} == {"500-41", "501-43"}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("selection", "said"),
     [
-        (Wanted(999, ()), "order 999"),
-        (Wanted(None, (41, 77)), "return 77"),
-        (Wanted(500, (43,)), "order 500, return 43"),
-        (Wanted(502, ()), "no photos"),
+        (Selection(999, ()), "order 999"),
+        (Selection(None, (41, 77)), "return 77"),
+        (Selection(500, (43,)), "order 500, return 43"),
+        (Selection(502, ()), "no photos"),
     ],
 )
-def test_what_is_unknown_is_an_error(archive: Archive, wanted: Wanted, said: str) -> None:
+def test_what_is_unknown_is_an_error(archive: Archive, selection: Selection, said: str) -> None:
     """A pack that lacks a return somebody asked for would pass for the whole."""
     archive.add(500, 41, [{"hash": "aa"}])
     archive.add(501, 43, [{"hash": "cc"}])
     archive.add(502, 44)
     with pytest.raises(UsageError, match=said) as error:
-        find(archive.root, [101], wanted)
+        find(archive.root, [101], selection)
     assert "market-photos" in error.value.hint
 
 
@@ -171,7 +171,7 @@ def test_a_photo_that_is_not_what_was_fetched_stops_the_pack(archive: Archive, f
         copy.write_bytes(JPEG)
         path.symlink_to(copy)
     with pytest.raises(EvidenceBroken) as error:
-        packed(archive, Wanted(500, ()))
+        packed(archive, Selection(500, ()))
     assert error.value.exit_code == 10
     assert "verify" in error.value.hint
     assert "aa" in error.value.message

@@ -1,7 +1,5 @@
 """Sizes, durations and foreign strings as people read them."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,10 +24,10 @@ def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, text: str)
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [("a\x00b\x1b[31m", "ab[31m"), ("\ud800x", r"\ud800x"), ("a\r\nb\tc", "a\nb\tc"), ("я" * 9, "я" * 5)],
+    [("a\x00b\x1b[31m", "ab[31m"), ("\ud800x", r"\ud800x"), ("a\r\nb\tc", "a\nb\tc")],
 )
-def test_control_characters_and_lone_surrogates_are_not_shown(value: Any, shown: str) -> None:
-    assert without_controls(value, 12 if "я" not in value else 5) == shown
+def test_control_characters_and_lone_surrogates_are_not_shown(value: str, shown: str) -> None:
+    assert without_controls(value) == shown
 
 
 @given(st.text(st.characters()))

@@ -1,0 +1,140 @@
+"""Read the API's record of a return, the `ReturnDTO` of its documentation, into typed fields.
+
+The archive keeps records as the API sent them, and nothing in them is trusted: a field may be missing, null or of
+another type. Such a field is empty here. Values of enumerations and dates stay as the API writes them; every string
+can be encoded as UTF-8.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from market_photos.model import PhotoKey
+from market_photos.text import encodable
+
+#: Larger amounts of money are no prices.
+_MAX_AMOUNT = 10**12
+
+
+class Amount(NamedTuple):
+    value: Decimal
+    currency: str
+    """An ISO code, or `RUR` as the API writes roubles."""
+
+
+class Decision(NamedTuple):
+    """A decision of a return, with the item that it concerns."""
+
+    item: int | None = None
+    """`returnItemId`, the number in a photo's address."""
+    sku: str = ""
+    market_sku: str = ""
+    quantity: int | None = None
+    comment: str = ""
+    reason: str = ""
+    subreason: str = ""
+    decision: str = ""
+    amount: Amount | None = None
+    images: tuple[str, ...] = ()
+    """Image hashes, unchanged."""
+
+
+@dataclass(frozen=True)
+class ReturnRecord:
+    created: str = ""
+    """ISO 8601 with an offset."""
+    updated: str = ""
+    type: str = ""
+    refund_status: str = ""
+    shipment_status: str = ""
+    recipient: str = ""
+    """`shipmentRecipientType`: how the goods come back."""
+    amount: Amount | None = None
+    decisions: tuple[Decision, ...] = field(default=())
+    """In the order of the record; an item without decisions has an empty one."""
+
+    def decision_of(self, photo: PhotoKey) -> Decision:
+        """Return the decision that lists the photo, else the first one of its item, else an empty one.
+
+        Photos without a decision share one empty decision per item.
+        """
+        found = self._decisions.get((photo.item, photo.image_hash))
+        return found or self._decisions.setdefault((photo.item, None), Decision(photo.item))
+
+    def distinct(self, name: str) -> list[str]:
+        """Return the different non-blank texts of a field of the decisions, in their order, stripped."""
+        texts = (getattr(decision, name).strip() for decision in self.decisions)
+        return list(dict.fromkeys(text for text in texts if text))
+
+    @cached_property
+    def _decisions(self) -> dict[tuple[int | None, str | None], Decision]:
+        """By item and image hash, and by item alone."""
+        found: dict[tuple[int | None, str | None], Decision] = {}
+        for decision in self.decisions:
+            for image in (None, *decision.images):
+                found.setdefault((decision.item, image), decision)
+        return found
+
+
+def read_record(record: Any) -> ReturnRecord:
+    """Return the fields of a decoded record; of anything but an object, an empty one."""
+    fields = _mapping(record)
+    return ReturnRecord(
+        created=_text(fields.get("creationDate")),
+        updated=_text(fields.get("updateDate")),
+        type=_text(fields.get("returnType")),
+        refund_status=_text(fields.get("refundStatus")),
+        shipment_status=_text(fields.get("shipmentStatus")),
+        recipient=_text(fields.get("shipmentRecipientType")),
+        amount=_amount(fields.get("amount")),
+        decisions=tuple(_decisions(fields)),
+    )
+
+
+def _decisions(fields: Mapping[str, Any]) -> Iterator[Decision]:
+    for item in _mappings(fields.get("items")):
+        for decision in _mappings(item.get("decisions")) or [{}]:
+            yield Decision(
+                item=_integer(decision.get("returnItemId")),
+                sku=_text(item.get("shopSku")),
+                market_sku=_text(item.get("marketSku")),
+                quantity=_integer(decision.get("count", item.get("count"))),
+                comment=_text(decision.get("comment")),
+                reason=_text(decision.get("reasonType")),
+                subreason=_text(decision.get("subreasonType")),
+                decision=_text(decision.get("decisionType")),
+                amount=_amount(decision.get("amount")),
+                images=tuple(image for image in _list(decision.get("images")) if isinstance(image, str)),
+            )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or isinstance(value, dict | list) else encodable(str(value))
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _amount(value: Any) -> Amount | None:
+    fields = _mapping(value)
+    try:
+        number = Decimal(_text(fields.get("value")))
+    except InvalidOperation:
+        return None
+    is_price = number.is_finite() and abs(number) < _MAX_AMOUNT
+    return Amount(number, _text(fields.get("currencyId"))) if is_price else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [member for member in _list(value) if isinstance(member, dict)]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

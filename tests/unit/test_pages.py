@@ -1,0 +1,174 @@
+"""What pages say: texts in English and Russian, the meaning of the API's values, numbers, sizes and dates."""
+
+import tomllib
+from decimal import Decimal
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from market_photos.errors import ExitCode
+from market_photos.pages import LANGUAGES, Wording, templates
+from market_photos.record import Amount
+
+ROOMS = ["market_photos.browse", "market_photos.export"]
+RU, EN = Wording("ru", ROOMS[0]), Wording("en", ROOMS[0])
+#: The enumerations of a return in the API's description of July 2026.
+API_VALUES = {
+    "refund": """STARTED_BY_USER WAITING_FOR_DECISION PREMODERATION_DECISION_WAITING DECISION_MADE
+        PREMODERATION_DECISION_MADE PREMODERATION_DISPUTE PREMODERATION_SELECT_DELIVERY REFUND_IN_PROGRESS REFUNDED
+        REFUNDED_WITH_BONUSES REFUNDED_BY_SHOP COMPLETE_WITHOUT_REFUND FAILED CANCELLED REJECTED UNKNOWN""",
+    "reason": """BAD_QUALITY DOES_NOT_FIT WRONG_ITEM DAMAGE_DELIVERY LOYALTY_FAIL CONTENT_FAIL DELIVERY_FAIL
+        UNKNOWN""",
+    "subreason": """USER_DID_NOT_LIKE USER_CHANGED_MIND DELIVERED_TOO_LONG BAD_PACKAGE WRAPPING_DAMAGED DAMAGED
+        NOT_WORKING INCOMPLETENESS ITEM_WAS_USED BROKEN BAD_FLOWERS WRONG_ITEM WRONG_COLOR DID_NOT_MATCH_DESCRIPTION
+        WRONG_ORDER WRONG_AMOUNT_DELIVERED PARCEL_MISSING INCOMPLETE UNKNOWN""",
+    "decision": """FAST_REFUND_MONEY REFUND_MONEY REFUND_MONEY_INCLUDING_SHIPMENT REPAIR REPLACE
+        SEND_TO_EXAMINATION DECLINE_REFUND PARTIAL_MONEY_REFUND OTHER_DECISION UNKNOWN""",
+    "shipment": """CREATED RECEIVED IN_TRANSIT READY_FOR_PICKUP PICKED LOST EXPIRED CANCELLED FULFILMENT_RECEIVED
+        PREPARED_FOR_UTILIZATION UTILIZED NOT_IN_DEMAND READY_FOR_EXPROPRIATION RECEIVED_FOR_EXPROPRIATION
+        UNKNOWN""",
+    "recipient": "SHOP DELIVERY_SERVICE POST",
+    "type": "RETURN UNREDEEMED",
+    "state": "pending archived gone failed pruned none",
+}
+
+
+def plain(shown: str) -> str:
+    return shown.replace("\xa0", " ")
+
+
+def table(package: str, name: str) -> dict[str, dict[str, list[str]]]:
+    return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))
+
+
+def test_the_table_of_values_is_the_apis() -> None:
+    """A value that is missing would be shown raw, and one too many is a spelling mistake."""
+    values = table("market_photos", "values.toml")
+    assert {section: set(texts) for section, texts in values.items()} == {
+        section: set(names.split()) for section, names in API_VALUES.items()
+    }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_two_values_never_have_the_same_words(language: str) -> None:
+    """Filters by value list the words."""
+    words = Wording(language, ROOMS[0])
+    for section, names in API_VALUES.items():
+        shown = [words.value(section, name) for name in names.split()]
+        assert len(set(shown)) == len(shown), section
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "meant"),
+    [
+        ("refund", "REFUND_IN_PROGRESS", "awaited"),
+        ("refund", "WAITING_FOR_DECISION", "store's decision"),
+        ("refund", "PREMODERATION_DECISION_WAITING", "store's decision"),
+        ("decision", "FAST_REFUND_MONEY", "without the goods coming back"),
+        ("subreason", "PARCEL_MISSING", "A part of the order"),
+        ("subreason", "BAD_PACKAGE", "Factory packaging"),
+        ("shipment", "EXPIRED", "The buyer did not bring"),
+        ("reason", "LOYALTY_FAIL", "Nobody found responsible"),
+        ("refund", "A_VALUE_OF_TOMORROW", "A_VALUE_OF_TOMORROW"),
+    ],
+)
+def test_a_value_has_the_meaning_that_the_api_gives_it(section: str, value: str, meant: str) -> None:
+    """Of those that are easily misread; an unknown value is shown as it is."""
+    assert meant in EN.value(section, value)
+
+
+@pytest.mark.parametrize(
+    ("package", "name"), [("market_photos", "values.toml"), *[(room, "words.toml") for room in ROOMS]]
+)
+def test_every_text_is_there_in_both_languages(package: str, name: str) -> None:
+    for section in table(package, name).values():
+        for key, texts in section.items():
+            assert len(texts) == len(LANGUAGES), key
+            assert all(texts), key
+
+
+def test_every_exit_code_has_words() -> None:
+    assert {str(int(code)) for code in ExitCode} <= set(table(ROOMS[0], "words.toml")["exit"])
+
+
+@pytest.mark.parametrize(
+    ("n", "russian", "english"),
+    [
+        (1, "возврат", "return"),
+        (2, "возврата", "returns"),
+        (5, "возвратов", "returns"),
+        (11, "возвратов", "returns"),
+        (21, "возврат", "returns"),
+        (112, "возвратов", "returns"),
+    ],
+)
+def test_a_noun_follows_its_number(n: int, russian: str, english: str) -> None:
+    assert RU.counted("returns_n", n) == f"{n} {russian}"
+    assert EN.counted("returns_n", n) == f"{n} {english}"
+
+
+@pytest.mark.parametrize(
+    ("size", "russian", "english"),
+    [
+        (1, "1 байт", "1 byte"),
+        (999, "999 байт", "999 bytes"),
+        (1500, "1,5 кБ", "1.5 kB"),
+        (2.5e12, "2 500 ГБ", "2,500 GB"),
+    ],
+)
+def test_a_size_is_shown_in_decimal_units(size: float, russian: str, english: str) -> None:
+    assert (plain(RU.bytes(size)), plain(EN.bytes(size))) == (russian, english)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "russian", "english"),
+    [
+        (-1, "0 с", "0 secs"),
+        (59, "59 с", "59 secs"),
+        (125, "2 мин 5 с", "2 mins 5 secs"),
+        (3700, "1 ч 1 мин", "1 hr 1 min"),
+    ],
+)
+def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, russian: str, english: str) -> None:
+    assert (plain(RU.duration(seconds)), plain(EN.duration(seconds))) == (
+        russian,
+        english,
+    )
+
+
+def test_numbers_and_prices_are_written_as_in_the_language() -> None:
+    assert (EN.number(12345), RU.number(12345)) == ("12,345", "12\xa0345")
+    assert EN.money(Amount(Decimal("12.50"), "BYN")) == "12.5 BYN"
+    assert (EN.money(Amount(Decimal(1200), "RUR")), plain(RU.money(Amount(Decimal(1200), "RUR")))) == (
+        "1,200 ₽",
+        "1 200 ₽",
+    )
+    assert (EN.money(Amount(Decimal(5), "")), RU.money(None)) == ("5", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-09-20T20:05:00Z", "20 сент. 2026, 23:05"),
+        ("2026-09-20", "20 сент. 2026, 00:00"),
+        ("yesterday", "yesterday"),
+        ("", ""),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
+    ],
+)
+def test_a_date_is_shown_in_moscow_time_or_left_as_it_is(text: str, shown: str) -> None:
+    assert RU.date(text) == shown
+
+
+def test_a_moment_that_no_calendar_has_is_empty() -> None:
+    assert (EN.moment(None), EN.moment(1e18), EN.moment(0)) == ("", "", "1 Jan 1970, 03:00")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("<b>", "&lt;b&gt;"), ("a\x00b\x1b[31m", "ab[31m"), ("\ud800", r"\ud800"), (7, "7"), (None, "None")],
+)
+def test_templates_escape_values_and_drop_control_characters(value: Any, shown: str) -> None:
+    source = "{% macro bold(value) %}<b>{{ value }}</b>{% endmacro %}{{ bold(value) }}"
+    assert templates(ROOMS[0]).from_string(source).render(value=value) == f"<b>{shown}</b>"
