@@ -6,36 +6,46 @@ that knows the key: a request to any other origin goes without it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Protocol, Self
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
-from multidict import CIMultiDictProxy
+from aiohttp.connector import AddrInfoType
+from multidict import CIMultiDict
 from yarl import URL
 
 from market_photos import __version__
 from market_photos.clock import Clock
+from market_photos.market import body
 from market_photos.market.limiter import Passage
-from market_photos.market.protocol import MAX_PHOTO_BYTES, Act, Ask, Refusal, clean, rate, refusal
+from market_photos.market.protocol import (
+    MAX_PHOTO_BYTES,
+    Act,
+    Ask,
+    Refusal,
+    clean,
+    rate,
+    refusal,
+    refusal_elsewhere,
+)
+from market_photos.market.redirects import PrivateAddress, is_ip, is_private, redirect_target
 
 log = logging.getLogger(__name__)
 
 KEY_HEADER = "Api-Key"
 MAX_REDIRECTS = 3
-#: Seconds for a connection, TLS included in the next value.
+#: Seconds for a connection, TLS included.
 CONNECT_SECONDS = 10
-#: Seconds after which a body must have come at SLOWEST on average: a drip never trips the read time-out.
-PATIENCE_SECONDS = 30
-#: Bytes a second: 50 MB then take less than two hours.
-SLOWEST = 8 * 1024
 #: Bytes of a page: 100 returns take some 100 KB.
 MAX_PAGE_BYTES = 64 * 1024 * 1024
-#: Bytes of an error or a redirect that are read, to its end where that is nearer: then the slot is free at once.
-MAX_ERROR_BYTES = 1024 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
+#: What is done with the address of a connection, before it is opened: nothing, or a check that may raise OSError.
+_check_address: ContextVar[Callable[[str], None] | None] = ContextVar("check_address", default=None)
 
 
 class PassageFor(Protocol):
@@ -49,14 +59,13 @@ class Photo:
 
     def __init__(self, response: ClientResponse) -> None:
         self._response = response
-        self.content_type = response.headers.get(hdrs.CONTENT_TYPE, "")
-        encoding = response.headers.get(hdrs.TRANSFER_ENCODING, "").lower()
-        self.is_framed = response.content_length is not None or "chunked" in encoding
+        self.content_type = body.clean_headers(response).get(hdrs.CONTENT_TYPE, "")
+        self.is_framed = body.is_framed(response)
         """Whether a body that was cut off would be noticed."""
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body. Raises Refusal where it is too large or too slow."""
-        async for chunk in _chunks(self._response, MAX_PHOTO_BYTES):
+        """Yield the photo, decoded. Raises Refusal where it is too large, too slow or wrongly encoded."""
+        async for chunk in body.chunks(self._response, MAX_PHOTO_BYTES):
             yield chunk
 
 
@@ -69,11 +78,13 @@ class Client:
         self._key = key
         self._clock = clock
         self._read_timeout = read_timeout
+        self._api_addresses: set[str] = set()
+        """IP addresses that the API itself was reached at."""
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             # The API offers no keep-alive. Stores bound their connections themselves.
-            connector=aiohttp.TCPConnector(force_close=True, limit=0),
+            connector=aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=_checked_socket),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._read_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"market-photos/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
@@ -88,12 +99,12 @@ class Client:
 
     async def read(self, ask: Ask, passage_for: PassageFor) -> bytes:
         """The whole body of a successful answer. Raises Refusal."""
-        body, _ = await self.read_with_headers(ask, passage_for)
-        return body
+        content, _ = await self.read_with_headers(ask, passage_for)
+        return content
 
-    async def read_with_headers(self, ask: Ask, passage_for: PassageFor) -> tuple[bytes, CIMultiDictProxy[str]]:
+    async def read_with_headers(self, ask: Ask, passage_for: PassageFor) -> tuple[bytes, CIMultiDict[str]]:
         async with self._answer(ask, passage_for) as response:
-            return await _read(response, MAX_PAGE_BYTES), response.headers
+            return await body.read(response, MAX_PAGE_BYTES), body.clean_headers(response)
 
     @asynccontextmanager
     async def photo(self, ask: Ask, passage_for: PassageFor) -> AsyncIterator[Photo]:
@@ -114,40 +125,69 @@ class Client:
                         return
                     if response.status not in _REDIRECTS:
                         raise await self._refusal(response, passage)
-                    await _whatever_comes(response)
+                    await body.read_what_comes(response)
                     url = self._next_hop(url, response)
         raise Refusal(Act.GIVE_UP, f"redirected more than {MAX_REDIRECTS} times")
 
     @asynccontextmanager
     async def _send(self, verb: str, url: URL, passage: Passage) -> AsyncIterator[ClientResponse]:
-        async with self._session.request(
-            verb, url, allow_redirects=False, middlewares=(self._guard, passage)
-        ) as response:
+        # The guard comes last, so that the deadline for the head does not include the wait for the limits.
+        request = self._session.request(verb, url, allow_redirects=False, middlewares=(passage, self._guard))
+        async with request as response:
             log.debug("%s %s: %s", verb, shortened(url), response.status)
             yield response
 
     async def _guard(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """The key goes to the configured origin and nowhere else.
+        """The key goes to the configured origin and nowhere else, and nothing goes to a private address of another.
 
-        A connection that breaks is a refusal here already: aiohttp would send the request once more by itself, and
-        four attempts would be eight.
+        The head of the answer has a deadline: 1xx answers, or a header byte now and then, never trip the read
+        time-out. A connection that breaks is a refusal here already: aiohttp would send the request once more by
+        itself, and four attempts would be eight.
         """
-        if request.url.origin() == self._base.origin():
+        request.headers.pop(KEY_HEADER, None)
+        if self._is_api(request.url):
             request.headers[KEY_HEADER] = self._key
-        else:
-            request.headers.pop(KEY_HEADER, None)
+        checking = _check_address.set(self._address_check(request))
         try:
-            return await handler(request)
+            async with asyncio.timeout(CONNECT_SECONDS + self._read_timeout):
+                return await handler(request)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             raise _broken(request.url, error) from error
+        except (aiohttp.ClientError, TimeoutError):
+            raise
+        except ValueError as error:  # UnicodeError among them, for a name that no resolver takes
+            raise Refusal(Act.GIVE_UP, f"{_host(request.url)}: cannot be asked: {clean(str(error), 200)}") from error
+        finally:
+            _check_address.reset(checking)
+
+    def _address_check(self, request: ClientRequest) -> Callable[[str], None] | None:
+        """Return what checks the address of the connection. Behind a proxy a name is resolved by the proxy."""
+        if self._is_api(request.url):
+            return None if request.proxy else self._api_addresses.add
+        host = request.url.host or ""
+        if request.proxy and is_ip(host):
+            self._refuse_private(host)
+        return None if request.proxy else self._refuse_private
+
+    def _refuse_private(self, address: str) -> None:
+        """Raise PrivateAddress unless it is public, or the API itself is there."""
+        if is_private(address) and address not in {*self._api_addresses, self._base.host}:
+            raise PrivateAddress
+
+    def _is_api(self, url: URL) -> bool:
+        return url.origin() == self._base.origin()
 
     def _heed(self, response: ClientResponse, passage: Passage) -> None:
-        told = rate(response.headers, self._clock.now().wall)
-        passage.heed(told.remaining, told.renewed_in)
+        """Another host, after a redirect, knows nothing of the quota."""
+        if self._is_api(response.url):
+            told = rate(body.clean_headers(response), self._clock.now().wall)
+            passage.heed(told.remaining, told.renewed_in)
 
     async def _refusal(self, response: ClientResponse, passage: Passage) -> Refusal:
-        body = await _whatever_comes(response)
-        refused = refusal(response.status, response.headers, body, self._clock.now().wall)
+        content = await body.read_what_comes(response)
+        if not self._is_api(response.url):
+            return refusal_elsewhere(response.status, _host(response.url))
+        refused = refusal(response.status, body.clean_headers(response), content, self._clock.now().wall)
         if refused.act is Act.YIELD_SLOT:
             passage.crowded()
         elif refused.act is Act.WAIT_QUOTA:
@@ -158,19 +198,23 @@ class Client:
 
     def _next_hop(self, url: URL, response: ClientResponse) -> URL:
         location = response.headers.get(hdrs.LOCATION, "")
-        try:
-            target = url.join(URL(location, encoded=True)) if location else None
-        except ValueError:
-            target = None
+        target = redirect_target(url, location)
         if target is None or not self._may_follow(target):
-            raise Refusal(
-                Act.GIVE_UP, f"HTTP {response.status} to {target or 'nowhere'}: not followed", response.status
-            )
+            where = clean(str(target or location), 200) or "nowhere"
+            raise Refusal(Act.GIVE_UP, f"HTTP {response.status} to {where}: not followed", response.status)
         return target
 
     def _may_follow(self, target: URL) -> bool:
         """https, or the configured host where that itself is plain http (a sandbox)."""
         return target.scheme == "https" or (target.scheme == self._base.scheme and target.host == self._base.host)
+
+
+def _checked_socket(info: AddrInfoType) -> socket.socket:
+    """Return a socket for the connector. Raises OSError where the connection must not be opened."""
+    family, kind, protocol, _, address = info
+    if check := _check_address.get():
+        check(str(address[0]))
+    return socket.socket(family, kind, protocol)
 
 
 def shortened(url: URL) -> str:
@@ -192,62 +236,35 @@ class _wire_errors:  # noqa: N801 - used like a function
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, TimeoutError):
-            raise Refusal(Act.RETRY, f"{self._url.host}: no answer in time") from error
+            raise Refusal(Act.RETRY, f"{_host(self._url)}: no answer in time") from error
         if isinstance(error, aiohttp.ClientError):
             raise _broken(self._url, error) from error
 
 
+def _host(url: URL) -> str:
+    return clean(url.host or "", 100)
+
+
 def _broken(url: URL, error: aiohttp.ClientError) -> Refusal:
-    return Refusal(Act.RETRY, f"{url.host}: {_in_words(error)}")
+    is_private = isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PrivateAddress)
+    return Refusal(Act.GIVE_UP if is_private else Act.RETRY, f"{_host(url)}: {clean(_in_words(error), 300)}")
 
 
-def _in_words(error: aiohttp.ClientError) -> str:
+def _in_words(error: aiohttp.ClientError) -> str:  # noqa: PLR0911 - one line for each kind of error
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer was cut off"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not valid: {error.certificate_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect: {error.os_error.strerror or error.os_error}"
+        where = " to the proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+        return f"cannot connect{where}: {error.os_error.strerror or error.os_error}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed before the answer"
     if isinstance(error, aiohttp.ClientOSError):
         return f"the connection broke: {error.strerror or error}"
-    # str() of this one holds the address of the photo
-    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    return f"{type(error).__name__}: {clean(text.partition(chr(10))[0], 200)}"
-
-
-async def _read(response: ClientResponse, most: int) -> bytes:
-    return b"".join([chunk async for chunk in _chunks(response, most)])
-
-
-async def _whatever_comes(response: ClientResponse) -> bytes:
-    """The body of an answer whose status says enough: too much of it, or a broken end, changes nothing."""
-    body = b""
-    with suppress(Refusal, aiohttp.ClientError, TimeoutError):
-        async for chunk in _chunks(response, MAX_ERROR_BYTES):
-            body += chunk
-    return body
-
-
-async def _chunks(response: ClientResponse, most: int) -> AsyncIterator[bytes]:
-    """The body. Raises Refusal where it is larger than `most` bytes or comes too slowly."""
-    if (response.content_length or 0) > most:
-        raise _too_large(response.content_length or 0, most)
-    now = asyncio.get_running_loop().time
-    started, size = now(), 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > most:
-            raise _too_large(size, most)
-        if is_too_slow(size, now() - started):
-            raise Refusal(Act.RETRY, f"the answer comes too slowly: {size} bytes in {now() - started:.0f} s")
-        yield chunk
-
-
-def is_too_slow(size: int, seconds: float) -> bool:
-    return seconds > PATIENCE_SECONDS and size < seconds * SLOWEST
-
-
-def _too_large(size: int, most: int) -> Refusal:
-    return Refusal(Act.GIVE_UP, f"the answer is larger than {most / 2**20:.0f} MB: at least {size} bytes")
+    if isinstance(error, aiohttp.ClientResponseError):
+        # str() of this one holds the address of the photo
+        is_proxy = isinstance(error, aiohttp.ClientHttpProxyError)
+        who = f"the proxy answers HTTP {error.status}" if is_proxy else type(error).__name__
+        return f"{who}: {error.message.partition(chr(10))[0]}"
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -150,6 +150,16 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, wall: float) -
     )
 
 
+def refusal_elsewhere(status: int, host: str) -> Refusal:
+    """Return what another host's answer, after a redirect, means: this photo did not come.
+
+    Only the configured origin speaks for the API: 401, 403, 404 or 429 of another host say nothing about the key, the
+    store, the photo or the quota.
+    """
+    is_temporary = status >= 500 or status in _LIMITED or _ACTS.get(status) is Act.RETRY
+    return Refusal(Act.RETRY if is_temporary else Act.GIVE_UP, f"{host} answers HTTP {status}", status)
+
+
 def _act(status: int, text: str, body: bytes) -> Act:
     by_text = {
         # Only a missing scope concerns every store; all else is about this one.

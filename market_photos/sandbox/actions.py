@@ -2,10 +2,11 @@
 
 Instead of the answer     status, quota_420, parallel_420, redirect, raw
 Late                      delay, drip
-Never                     hang
+Never                     hang, endless
 Broken off                cut (FIN), reset (RST), cut_chunked
 Wrongly framed            wrong_length, no_length, chunked
-Other content             body, html, text, nothing, error_with_200, content_type, content_encoding, padded_to
+Other content             body, html, text, nothing, error_with_200, content_type, content_encoding, encoded,
+                          padded_to
 Pages that mislead        repeated_token, empty_page, shift_page, edit, drop_paging
 Anything else             meanwhile (something happens in the world), headers
 """
@@ -98,6 +99,11 @@ def hang(after: int | None = None) -> Action:
     return _broken(after, ending="hang")
 
 
+def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Action:
+    """Send `head` in place of the answer, then `piece` every `pause` seconds until the client leaves."""
+    return _with(raw=head, body=b"", framing="close", endless=(piece, pause))
+
+
 def reset(after: int | None = None) -> Action:
     """Reset the connection before the header; or after `after` bytes of the body, negative from its end."""
     return _broken(after, ending="reset")
@@ -174,6 +180,15 @@ def content_type(value: str | None) -> Action:
 def content_encoding(value: str = "gzip") -> Action:
     """Say that the body is encoded, which it is not."""
     return headers({"Content-Encoding": value})
+
+
+def encoded(value: str, encode: Callable[[bytes], bytes]) -> Action:
+    """Send the body encoded, and say so."""
+
+    def act(call: Call, reply: Reply) -> Reply:
+        return replace(reply, headers=reply.headers | {"Content-Encoding": value}, body=encode(reply.body))
+
+    return act
 
 
 def headers(more: Mapping[str, str | None]) -> Action:

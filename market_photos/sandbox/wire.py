@@ -55,6 +55,7 @@ class Reply:
     stop_after  bytes of the body to send; negative: so many less than all
     ending      how the connection ends: closed, reset (RST), or left open until the client goes
     rate        bytes per second
+    endless     sent after all that, again and again until the client goes, with a pause of so many seconds
     """
 
     status: int = 200
@@ -68,6 +69,7 @@ class Reply:
     stop_after: int | None = None
     ending: Ending = "close"
     rate: float | None = None
+    endless: tuple[bytes, float] | None = None
 
     @property
     def sent_body(self) -> memoryview:
@@ -127,6 +129,9 @@ class Line:
                 await asyncio.sleep(len(piece) / reply.rate)
         if reply.framing == "chunked" and reply.stop_after is None:
             await self._write(b"0\r\n\r\n")
+        while reply.endless:
+            await self._write(reply.endless[0])
+            await asyncio.sleep(reply.endless[1])
 
     async def end(self, ending: Ending) -> None:
         if ending == "hang":

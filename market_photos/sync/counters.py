@@ -15,6 +15,8 @@ class Counters:
     size: int = 0
     gone: int = 0
     failed: int = 0
+    internal_errors: int = 0
+    """Errors of the program itself, each with its traceback in the log; what they concern counts as failed."""
     listing: str = ""
     """The span that is being listed; empty when the listing is over."""
     unreadable: int = 0

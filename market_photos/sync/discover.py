@@ -13,7 +13,7 @@ from market_photos.market.protocol import Act, Method, Refusal, ask_campaigns
 from market_photos.market.quota import Quota
 from market_photos.market.records import Store, parse_campaigns
 from market_photos.market.slots import Slots
-from market_photos.sync.producer import as_error
+from market_photos.sync.refusals import as_error
 from market_photos.sync.retry import Patience
 
 log = logging.getLogger(__name__)

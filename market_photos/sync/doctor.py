@@ -17,7 +17,7 @@ from market_photos.market.client import Client
 from market_photos.market.protocol import Act, Refusal, ask_campaigns, ask_token, clock_skew
 from market_photos.market.records import Store, parse_campaigns, parse_key_info
 from market_photos.sync.discover import cabinet_limits
-from market_photos.sync.producer import as_error
+from market_photos.sync.refusals import as_error
 from market_photos.text import human_bytes
 
 #: Any of these opens the methods that are used; the API writes them in either case, with `-` and `:` or `_`.

@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from market_photos import crash
 from market_photos.archive.returns import PackedPage
-from market_photos.errors import KeyRefused, MarketPhotosError, ServerUnavailable, StoreRefused, UsageError
+from market_photos.errors import ServerUnavailable, UsageError
 from market_photos.market.protocol import Act, Ask, Method, Refusal, ask_return, ask_returns
 from market_photos.market.records import Listing, parse_listing, parse_return, read_returns
+from market_photos.sync.refusals import as_error
 from market_photos.sync.retry import Patience
 from market_photos.sync.spans import Span, day_of, fresh, months
 from market_photos.sync.store import Store
@@ -188,22 +189,3 @@ class Producer:
         if found.photos:
             store.tell()
         return found.repeated, found.photos
-
-
-def as_error(refusal: Refusal, what: str) -> MarketPhotosError:
-    """A refusal that ends the work on a store, as the error for a person."""
-    if refusal.act is Act.STOP_RUN:
-        return KeyRefused(
-            f"The API refuses the key: {refusal}.",
-            "Check the key and its scopes in the seller's cabinet; `market-photos doctor` shows what the API sees.",
-        )
-    if refusal.act is Act.SKIP_STORE:
-        return StoreRefused(
-            f"The API refuses this store to the key: {refusal}.",
-            "Give the key access to the store, or leave the store out: ids in [campaigns].",
-        )
-    if refusal.act is Act.LEAVE_STORE:
-        return ServerUnavailable(f"The store is being migrated: {refusal}.", "Run the same command again later.")
-    return ServerUnavailable(
-        f"Could not get {what}: {refusal}.", "Nothing is lost: run the same command again when the server works."
-    )

@@ -16,7 +16,7 @@ SHOWN_FAILURES = 10
 
 MEANINGS = {
     ExitCode.COMPLETE: "complete: every known photo is in the archive",
-    ExitCode.INTERNAL: "internal error: please report it",
+    ExitCode.INTERNAL: "internal error: please report it, with the traceback in the log",
     ExitCode.USAGE: "usage or configuration",
     ExitCode.FAILED: "not everything could be fetched; the next run tries again",
     ExitCode.KEY: "the key is refused",
@@ -92,11 +92,14 @@ def verdict(
     stopped: ExitCode,
     is_listed: bool,
     unreadable: int,
+    internal_errors: int = 0,
 ) -> ExitCode:
     """The exit code of one store. COMPLETE means: listed to the end, nothing unreadable, pending or failed."""
     pending = tally.get(State.PENDING, Tally()).photos > 0
     failed = tally.get(State.FAILED, Tally()).photos > 0
     codes = [error.exit_code] if error else []
+    if internal_errors:
+        codes.append(ExitCode.INTERNAL)
     if stopped in (ExitCode.INTERRUPTED, ExitCode.TERMINATED) or pending or not is_listed:
         codes.append(stopped)
     if failed or unreadable:

@@ -166,6 +166,7 @@ class Run:
             stopped=self.stop.code,
             is_listed=is_listed,
             unreadable=store.counters.unreadable,
+            internal_errors=store.counters.internal_errors,
         )
         summary = json.loads(redact(json.dumps(report.as_json())))  # a server's words may hold anything
         await store.ledger.do(runs.end, run, report.exit_code, summary)

@@ -8,7 +8,7 @@ from market_photos import crash
 from market_photos.archive import files, intake
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.ground import Ground
-from market_photos.archive.photos import Archived, Claim
+from market_photos.archive.photos import Archived, Claim, State
 from market_photos.archive.returns import Found, PackedPage
 from market_photos.archive.suffix import Kind
 from market_photos.clock import Clock, Moment, age
@@ -21,6 +21,7 @@ from market_photos.market.quota import Quota
 from market_photos.market.slots import Slots
 from market_photos.sections import Limits as LimitSettings
 from market_photos.sync.counters import Counters
+from market_photos.sync.refusals import RefusedPhotos
 from market_photos.sync.retry import Health
 from market_photos.sync.stop import Budget, Stop
 
@@ -123,6 +124,7 @@ class Store:
         self.limits = restored_limits(ledger, settings.limits, clock, self.requests, rng)
         self._news = asyncio.Event()
         self._doubted: list[tuple[Claim, str]] = []
+        self.refused = RefusedPhotos()
 
     @property
     def is_dry(self) -> bool:
@@ -196,6 +198,22 @@ class Store:
                     claim, f"{reason}, but not in the API's own words: wrong base_url, or a proxy?"
                 )
         self._doubted.clear()
+
+    async def succeeded(self) -> None:
+        """The photo method works: a photo came, or the API itself said that there is none."""
+        self.health.succeeded()
+        await self._fail_refused()
+
+    async def settle_refused(self) -> None:
+        """At the end of a run that was not cut short. Raises what closes the store."""
+        if self.refused and not self.stop.requested:
+            tally = await self.catalog.do(self.catalog.photos.tally)
+            self.refused.end(has_photos=self.health.worked or tally[State.ARCHIVED].photos > 0)
+            await self._fail_refused()
+
+    async def _fail_refused(self) -> None:
+        for claim, refusal in self.refused.take():
+            await self.record_failed(claim, refusal.reason)
 
     async def save_outdated_records(self) -> None:
         """For returns whose record changed after their photos had come."""

@@ -64,6 +64,7 @@ async def run_store(store: Store, plan: Plan) -> bool:
             watching.cancel()
     except BaseExceptionGroup as errors:
         raise _most_serious_of(errors) from errors
+    await store.settle_refused()
     await store.settle_doubts()
     await store.save_outdated_records()
     if listing.cancelled():

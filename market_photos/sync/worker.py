@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from market_photos import crash
 from market_photos.archive import files, layout, suffix
 from market_photos.archive.photos import Claim
+from market_photos.errors import MarketPhotosError
 from market_photos.market.client import PassageFor, Photo
 from market_photos.market.limiter import Passage
-from market_photos.market.protocol import Act, Refusal, ask_photo
-from market_photos.sync.producer import as_error
+from market_photos.market.protocol import Act, Refusal, ask_photo, clean
+from market_photos.sync.refusals import as_error
 from market_photos.sync.retry import Patience
 from market_photos.sync.store import Store
 
@@ -82,14 +83,30 @@ class Worker:
             try:
                 await self._fetch(claim, doubted, is_last=patience.is_last)
             except Refusal as refusal:
-                with self._storing():
-                    pause = await self._refused(claim, refusal, patience)
-                if pause is None:
-                    return
-                log.debug("store %s: %s: %s; again in %.1f s", store.title, claim.key, refusal, pause)
-                await asyncio.sleep(pause)
+                pause = await self._learnt(claim, refusal, patience)
+            except MarketPhotosError:
+                raise
+            except Exception as error:
+                pause = await self._learnt(claim, self._internal_error(claim, error), patience)
             else:
-                return
+                return await store.succeeded()
+            if pause is None:
+                return None
+            await asyncio.sleep(pause)
+
+    def _internal_error(self, claim: Claim, error: Exception) -> Refusal:
+        """Return what nobody foresaw as the failure of this photo: the others still come. The run ends with 1."""
+        log.error("store %s: %s: internal error", self._store.title, claim.key, exc_info=error)
+        self._store.counters.internal_errors += 1
+        return Refusal(Act.GIVE_UP, f"internal error: {type(error).__name__}: {clean(str(error), 200)}")
+
+    async def _learnt(self, claim: Claim, refusal: Refusal, patience: Patience) -> float | None:
+        """As `_refused`, undisturbed by a stop."""
+        with self._storing():
+            pause = await self._refused(claim, refusal, patience)
+        if pause is not None:
+            log.debug("store %s: %s: %s; again in %.1f s", self._store.title, claim.key, refusal, pause)
+        return pause
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
@@ -103,10 +120,13 @@ class Worker:
     async def _refused(self, claim: Claim, refusal: Refusal, patience: Patience) -> float | None:
         """Seconds until the next attempt; None where the photo's fate is recorded. Raises what ends the store."""
         store = self._store
-        if refusal.act in (Act.STOP_RUN, Act.SKIP_STORE, Act.LEAVE_STORE):
+        if refusal.act is Act.STOP_RUN and refusal.status == 401:  # the key has been revoked
             raise as_error(refusal, "a photo") from refusal
+        if refusal.act in (Act.STOP_RUN, Act.SKIP_STORE, Act.LEAVE_STORE):
+            store.refused.hold(claim, refusal)
+            return None
         if refusal.act is Act.FORGET and (refusal.documented or store.health.worked):
-            store.health.succeeded()
+            await store.succeeded()
             await store.record_gone(claim, refusal.reason)
             return None
         store.health.failed(refusal, asyncio.get_running_loop().time())
@@ -135,7 +155,6 @@ class Worker:
                 kind = await _checked(part, photo, doubted, is_last=is_last)
                 await part.finish_streamed()
                 self._following = await store.take_in(claim, part, kind, photo.content_type, self._only)
-                store.health.succeeded()
         finally:
             self._is_storing, self._passage = False, None
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from market_photos.errors import ExitCode
-from market_photos.market import client
+from market_photos.market import body
 from market_photos.market.protocol import MAX_PHOTO_BYTES
 from market_photos.sandbox import ALWAYS, Limits, Market, Quota, actions, running
 from market_photos.sandbox.faults import Action
@@ -46,7 +46,6 @@ HTML = b"<html><body>Bad Gateway</body></html>"
         pytest.param(actions.no_length(), 1, id="no length"),
         pytest.param(actions.chunked(), 1, id="chunked"),
         pytest.param(actions.content_encoding("gzip"), 1, id="said to be gzip"),
-        pytest.param(actions.content_encoding("br, zstd"), 1, id="said to be br, zstd"),
         pytest.param(actions.content_type("application/octet-stream"), 1, id="octet-stream"),
         pytest.param(actions.content_type("IMAGE/JPEG; charset=x"), 1, id="upper case"),
         pytest.param(actions.content_type(None), 1, id="no type"),
@@ -166,8 +165,8 @@ def test_a_png_that_is_called_jpeg(world: World) -> None:
     back = store.add_return()
     png = store.add_photo(back, content_type="image/png").body
     jpeg = store.add_photo(back, content_type="image/jpeg").body
-    for body, said in ((png, "image/jpeg"), (jpeg, "image/png")):
-        store.serve(store.add_photo(back), body=body, content_type=said)
+    for content, said in ((png, "image/jpeg"), (jpeg, "image/png")):
+        store.serve(store.add_photo(back), body=content, content_type=said)
     assert world.sync().exit_code is ExitCode.COMPLETE
     rows = world.photo_rows(101)
     assert [row["suffix"] for row in rows] == [".png", ".jpg", ".jpg", ".png"]
@@ -177,7 +176,7 @@ def test_a_png_that_is_called_jpeg(world: World) -> None:
 
 def test_a_drip_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that trickles below the floor rate never trips a read time-out, and is hung up on all the same."""
-    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(body, "PATIENCE_SECONDS", 0.2)
     photos = fill(world.market.stores[101], returns=2)
     world.sandbox.faults.add(actions.drip(2000), image_hash=photos[0].image_hash)
     assert world.sync().exit_code is ExitCode.COMPLETE

@@ -10,7 +10,7 @@ from aioresponses import aioresponses
 from yarl import URL
 
 from market_photos.clock import SystemClock
-from market_photos.market.client import Client, is_too_slow, shortened
+from market_photos.market.client import Client, shortened
 from market_photos.market.limiter import Passage
 from market_photos.market.protocol import MAX_PHOTO_BYTES, Act, Refusal, ask_photo, ask_returns
 from market_photos.model import PhotoKey
@@ -111,14 +111,6 @@ async def test_what_the_caller_raises_passes(answers: aioresponses) -> None:
         with pytest.raises(KeyError):
             async with client.photo(ask_photo(KEY), lambda _: limits.passage("campaigns")):
                 raise KeyError
-
-
-@pytest.mark.parametrize(
-    ("size", "seconds", "slow"),
-    [(0, 29, False), (0, 31, True), (8192 * 31, 31, False), (8192 * 31 - 1, 31, True), (10**9, 7200, False)],
-)
-def test_slowest_pace(size: int, seconds: float, slow: bool) -> None:
-    assert is_too_slow(size, seconds) is slow
 
 
 @pytest.mark.parametrize(
