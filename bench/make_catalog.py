@@ -35,7 +35,7 @@ def make_catalog(
 ) -> None:
     """A catalogue in the folder: `photos` spread over `returns` of the last `days`, in `states` by their shares."""
     folder.mkdir(parents=True, exist_ok=True)
-    connection = open_catalog(folder / CATALOG_NAME)
+    connection = open_catalog(folder / CATALOG_NAME, int(folder.name))
     connection.execute("PRAGMA synchronous = OFF")
     maker = _Maker(random.Random(seed), int(now or time.time()), days, states or DEFAULT_STATES)
     for start in range(0, returns, BATCH):

@@ -59,7 +59,8 @@ def leave_out(step: str) -> None:
         connect = sqlite3.connect
 
         def unsynced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-            connection = connect(*arguments, **options, factory=_Unsynced)
+            kind = type("Unsynced", (_Unsynced, options.pop("factory", sqlite3.Connection)), {})
+            connection: sqlite3.Connection = connect(*arguments, **options, factory=kind)
             connection.execute("PRAGMA synchronous")
             return connection
 

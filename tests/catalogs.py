@@ -21,7 +21,7 @@ class Archive:
         self.campaign = campaign
         self.folder = layout.store_folder(root, campaign)
         self.folder.mkdir(parents=True)
-        self.connection = open_catalog(self.folder / layout.CATALOG_NAME)
+        self.connection = open_catalog(self.folder / layout.CATALOG_NAME, campaign)
 
     def close(self) -> None:
         self.connection.close()
@@ -76,8 +76,8 @@ class Archive:
             path.write_bytes(body)
         self.connection.execute(
             "INSERT INTO photos(return_row, item, image_hash, created_at, state, changed_at, suffix, size, sha256, "
-            "content_type, note) VALUES (?, ?, ?, 0, ?, 1780000100, ?, ?, ?, ?, ?)",
-            (row, key.item, key.image_hash, state, *facts, photo.get("note")),
+            "content_type, note, failures) VALUES (?, ?, ?, 0, ?, 1780000100, ?, ?, ?, ?, ?, ?)",
+            (row, key.item, key.image_hash, state, *facts, photo.get("note"), int(state == "failed")),
         )
         return path
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from market_photos.archive.schema import BUSY_SECONDS, damaged, open_catalog, unusable
+from market_photos.archive.soundness import problem_anywhere
 from market_photos.clock import Clock
 
 #: Rows in one statement; SQLite takes 999 values before its version 3.32.
@@ -41,7 +42,9 @@ class Database:
         self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
         self.require_ground: Callable[[], None] = lambda: None
         """Raises where the file is no longer the one that others find under its name; see ground.py."""
-        self._connection = open_catalog(path, read_only=read_only, may_be_new=may_be_new, busy_seconds=busy_seconds)
+        self._connection = open_catalog(
+            path, campaign, read_only=read_only, may_be_new=may_be_new, busy_seconds=busy_seconds
+        )
         self._synchronous = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"catalog-{campaign}")
 
@@ -79,8 +82,11 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+        except sqlite3.IntegrityError:
+            self.check()  # a row that broke the rules before? If none did, what was written is wrong
+            raise
         except sqlite3.Error as error:
-            raise unusable(self.path, error) from error
+            raise unusable(self.path, error, self._connection) from error
 
     def _set_synchronous(self, mode: str) -> None:
         if mode != self._synchronous:
@@ -93,13 +99,16 @@ class Database:
         try:
             return self._connection.execute(query, named).fetchall()
         except sqlite3.Error as error:
-            raise unusable(self.path, error) from error
+            raise unusable(self.path, error, self._connection) from error
 
     def check(self) -> None:
-        """Raises CatalogDamaged where a page of the file is not what it should be. Reads the whole file."""
-        found = self.rows("PRAGMA quick_check(1)")[0][0]
-        if found != "ok":
-            raise damaged(self.path, str(found))
+        """Read all of it. Raises CatalogDamaged for whatever any reader could meet."""
+        try:
+            problem = problem_anywhere(self._connection)
+        except sqlite3.Error as error:
+            raise unusable(self.path, error, self._connection) from error
+        if problem:
+            raise damaged(self.path, problem)
 
     @contextmanager
     def attached(self, path: Path, name: str) -> Iterator[None]:

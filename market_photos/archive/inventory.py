@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from market_photos.archive import layout
 from market_photos.archive.database import Database
 from market_photos.archive.photos import State
+from market_photos.archive.rules import sound
 from market_photos.archive.schema import record_of
 from market_photos.model import PhotoKey
 
@@ -47,11 +48,13 @@ class KnownReturn(NamedTuple):
         return layout.return_folder(self.month, self.order, self.return_id)
 
 
-_RETURN = "SELECT id, month, order_id, return_id, saved AND record IS NOT NULL, held_at IS NOT NULL FROM returns "
+_RETURN = "SELECT id, month, order_id, return_id, saved AND record IS NOT NULL, held_at IS NOT NULL FROM returns r "
 _PHOTO = (
     "SELECT p.id, p.item, p.image_hash, p.state, p.suffix, p.size, p.sha256, r.order_id, r.return_id FROM photos p "
     "JOIN returns r ON r.id = p.return_row "
 )
+_SOUND_RETURN = sound("returns", "r")
+_SOUND_PHOTO = f"{sound('photos', 'p')} AND {_SOUND_RETURN}"
 
 
 class Inventory:
@@ -59,12 +62,13 @@ class Inventory:
         self._db = database
 
     def find(self, order: int, return_id: int) -> KnownReturn | None:
-        rows = self._db.rows(f"{_RETURN} WHERE return_id = ? AND order_id = ?", return_id, order)
+        rows = self._db.rows(f"{_RETURN} WHERE return_id = ? AND order_id = ? AND {_SOUND_RETURN}", return_id, order)
         return _known_return(rows[0]) if rows else None
 
     def returns_of(self, return_id: int, order: int | None) -> list[KnownReturn]:
         """Those with this number; of that order only, where it is given."""
-        rows = self._db.rows(f"{_RETURN} WHERE return_id = ? AND order_id = coalesce(?, order_id)", return_id, order)
+        query = f"{_RETURN} WHERE return_id = ? AND order_id = coalesce(?, order_id) AND {_SOUND_RETURN}"
+        rows = self._db.rows(query, return_id, order)
         return [_known_return(row) for row in rows]
 
     def archived_returns(self) -> Iterator[KnownReturn]:
@@ -72,18 +76,20 @@ class Inventory:
         last = 0
         query = (
             f"{_RETURN} WHERE id > ? AND EXISTS "
-            f"(SELECT 1 FROM photos WHERE return_row = returns.id AND +state = 'archived') ORDER BY id LIMIT {BATCH}"
+            f"(SELECT 1 FROM photos WHERE return_row = r.id AND +state = 'archived') "
+            f"AND {_SOUND_RETURN} ORDER BY id LIMIT {BATCH}"
         )
         while rows := self._db.rows(query, last):
             last = rows[-1]["id"]
             yield from map(_known_return, rows)
 
     def photos(self, return_row: int) -> list[KnownPhoto]:
-        return [self._photo(row) for row in self._db.rows(f"{_PHOTO} WHERE p.return_row = ?", return_row)]
+        query = f"{_PHOTO} WHERE p.return_row = ? AND {_SOUND_PHOTO}"
+        return [self._photo(row) for row in self._db.rows(query, return_row)]
 
     def photo(self, row: int) -> KnownPhoto:
         """As it is now."""
-        return self._photo(self._db.rows(f"{_PHOTO} WHERE p.id = ?", row)[0])
+        return self._photo(self._db.rows(f"{_PHOTO} WHERE p.id = ? AND {_SOUND_PHOTO}", row)[0])
 
     def record(self, return_row: int) -> dict[str, Any] | None:
         """The API's record of a return whose return.json should be up to date."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from market_photos.archive.database import Database
+from market_photos.archive.rules import sound
 from market_photos.clock import Moment, iso
 from market_photos.errors import ExitCode
 
@@ -84,7 +85,8 @@ class Requests:
 
     def past_requests(self) -> list[PastRequest]:
         """Those on record, oldest first."""
-        return [_past_request(row) for row in self._db.rows("SELECT * FROM requests ORDER BY id")]
+        query = f"SELECT * FROM requests q WHERE {sound('requests', 'q')} ORDER BY id"
+        return [_past_request(row) for row in self._db.rows(query)]
 
     def forget_requests(self, period: float) -> None:
         """Drops requests that count no more, by the uptime where that tells. `period` in seconds.
@@ -146,7 +148,8 @@ class Runs:
 
     def last(self, most: int = 1) -> list[PastRun]:
         """Newest first."""
-        return [_past_run(row) for row in self._db.rows("SELECT * FROM runs ORDER BY id DESC LIMIT ?", most)]
+        query = f"SELECT * FROM runs r WHERE {sound('runs', 'r')} ORDER BY id DESC LIMIT ?"
+        return [_past_run(row) for row in self._db.rows(query, most)]
 
     def last_complete(self, command: str) -> int | None:
         """When the last run of this command ended with exit code 0, seconds since 1970; None where none ever did.
@@ -154,8 +157,10 @@ class Runs:
         Dry runs bring nothing and do not count, nor does an end that lies ahead: the clock was wrong then.
         """
         query = (
-            "SELECT max(ended_at) ended FROM runs WHERE exit_code = 0 AND (command = ? OR command LIKE ? || ' %') "
-            "AND ended_at <= ? AND json_extract(summary, '$.would_fetch') IS NULL"
+            "SELECT max(ended_at) ended FROM runs r "
+            "WHERE exit_code = 0 AND (command = ? OR command LIKE ? || ' %') AND ended_at <= ? "
+            "AND json_extract(summary, '$.would_fetch') IS NULL "
+            f"AND {sound('runs', 'r')}"
         )
         ended: int | None = self._db.rows(query, command, command, self._db.now() + CLOCK_SLACK)[0]["ended"]
         return ended

@@ -60,7 +60,7 @@ def _compact(record: dict[str, Any]) -> bytes:
 
 
 def unpack(packed: bytes) -> dict[str, Any]:
-    """Raises ValueError where that is nothing that `pack` made, with the words or, as at first, without."""
+    """Return what was packed. Raises ValueError where `pack` did not make it."""
     unpacker = zlib.decompressobj(zdict=_WORDS)
     try:
         content = unpacker.decompress(packed)
@@ -68,7 +68,9 @@ def unpack(packed: bytes) -> dict[str, Any]:
         raise ValueError(str(error)) from error
     if not unpacker.eof or unpacker.unused_data:
         raise ValueError("the packed record is cut off or too long")
-    record: dict[str, Any] = json.loads(content)
+    record = json.loads(content)
+    if not isinstance(record, dict):
+        raise ValueError("the packed record is no object")
     return record
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from market_photos import crash
 from market_photos.archive.database import Database
-from market_photos.archive.schema import VERSION
+from market_photos.archive.rules import ALL, sound
 from market_photos.model import PhotoKey
 
 #: After so many runs that failed to bring it, a photo is reported every night but no longer asked for.
@@ -63,19 +63,21 @@ class Tally(NamedTuple):
     size: int = 0
 
 
+_SOUND = f"{sound('photos', 'p')} AND {sound('returns', 'r')}"
 _CLAIM = "SELECT p.id, p.return_row, p.item, p.image_hash, r.order_id, r.return_id, r.month "
 #: The planner would take the index over all states and sort a million rows for each claim.
 _NEXT = (
     f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
-    "WHERE p.state = 'pending' ORDER BY p.created_at DESC, p.id LIMIT ?"
+    f"WHERE p.state = 'pending' AND {_SOUND} ORDER BY p.created_at DESC, p.id LIMIT ?"
 )
 _NEXT_OF_RETURN = (
     f"{_CLAIM} FROM returns r CROSS JOIN photos p ON r.id = p.return_row "
-    "WHERE r.order_id = ? AND r.return_id = ? AND +p.state = 'pending' ORDER BY p.id LIMIT ?"
+    f"WHERE r.order_id = ? AND r.return_id = ? AND +p.state = 'pending' AND {_SOUND} ORDER BY p.id LIMIT ?"
 )
 _UNFINISHED = (
     f"{_CLAIM} FROM photos p JOIN returns r ON r.id = p.return_row "
-    "WHERE p.id IN (SELECT photo FROM requests) AND +p.state != 'archived'"
+    "WHERE p.id IN (SELECT photo FROM requests) AND +p.state != 'archived' "
+    f"AND {_SOUND}"
 )
 
 
@@ -142,7 +144,10 @@ class Photos:
         `everything`: also those that were given up, and those that have been gone for 30 days.
         `only`: order and return, whose photos are wanted now.
         """
-        statement = f"UPDATE photos SET state = 'pending', changed_at = :now WHERE {_due(everything, only)}"
+        statement = (
+            f"UPDATE photos AS p SET state = 'pending', changed_at = :now WHERE {_due(everything, only)} "
+            f"AND {sound('photos', 'p')}"
+        )
         with self._db.transaction() as connection:
             return connection.execute(statement, self._due_values(only)).rowcount
 
@@ -157,13 +162,12 @@ class Photos:
 
     def tally(self, only: tuple[int, int] | None = None) -> dict[State, Tally]:
         """Photos and bytes by state; of one return where `only` names order and return."""
-        if self._db.rows("PRAGMA user_version")[0][0] < VERSION or only:
-            where = (
-                "WHERE return_row IN (SELECT id FROM returns WHERE order_id = ? AND return_id = ?)" if only else ""
+        query = f"SELECT state, photos, size FROM tallies WHERE state != '{ALL}'"
+        if only:
+            query = (
+                "SELECT state, count(*), coalesce(sum(size), 0) FROM photos WHERE return_row IN "
+                "(SELECT id FROM returns WHERE order_id = ? AND return_id = ?) GROUP BY state"
             )
-            query = f"SELECT state, count(*), coalesce(sum(size), 0) FROM photos {where} GROUP BY state"
-        else:
-            query = "SELECT state, photos, size FROM tallies"
         found = {state: Tally(photos, size) for state, photos, size in self._db.rows(query, *(only or ()))}
         return {state: found.get(state, Tally()) for state in State}
 
@@ -194,7 +198,7 @@ class Photos:
         query = (
             f"SELECT p.item, p.image_hash, r.order_id, r.return_id, p.note, p.failures, p.not_before FROM photos p "
             f"JOIN returns r ON r.id = p.return_row WHERE p.state = 'failed' {of_return} "
-            "ORDER BY p.created_at DESC LIMIT ?"
+            f"AND {_SOUND} ORDER BY p.created_at DESC LIMIT ?"
         )
         campaign = self._db.campaign
         return [

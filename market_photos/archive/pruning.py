@@ -15,6 +15,7 @@ from typing import NamedTuple
 from market_photos import crash
 from market_photos.archive.database import Database
 from market_photos.archive.inventory import BATCH
+from market_photos.archive.rules import sound
 from market_photos.archive.schema import record_of
 
 
@@ -42,6 +43,7 @@ SELECT id, month, order_id, return_id, created_at, record,
     (SELECT count(*) FROM photos WHERE return_row = r.id AND state IN ('pending', 'failed')) lacking
 FROM returns r
 WHERE id > ? AND created_at > 0 AND created_at < ? AND held_at IS NULL AND (record IS NOT NULL OR {_LEFT})
+    AND {sound("returns", "r")}
 ORDER BY id LIMIT {BATCH}
 """
 
@@ -92,7 +94,8 @@ class Pruning:
 
     def unfinished(self) -> list[int]:
         """Returns (rows) whose tombstones stand, but whose files may still be there."""
-        return [row["id"] for row in self._db.rows("SELECT id FROM returns WHERE pruning = 1 ORDER BY id")]
+        query = f"SELECT id FROM returns r WHERE pruning = 1 AND {sound('returns', 'r')} ORDER BY id"
+        return [row["id"] for row in self._db.rows(query)]
 
     def finish(self, row: int) -> None:
         """The files are gone."""

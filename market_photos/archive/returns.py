@@ -8,6 +8,7 @@ from market_photos import crash
 from market_photos.archive.database import Database, execute_rows
 from market_photos.archive.layout import month_of
 from market_photos.archive.packing import pack, unpack
+from market_photos.archive.rules import sound
 from market_photos.archive.schema import record_of
 from market_photos.model import Return
 
@@ -117,7 +118,7 @@ class Returns:
         self.set_meta("watermark", str(int(moment)))
 
     def meta(self, key: str) -> str | None:
-        rows = self._db.rows("SELECT value FROM meta WHERE key = ?", key)
+        rows = self._db.rows(f"SELECT value FROM meta m WHERE key = ? AND {sound('meta', 'm')}", key)
         return rows[0]["value"] if rows else None
 
     def set_meta(self, key: str, value: str) -> None:
@@ -125,7 +126,8 @@ class Returns:
             connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?, ?)", (key, value))
 
     def finished_windows(self) -> set[tuple[str, str]]:
-        return {(row["first"], row["last"]) for row in self._db.rows("SELECT first, last FROM windows")}
+        query = f"SELECT first, last FROM windows w WHERE {sound('windows', 'w')}"
+        return {(row["first"], row["last"]) for row in self._db.rows(query)}
 
     def finish_window(self, first: str, last: str) -> None:
         with self._db.transaction() as connection:
@@ -141,8 +143,9 @@ class Returns:
     def outdated_records(self, most: int) -> list[tuple[int, str, int, int]]:
         """(row, month, order, return) of returns with archived photos whose return.json is not up to date."""
         rows = self._db.rows(
-            "SELECT id, month, order_id, return_id FROM returns WHERE saved = 0 AND record IS NOT NULL AND EXISTS "
-            "(SELECT 1 FROM photos WHERE return_row = returns.id AND +state = 'archived') LIMIT ?",
+            "SELECT id, month, order_id, return_id FROM returns r WHERE saved = 0 AND record IS NOT NULL AND EXISTS "
+            "(SELECT 1 FROM photos WHERE return_row = r.id AND +state = 'archived') "
+            f"AND {sound('returns', 'r')} LIMIT ?",
             most,
         )
         return [tuple(row) for row in rows]

@@ -1,26 +1,36 @@
 """The catalogue's tables, and how a catalogue is opened.
 
+Whatever is wrong with a catalogue becomes CatalogDamaged here: see `unusable` and `damaged`.
+
 One SQLite file a store. Photo states: pending -> archived | gone (404) | failed (reason, runs, not before); any but
 gone -> pruned (by its owner: a tombstone, never fetched again).
 """
 
 import os
 import sqlite3
+from contextlib import closing
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from market_photos.archive.files import disk_errors
 from market_photos.archive.packing import unpack
+from market_photos.archive.rules import ALL, STATES, check
+from market_photos.archive.soundness import Part, parts_of, problem_at_once
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
 
-APPLICATION_ID = 0x4D504831
-#: 2 packs records with a list of words, which 1 cannot read, and keeps the tallies. Both are read.
-VERSION = 2
+APPLICATION_ID = 0x4D504341
+#: Of catalogues that were made while the program was developed. They are not read.
+_BEFORE_THE_FIRST_RELEASE = 0x4D504831
+#: A change of the tables' text is a new format: `_require_schema` compares it.
+VERSION = 1
+#: STRICT tables need it.
+OLDEST_SQLITE = (3, 37, 0)
 #: How long a catalogue that another program has locked is waited for, seconds.
 BUSY_SECONDS = 30
 
-SCHEMA = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+SCHEMA = f"""
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, {check("meta")}) STRICT, WITHOUT ROWID;
 
 CREATE TABLE returns(
     id INTEGER PRIMARY KEY,
@@ -33,8 +43,9 @@ CREATE TABLE returns(
     listed INTEGER NOT NULL DEFAULT 0,   -- the listing that saw it last
     held_at INTEGER,                     -- since when the owner keeps it from pruning
     pruning INTEGER NOT NULL DEFAULT 0,  -- 1: pruned, but its files are still to go
-    UNIQUE(return_id, order_id)
-);
+    UNIQUE(return_id, order_id),
+    {check("returns")}
+) STRICT;
 CREATE INDEX returns_to_save ON returns(id) WHERE saved = 0 AND record IS NOT NULL;
 CREATE INDEX returns_to_prune ON returns(id) WHERE pruning = 1;
 
@@ -53,13 +64,17 @@ CREATE TABLE photos(
     note TEXT,                           -- what is odd about it, or why it failed or is gone
     failures INTEGER NOT NULL DEFAULT 0, -- runs that failed to bring it
     not_before INTEGER NOT NULL DEFAULT 0,
-    UNIQUE(return_row, item, image_hash)
-);
+    UNIQUE(return_row, item, image_hash),
+    {check("photos")}
+) STRICT;
 CREATE INDEX photo_queue ON photos(created_at DESC, id) WHERE state = 'pending';
 CREATE INDEX photo_counts ON photos(state, size);
 
-CREATE TABLE windows(first TEXT NOT NULL, last TEXT NOT NULL, done_at INTEGER NOT NULL, PRIMARY KEY(first, last))
-    WITHOUT ROWID;
+CREATE TABLE windows(
+    first TEXT NOT NULL, last TEXT NOT NULL, done_at INTEGER NOT NULL,
+    PRIMARY KEY(first, last),
+    {check("windows")}
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE runs(
     id INTEGER PRIMARY KEY,
@@ -67,49 +82,70 @@ CREATE TABLE runs(
     started_at INTEGER NOT NULL,
     ended_at INTEGER,
     exit_code INTEGER,
-    summary TEXT                         -- JSON: the counts, and the error if there was one
-);
+    summary TEXT,                        -- JSON: the counts, and the error if there was one
+    {check("runs")}
+) STRICT;
 
 CREATE TABLE requests(                   -- sent in the last period: what is left of the quota after a restart
     id INTEGER PRIMARY KEY,
     method TEXT NOT NULL,
     photo INTEGER,
     sent REAL NOT NULL, boot TEXT NOT NULL, sent_uptime REAL NOT NULL,
-    answered REAL, answered_uptime REAL
-);
+    answered REAL, answered_uptime REAL,
+    {check("requests")}
+) STRICT;
 """
 
-#: How many photos are in which state, and their bytes: to count a million takes a tenth of a second. Whoever changes
-#: a photo, the triggers see it. May be run again.
-TALLIES = """
-CREATE TABLE IF NOT EXISTS tallies(state TEXT PRIMARY KEY, photos INTEGER NOT NULL, size INTEGER NOT NULL)
-    WITHOUT ROWID;
-INSERT OR REPLACE INTO tallies VALUES
-    ('archived', 0, 0), ('pending', 0, 0), ('failed', 0, 0), ('pruned', 0, 0), ('gone', 0, 0);
-INSERT OR REPLACE INTO tallies SELECT state, count(*), coalesce(sum(size), 0) FROM photos GROUP BY state;
+#: How many photos are in which state, and their bytes: to count a million takes a tenth of a second.
+TALLIES = f"""
+CREATE TABLE tallies(
+    state TEXT PRIMARY KEY, photos INTEGER NOT NULL, size INTEGER NOT NULL,
+    {check("tallies")}
+) STRICT, WITHOUT ROWID;
+INSERT INTO tallies VALUES {", ".join(f"('{state}', 0, 0)" for state in (*STATES, ALL))};
 
-CREATE TRIGGER IF NOT EXISTS photo_added AFTER INSERT ON photos BEGIN
-    UPDATE tallies SET photos = photos + 1, size = size + coalesce(new.size, 0) WHERE state = new.state;
+CREATE TRIGGER photo_added AFTER INSERT ON photos BEGIN
+    UPDATE tallies SET photos = photos + 1, size = size + coalesce(new.size, 0) WHERE state IN (new.state, '{ALL}');
 END;
-CREATE TRIGGER IF NOT EXISTS photo_changed AFTER UPDATE OF state, size ON photos BEGIN
-    UPDATE tallies SET photos = photos - 1, size = size - coalesce(old.size, 0) WHERE state = old.state;
-    UPDATE tallies SET photos = photos + 1, size = size + coalesce(new.size, 0) WHERE state = new.state;
+CREATE TRIGGER photo_changed AFTER UPDATE OF state, size ON photos BEGIN
+    UPDATE tallies SET photos = photos - 1, size = size - coalesce(old.size, 0) WHERE state IN (old.state, '{ALL}');
+    UPDATE tallies SET photos = photos + 1, size = size + coalesce(new.size, 0) WHERE state IN (new.state, '{ALL}');
 END;
-CREATE TRIGGER IF NOT EXISTS photo_removed AFTER DELETE ON photos BEGIN
-    UPDATE tallies SET photos = photos - 1, size = size - coalesce(old.size, 0) WHERE state = old.state;
+CREATE TRIGGER photo_removed AFTER DELETE ON photos BEGIN
+    UPDATE tallies SET photos = photos - 1, size = size - coalesce(old.size, 0) WHERE state IN (old.state, '{ALL}');
 END;
 """
+
+
+class Connection(sqlite3.Connection):
+    """A connection that remembers which row `rules.sound` refused: SQLite keeps no text of such an error."""
+
+    refused = ""
+
+    def refuse(self, table: str, key: object) -> NoReturn:
+        self.refused = f"row {key!r} of {table} breaks the rules of the table"
+        raise ValueError(self.refused)
 
 
 def open_catalog(
-    path: Path, *, read_only: bool = False, may_be_new: bool = True, busy_seconds: float = BUSY_SECONDS
-) -> sqlite3.Connection:
-    """A connection to the catalogue, made if it is not there.
+    path: Path,
+    campaign: int,
+    *,
+    read_only: bool = False,
+    may_be_new: bool = True,
+    busy_seconds: float = BUSY_SECONDS,
+) -> Connection:
+    """A connection to the catalogue of that store, made if it is not there.
 
     `may_be_new`: whether a catalogue that is missing or empty may be begun; not where there are photos already.
-    Raises CatalogUnusable where it is locked for long, damaged, cut off, lost, or made by a newer version, and
-    ArchiveUnwritable where the disk is at fault.
+    Raises CatalogUnusable where it is locked for long, damaged, cut off, lost, another store's, or made by another
+    version, and ArchiveUnwritable where the disk is at fault.
     """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise CatalogUnusable(
+            f"SQLite {sqlite3.sqlite_version} of this Python is too old: the catalogue needs 3.37 or newer.",
+            "Use a Python with a newer SQLite: that of Debian 12 or Ubuntu 22.04, or a later one.",
+        )
     with disk_errors(path):
         if not path.exists():
             if read_only or not may_be_new:
@@ -120,7 +156,10 @@ def open_catalog(
         try:
             connection = _connect(path, read_only, busy_seconds)
             try:
-                _prepare(connection, path, read_only, may_be_new)
+                try:
+                    _prepare(connection, path, campaign, read_only, may_be_new)
+                except sqlite3.Error as error:
+                    raise unusable(path, error, connection) from error
             except BaseException:
                 connection.close()
                 raise
@@ -129,7 +168,7 @@ def open_catalog(
     return connection
 
 
-def _connect(path: Path, read_only: bool, busy_seconds: float) -> sqlite3.Connection:
+def _connect(path: Path, read_only: bool, busy_seconds: float) -> Connection:
     mode = "ro" if read_only else "rw"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -137,34 +176,70 @@ def _connect(path: Path, read_only: bool, busy_seconds: float) -> sqlite3.Connec
         timeout=busy_seconds,
         isolation_level=None,
         check_same_thread=False,
+        factory=Connection,
     )
     connection.row_factory = sqlite3.Row
+    connection.create_function("damaged", 2, connection.refuse)
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, read_only: bool, may_be_new: bool) -> None:
+def _prepare(connection: Connection, path: Path, campaign: int, read_only: bool, may_be_new: bool) -> None:
+    if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        if read_only or not may_be_new:
+            raise _lost(path, may_be_new)
+        _set_up(connection)
+        _create(connection, campaign)
+        return
+    _require_format(connection, path)
+    _require_all_pages(connection, path)
+    if problem := problem_at_once(connection, _expected()):
+        raise damaged(path, problem)
+    _require_owner(connection, path, campaign)
+    if not read_only:
+        _set_up(connection)
+
+
+def _set_up(connection: Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _require_format(connection: Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if is_new and (read_only or not may_be_new):
-        raise _lost(path, may_be_new)
-    if not is_new and application != APPLICATION_ID:
+    if application == _BEFORE_THE_FIRST_RELEASE:
+        raise CatalogDamaged(f"{path}: was made by a version before the first release, which is not read.", _REPLACE)
+    if application != APPLICATION_ID:
         raise CatalogDamaged(f"{path}: is an SQLite file, but no catalogue of market-photos.", _REPLACE)
-    if version > VERSION:
+    if version == VERSION:
+        return
+    if version > VERSION and _expected() - parts_of(connection):
         raise CatalogUnusable(
             f"{path}: was made by a newer version of market-photos (format {version}, this one knows {VERSION}).",
             "Update market-photos on this machine.",
         )
-    _require_all_pages(connection, path)
-    if read_only:
-        return
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    if is_new:
-        _create(connection)
-    elif version < VERSION:
-        connection.executescript(f"BEGIN IMMEDIATE; {TALLIES} PRAGMA user_version = {VERSION}; COMMIT;")
+    raise damaged(path, f"it says that its format is {version}, but it is {VERSION}")
+
+
+@cache
+def _expected() -> frozenset[Part]:
+    """Return the parts of a catalogue of this format."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(SCHEMA + TALLIES)
+        return parts_of(connection)
+
+
+def _require_owner(connection: Connection, path: Path, campaign: int) -> None:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'campaign'").fetchone()
+    owner = row["value"] if row else "no store"
+    if owner != str(campaign):
+        raise CatalogDamaged(
+            f"{path}: belongs to store {owner}, not to {campaign}.",
+            "A store's folder is named by its number: if this one is a copy, or was renamed, move it back or out of "
+            f"the archive. If the photos beside it are those of {campaign}, run `market-photos rebuild --campaign "
+            f"{campaign}`: nothing is downloaded again.",
+        )
 
 
 def _lost(path: Path, may_be_new: bool) -> CatalogUnusable:
@@ -177,12 +252,13 @@ def _lost(path: Path, may_be_new: bool) -> CatalogUnusable:
     )
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: Connection, campaign: int) -> None:
     marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-    connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {TALLIES} {marks} COMMIT;")
+    owner = f"INSERT INTO meta VALUES ('campaign', '{campaign:d}');"
+    connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {TALLIES} {owner} {marks} COMMIT;")
 
 
-def _require_all_pages(connection: sqlite3.Connection, path: Path) -> None:
+def _require_all_pages(connection: Connection, path: Path) -> None:
     """A file that was cut off is noticed here, not at the first query that meets the hole."""
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     size = connection.execute("PRAGMA page_size").fetchone()[0]
@@ -201,9 +277,15 @@ _REPLACE = (
 _DISK_TROUBLE = ("disk is full", "disk I/O error", "readonly", "unable to open")
 
 
-def unusable(path: Path, error: sqlite3.Error) -> MarketPhotosError:
-    """The error in words, with the next step: CatalogUnusable, or ArchiveUnwritable where the disk is at fault."""
+def unusable(path: Path, error: sqlite3.Error, connection: sqlite3.Connection | None = None) -> MarketPhotosError:
+    """The error in words, with the next step: CatalogUnusable, or ArchiveUnwritable where the disk is at fault.
+
+    `connection`: the one that met it; it may know which row is at fault.
+    """
     text = str(error)
+    refused = connection.refused if isinstance(connection, Connection) else ""
+    if refused or text.startswith("Could not decode"):
+        return damaged(path, refused or text)
     if "locked" in text or "busy" in text:
         return CatalogUnusable(
             f"{path}: another program keeps the catalogue locked.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from market_photos.archive import layout
+from market_photos.archive.rules import sound
 from market_photos.archive.schema import open_catalog, record_of, unusable
 from market_photos.errors import CatalogUnusable
 from market_photos.model import PhotoKey
@@ -19,7 +20,7 @@ ARCHIVED = "archived"
 
 
 class KnownPhoto(NamedTuple):
-    """What the catalogue knows of a photo. `state` is any text: newer versions may know more states."""
+    """What the catalogue knows of a photo."""
 
     key: PhotoKey
     state: str
@@ -60,7 +61,8 @@ class Snapshot:
         yield from self._read(
             "SELECT id, order_id, return_id, month, created_at FROM returns r "
             "WHERE created_at >= ? AND created_at < ? AND EXISTS "
-            "(SELECT 1 FROM photos WHERE return_row = r.id) ORDER BY created_at DESC, id",
+            f"(SELECT 1 FROM photos WHERE return_row = r.id) AND {sound('returns', 'r')} "
+            "ORDER BY created_at DESC, id",
             (since, until),
         )
 
@@ -70,9 +72,10 @@ class Snapshot:
         wanted += [f"return_id IN ({', '.join('?' * len(returns))})"] * bool(returns)
         values = (*([order] if order is not None else []), *returns)
         yield from self._read(
-            "SELECT id, order_id, return_id, month, created_at FROM returns WHERE id IN "
+            "SELECT id, order_id, return_id, month, created_at FROM returns r WHERE id IN "
             # the inner query is answered by an index alone
-            f"(SELECT id FROM returns WHERE {' AND '.join(wanted)}) ORDER BY created_at DESC, id",
+            f"(SELECT id FROM returns WHERE {' AND '.join(wanted)}) AND {sound('returns', 'r')} "
+            "ORDER BY created_at DESC, id",
             values,
         )
 
@@ -85,8 +88,8 @@ class Snapshot:
 
     def _photos(self, row: int, month: str, order: int, return_id: int) -> list[KnownPhoto]:
         query = (
-            "SELECT item, image_hash, state, changed_at, suffix, size, sha256, content_type, note FROM photos "
-            "WHERE return_row = ? ORDER BY id"
+            "SELECT item, image_hash, state, changed_at, suffix, size, sha256, content_type, note FROM photos p "
+            f"WHERE return_row = ? AND {sound('photos', 'p')} ORDER BY id"
         )
         folder = f"{self._campaign}/{layout.return_folder(month, order, return_id).as_posix()}"
         return [
@@ -98,7 +101,7 @@ class Snapshot:
         try:
             cursor = self._connection.execute(query, values)
         except sqlite3.Error as error:
-            raise unusable(self._path, error) from error
+            raise unusable(self._path, error, self._connection) from error
         return _Rows(self._path, cursor)
 
 
@@ -131,7 +134,7 @@ class _Rows:
         try:
             row: sqlite3.Row | None = self._cursor.fetchone()
         except sqlite3.Error as error:
-            raise unusable(self._path, error) from error
+            raise unusable(self._path, error, self._cursor.connection) from error
         if row is None:
             raise StopIteration
         return row
@@ -150,5 +153,5 @@ def snapshot(archive: Path, campaign: int) -> Iterator[Snapshot]:
             "Check --campaign and directory in [archive]. Where the photos are there and only the catalogue is lost: "
             "put it back from a backup, or run `market-photos rebuild`.",
         )
-    with closing(open_catalog(path, read_only=True)) as connection:
+    with closing(open_catalog(path, campaign, read_only=True)) as connection:
         yield Snapshot(path, campaign, connection)

@@ -68,7 +68,7 @@ def update(folder: Path, *, everything: bool, progress: Progress, stopped: Stopp
         if known and known[0][:2] != seen[0][:2]:
             _empty(connection)
             known = None
-        with closing(open_catalog(folder / CATALOG_NAME, read_only=True)) as catalog:
+        with closing(open_catalog(folder / CATALOG_NAME, int(folder.name), read_only=True)) as catalog:
             catalog.set_progress_handler(stopped, LOOK_EVERY)
             return _Pass(catalog, connection, progress, stopped).run(seen, everything=everything or not known)
 

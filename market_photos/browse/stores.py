@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from market_photos.archive import layout
+from market_photos.archive.rules import sound
 from market_photos.archive.schema import open_catalog, unusable
 from market_photos.browse import index
 from market_photos.browse.indexer import record_of
@@ -164,11 +165,11 @@ class Stores:
     def catalog(self, campaign: int) -> Iterator[sqlite3.Connection]:
         """Raises MarketPhotosError where it cannot be read."""
         path = self.folder(campaign) / layout.CATALOG_NAME
-        with closing(open_catalog(path, read_only=True)) as connection:
+        with closing(open_catalog(path, campaign, read_only=True)) as connection:
             try:
                 yield connection
             except sqlite3.Error as error:
-                raise unusable(path, error) from error
+                raise unusable(path, error, connection) from error
 
     @contextmanager
     def index(self, campaign: int) -> Iterator[sqlite3.Connection | None]:
@@ -198,7 +199,7 @@ def _name(catalog: sqlite3.Connection) -> str:
 
 
 def _returns(catalog: sqlite3.Connection, campaign: int, where: str, *values: object) -> list[ShownReturn]:
-    statement = f"SELECT r.* FROM returns r WHERE {where}"
+    statement = f"SELECT r.* FROM returns r WHERE {where} AND {sound('returns', 'r')}"
     rows = catalog.execute(statement, values).fetchall()
     photos = _photos(catalog, campaign, rows)
     name = _name(catalog)
@@ -223,7 +224,10 @@ def _shown(row: sqlite3.Row, campaign: int, name: str, photos: list[Photo]) -> S
 
 def _photos(catalog: sqlite3.Connection, campaign: int, returns: list[sqlite3.Row]) -> dict[int, list[Photo]]:
     by_row = {row["id"]: row for row in returns}
-    statement = "SELECT * FROM photos WHERE return_row IN (SELECT value FROM json_each(?)) ORDER BY id"
+    statement = (
+        "SELECT * FROM photos p WHERE return_row IN (SELECT value FROM json_each(?)) "
+        f"AND {sound('photos', 'p')} ORDER BY id"
+    )
     found: dict[int, list[Photo]] = {}
     for row in catalog.execute(statement, (json.dumps(list(by_row)),)):
         found.setdefault(row["return_row"], []).append(_photo(row, by_row[row["return_row"]], campaign))

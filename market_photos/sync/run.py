@@ -21,7 +21,6 @@ from market_photos.config import Settings
 from market_photos.console import current_store, redact
 from market_photos.errors import (
     ArchiveUnwritable,
-    CatalogUnusable,
     ExitCode,
     KeyRefused,
     MarketPhotosError,
@@ -128,7 +127,7 @@ class Run:
         async with AsyncExitStack() as opened:
             catalog = await asyncio.to_thread(Catalog, ground.folder, candidate.campaign, self.clock, ground=ground)
             opened.push_async_callback(asyncio.to_thread, catalog.close)
-            await catalog.do(_sign, catalog, candidate)
+            await catalog.do(_name, catalog, candidate)
             listed = opened.enter_context(scratch(catalog, self.clock)) if self.options.dry_run else catalog
             store = Store(
                 campaign=candidate.campaign,
@@ -197,17 +196,10 @@ class Run:
         return max(0, most - limits.photo_requests) / limits.photo_requests * limits.period_seconds / 3600
 
 
-def _sign(catalog: Catalog, candidate: Candidate) -> None:
-    """Whose catalogue it is. Raises CatalogUnusable where it is another store's."""
-    owner = catalog.returns.meta("campaign")
-    if owner is not None and owner != str(candidate.campaign):
-        raise CatalogUnusable(
-            f"{catalog.path}: belongs to store {owner}, not to {candidate.campaign}.",
-            "The folder of a store is named by its number; move it back.",
-        )
-    for key, value in (("campaign", str(candidate.campaign)), ("name", candidate.name)):
-        if catalog.returns.meta(key) != value:
-            catalog.returns.set_meta(key, value)
+def _name(catalog: Catalog, candidate: Candidate) -> None:
+    """Keeps the store's name for those who read the catalogue."""
+    if catalog.returns.meta("name") != candidate.name:
+        catalog.returns.set_meta("name", candidate.name)
 
 
 @contextmanager

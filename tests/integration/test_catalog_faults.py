@@ -62,6 +62,22 @@ def _another_programs(path: Path) -> None:
         connection.execute("CREATE TABLE cookies(name)")
 
 
+def _before_the_first_release(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {0x4D504831}")
+
+
+def _a_cell(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE photos SET state = 'arciived' WHERE id = 1")
+
+
+def _a_trigger(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TRIGGER photo_changed")
+
+
 def _text(path: Path) -> None:
     path.write_text("SQLite format 3 is what this is not\n" * 300)
 
@@ -77,6 +93,9 @@ HARMS: list[Harm] = [
     _garbage_behind_the_header,
     _another_programs,
     _text,
+    _before_the_first_release,
+    _a_cell,
+    _a_trigger,
 ]
 
 
@@ -121,6 +140,7 @@ def test_made_by_a_newer_version(case: Case) -> None:
     path = case.store / "catalog.sqlite3"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
+        connection.execute("ALTER TABLE photos ADD COLUMN colour TEXT")
     for command in ("sync", "rebuild", "status"):
         outcome = case.run(command)
         assert outcome.code == 9, outcome.said

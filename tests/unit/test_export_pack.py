@@ -111,14 +111,14 @@ def test_the_page_says_what_there_is_and_what_is_lacking(archive: Archive) -> No
     archive.add(500, 41, [
         {"hash": "aa"}, {"hash": "f1", "state": "failed", "note": "503 four times"},
         {"hash": "g1", "state": "gone", "note": "the API has it no longer"},
-        {"hash": "p1", "state": "pending"}, {"hash": "n1", "state": "of-the-future"},
+        {"hash": "p1", "state": "pending"}, {"hash": "n1", "state": "pruned", "note": "on request"},
     ])  # fmt: skip
     pack, result, _ = packed(archive, Selection(500, ()), "en")
     page = page_of(pack)
     assert (result.photos, len(result.absent)) == (1, 4)
     for text in ("Коробка мятая", "2026-05-28 23:26:40+03:00", "2026-05-29 10:00:00.5+03:00", "REFUNDED", "SKU-1"):
         assert text in page
-    for text in ("503 four times", "the API has it no longer", "not fetched yet", "of-the-future"):
+    for text in ("503 four times", "the API has it no longer", "not fetched yet", "on request"):
         assert text in page
     manifest = pack.read("order-500/manifest-sha256.txt").decode()
     assert f"SHA-256: <code>{manifest.split()[0]}</code>" in page
@@ -152,7 +152,7 @@ def test_what_is_unknown_is_an_error(archive: Archive, selection: Selection, sai
     assert "market-photos" in error.value.hint
 
 
-@pytest.mark.parametrize("fault", ["changed", "shorter", "missing", "folder", "link", "no hash"])
+@pytest.mark.parametrize("fault", ["changed", "shorter", "missing", "folder", "link"])
 def test_a_photo_that_is_not_what_was_fetched_stops_the_pack(archive: Archive, fault: str) -> None:
     """No pack is better than one with a wrong photo in it; the error names the file and the next step."""
     [path] = archive.add(500, 41, [{"hash": "aa"}])
@@ -160,8 +160,6 @@ def test_a_photo_that_is_not_what_was_fetched_stops_the_pack(archive: Archive, f
         path.write_bytes(JPEG[:-1] + b"X")
     elif fault == "shorter":
         path.write_bytes(JPEG[:-1])
-    elif fault == "no hash":
-        archive.connection.execute("UPDATE photos SET sha256 = NULL")
     else:
         path.unlink()
     if fault == "folder":

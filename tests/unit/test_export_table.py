@@ -130,7 +130,7 @@ def test_a_run_that_writes_meanwhile_is_not_seen(tmp_path: Path) -> None:
     rows = index(tmp_path, [101], EVERYTHING)
     seen = [next(rows).return_id]
     archive.add(9, 9, [{"hash": "zz"}], created_at=0)
-    archive.connection.execute("UPDATE photos SET state = 'failed'")
+    archive.connection.execute("UPDATE photos SET state = 'failed', note = '', failures = 1")
     rest = list(rows)
     archive.close()
     assert seen + [found.return_id for found in rest] == [2, 1, 0]

@@ -22,19 +22,17 @@ RECORDS = st.dictionaries(
 )
 
 
-def packed_at_first(value: dict[str, Any]) -> bytes:
-    """As catalogues of version 1 hold it."""
+def packed_without_words(value: Any) -> bytes:
     return zlib.compress(json.dumps(value, separators=(",", ":")).encode())
 
 
 @given(RECORDS)
 @example({"a": "\ud800", "\udfff": 2**70})
 def test_any_record_comes_back(value: dict[str, Any]) -> None:
-    """Any JSON, the same bytes each time; and so from a catalogue of the first version."""
+    """Any JSON, the same bytes each time."""
     assert unpack(pack(value)) == value
     assert json.dumps(unpack(pack(value))) == json.dumps(value)
     assert pack(value) == pack(json.loads(json.dumps(value)))
-    assert unpack(packed_at_first(value)) == value
     assert render(unpack(pack(value))) == render(value)
 
 
@@ -49,7 +47,7 @@ def test_a_record_that_is_very_deep() -> None:
 def test_the_room_it_takes() -> None:
     """Records with two photos each, whose hashes cannot be packed, take two thirds of what they did without words."""
     records = [record(number, 2) for number in range(200)]
-    assert sum(len(pack(one)) for one in records) < 0.67 * sum(len(packed_at_first(one)) for one in records)
+    assert sum(len(pack(one)) for one in records) < 0.67 * sum(len(packed_without_words(one)) for one in records)
 
 
 def test_where_there_is_no_isal() -> None:
@@ -73,10 +71,9 @@ def test_the_words_never_change() -> None:
     assert int.from_bytes(pack({})[2:6], "big") == WORDS
 
 
-@pytest.mark.parametrize("known", [pack, packed_at_first])
-def test_damage_is_noticed(known: Any) -> None:
-    """Cut off anywhere, changed anywhere, or with something behind it."""
-    good = known(record(1, 1))
+def test_damage_is_noticed() -> None:
+    """Cut off anywhere, changed anywhere, with something behind it, or another value than an object."""
+    good = pack(record(1, 1))
     for length in range(len(good)):
         with pytest.raises(ValueError, match=r"\w"):
             unpack(good[:length])
@@ -85,3 +82,5 @@ def test_damage_is_noticed(known: Any) -> None:
             unpack(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
     with pytest.raises(ValueError, match="too long"):
         unpack(good + b"x")
+    with pytest.raises(ValueError, match="no object"):
+        unpack(packed_without_words([1]))

@@ -85,6 +85,27 @@ def foreign(path: Path) -> None:
 def newer(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.execute("ALTER TABLE photos ADD COLUMN colour TEXT")
+    connection.close()
+
+
+def before_the_first_release(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA application_id = {0x4D504831}")
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+
+
+def misnumbered(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+
+
+def another_stores(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE meta SET value = '8' WHERE key = 'campaign'")
+    connection.commit()
     connection.close()
 
 
@@ -127,6 +148,9 @@ def emptied(path: Path) -> None:
         (foreign, "rebuild"),
         (without_a_table, "rebuild"),
         (damaged_records, "rebuild"),
+        (before_the_first_release, "rebuild"),
+        (misnumbered, "rebuild"),
+        (another_stores, "rebuild --campaign 7"),
         (newer, "Update market-photos"),
     ],
 )
@@ -171,6 +195,14 @@ def test_locked_by_another_program(store: Path, lock: str) -> None:
         other.execute("ROLLBACK")
         other.close()
         assert catalog.returns.record_page(PackedPage([a_return(99, "new")]))[:2] == (1, 1)
+
+
+def test_an_old_sqlite_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STRICT tables would be a syntax error, and that would look like damage."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
+    with pytest.raises(CatalogUnusable, match="too old") as caught:
+        count(store)
+    assert "rebuild" not in caught.value.hint
 
 
 def test_locked_while_it_is_opened(store: Path) -> None:
@@ -252,33 +284,6 @@ def test_who_must_act(text: str, kind: type[Exception]) -> None:
     assert error.hint
 
 
-def as_at_first(path: Path) -> None:
-    """What a catalogue of version 1 looked like."""
-    connection = sqlite3.connect(path)
-    for trigger in ("added", "changed", "removed"):
-        connection.execute(f"DROP TRIGGER photo_{trigger}")
-    connection.execute("DROP TABLE tallies")
-    for row, packed in connection.execute("SELECT id, record FROM returns WHERE record IS NOT NULL").fetchall():
-        plain = zlib.compress(json.dumps(unpack(packed)).encode())
-        connection.execute("UPDATE returns SET record = ? WHERE id = ?", (plain, row))
-    connection.execute("PRAGMA user_version = 1")
-    connection.commit()
-    connection.close()
-
-
-def test_a_catalogue_of_the_first_version(store: Path) -> None:
-    """It is read as it is; once a run may write it is as any other, and an older program leaves it alone."""
-    with Catalog(store, CAMPAIGN, ToldClock()) as catalog:
-        before = catalog.photos.tally(), catalog.returns.unsaved_record(1)
-    as_at_first(store / CATALOG_NAME)
-    for read_only, version in ((True, 1), (False, VERSION), (True, VERSION)):
-        with Catalog(store, CAMPAIGN, ToldClock(), read_only=read_only) as catalog:
-            assert (catalog.photos.tally(), catalog.returns.unsaved_record(1)) == before
-        connection = sqlite3.connect(store / CATALOG_NAME)
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == version
-        connection.close()
-
-
 def do_one(catalog: Catalog, name: str, number: int) -> None:
     if name == "page":
         catalog.returns.record_page(PackedPage([a_return(number, "a", "b"), a_return(number + 1, str(number))]))
@@ -294,8 +299,13 @@ def do_one(catalog: Catalog, name: str, number: int) -> None:
 
 
 def test_the_same_words_packed_otherwise_are_no_news(store: Path) -> None:
-    """A catalogue of the first version, or of a machine with another packer: no return.json is written anew."""
-    as_at_first(store / CATALOG_NAME)
+    """A catalogue of a machine with another packer: no return.json is written anew."""
+    connection = sqlite3.connect(store / CATALOG_NAME)
+    for row, packed in connection.execute("SELECT id, record FROM returns").fetchall():
+        plain = zlib.compress(json.dumps(unpack(packed)).encode())
+        connection.execute("UPDATE returns SET record = ? WHERE id = ?", (plain, row))
+    connection.commit()
+    connection.close()
     page = [a_return(number, *(f"h{index}" for index in range(10)), note="n" * 500) for number in range(30)]
     with Catalog(store, CAMPAIGN, ToldClock()) as catalog:
         for row in range(1, 31):
