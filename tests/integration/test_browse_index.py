@@ -201,17 +201,6 @@ def test_a_catalogue_that_cannot_be_read_is_told_and_the_others_are_shown(tmp_pa
     keeper.close()
 
 
-def test_an_unknown_state_is_a_state(tmp_path: Path) -> None:
-    """A newer version may have more of them."""
-    store = ArchiveOf(tmp_path)
-    back = store.add()
-    with sqlite3.connect(store.folder / "catalog.sqlite3") as connection:
-        connection.execute("UPDATE photos SET state = 'mislaid'")
-    connection.close()
-    update(store)
-    assert orders(tmp_path, state="mislaid") == [back.order]
-
-
 def test_a_stopped_look_goes_on_later(tmp_path: Path) -> None:
     store = ArchiveOf(tmp_path)
     store.add()
