@@ -1,1 +1,1 @@
-"""What leaves the archive: packs of evidence, and the index as a table. Reads only; knows no network."""
+"""Export packs of evidence and the index of the archive. Only reads the archive, and sends no requests."""

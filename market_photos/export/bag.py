@@ -1,10 +1,10 @@
-"""A BagIt 1.0 bag (RFC 8493) written straight into a zip: nothing is held in memory but names and hashes.
+"""Write a BagIt 1.0 bag (RFC 8493) into a zip, as a stream: only names and hashes are kept in memory.
 
     <root>/
       bagit.txt  bag-info.txt  manifest-sha256.txt  tagmanifest-sha256.txt
       data/…                       the payload
 
-Anybody can check it: unzip, then `bagit.py --validate <root>`, or `sha256sum -c manifest-sha256.txt` inside of it.
+To check a bag, unzip it and run `bagit.py --validate <root>`, or `sha256sum -c manifest-sha256.txt` inside the root.
 """
 
 import hashlib
@@ -15,16 +15,16 @@ from types import TracebackType
 from typing import BinaryIO, Self
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-#: Zip keeps years from 1980 to 2107, without a time zone; ours are UTC.
+#: The years that a zip can store. It has no time zones; the dates here are UTC.
 _YEARS = (1980, 2107)
-#: Regular file, rw-r--r--: what is unpacked must be readable by whoever it was handed to.
+#: A regular file, rw-r--r--: the recipient of a pack must be able to read it.
 _MODE = 0o100644 << 16
 
 
 class Bag:
-    """Add the payload, then tag files, then `seal`. Paths are relative to the bag, with `/`.
+    """A bag that is being written: add the payload, then tag files, then call `seal`.
 
-    A context manager: what is not sealed when the block ends is let go of, and the stream is no bag.
+    Paths are relative to the bag and use `/`. A `with` block closes the zip; without `seal` it is no valid bag.
     """
 
     def __init__(self, stream: BinaryIO, root: str, made_at: float) -> None:
@@ -42,24 +42,27 @@ class Bag:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Closed here, while the stream is open: zipfile would try again when it is collected, and complain.
+        # Close it while the stream is open: otherwise zipfile tries when it is garbage-collected, and warns.
         with suppress(OSError, ValueError):
             self._zip.close()
 
     def add_photo(self, path: str, chunks: Iterable[bytes], size: int, moment: float) -> None:
-        """Payload that is compressed already. `size`: of all chunks; `moment`: its date in the zip."""
+        """Add a payload file without compressing it.
+
+        `size` is the total size of the chunks in bytes, `moment` the file's date in the zip, in seconds since 1970.
+        """
         self._payload[path] = self._write(path, chunks, size, moment, ZIP_STORED)
 
     def add_text(self, path: str, content: bytes) -> None:
-        """Payload."""
+        """Add a compressed payload file."""
         self._payload[path] = self._write(path, [content], len(content), self._made_at, ZIP_DEFLATED)
 
     def add_tag(self, path: str, chunks: Iterable[bytes]) -> None:
-        """A file about the payload."""
+        """Add a tag file, which describes the payload."""
         self._tags[path] = self._write(path, chunks, 0, self._made_at, ZIP_DEFLATED)
 
     def seal(self, info: dict[str, str]) -> None:
-        """Writes the bag's own files. `info` goes into bag-info.txt, one line each."""
+        """Write the manifests and bag-info.txt, which has one line for each entry of `info`, and close the zip."""
         date = time.strftime("%Y-%m-%d", time.gmtime(self._made_at))
         oxum = f"{self._size}.{len(self._payload)}"
         lines = [f"{name}: {' '.join(value.split())}\n" for name, value in info.items()]
@@ -74,7 +77,7 @@ class Bag:
         entry = ZipInfo(f"{self._root}/{path}", _date(moment))
         entry.compress_type = method
         entry.external_attr = _MODE
-        entry.file_size = size  # what zipfile needs to know whether this one takes Zip64
+        entry.file_size = size  # decides whether zipfile uses Zip64 for this entry
         digest = hashlib.sha256()
         with self._zip.open(entry, "w") as file:
             for chunk in chunks:

@@ -1,4 +1,4 @@
-"""`market-photos export`: its options. What does the work is imported when it is called."""
+"""The options of `market-photos export`. The modules that do the work are imported when the command runs."""
 
 import datetime as dt
 from pathlib import Path
@@ -14,20 +14,16 @@ DEFAULT_DELIMITER = ";"
 
 
 @click.command()
-@click.option("--order", type=STORE, help="A pack of evidence: every return of this order.")
-@click.option("--return", "returns", type=STORE, multiple=True, help="A pack of this return; may be repeated.")
+@click.option("--order", type=STORE, help="Export a pack of evidence: all returns of this order.")
+@click.option("--return", "returns", type=STORE, multiple=True, help="Export a pack of this return; may be repeated.")
 @click.option(
-    "--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True, help="Of the pack's page."
+    "--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True, help="Language of a pack's page."
 )
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="The index instead: one row a photo.")
-@click.option("--from", "first", type=DAY, help="Index: returns created on this day or later, YYYY-MM-DD.")
-@click.option("--to", "last", type=DAY, help="Index: returns created on this day or earlier.")
-@click.option(
-    "--delimiter", help="Index as CSV: between cells; `tab` for a tab. Default: ; as Russian Excel wants it."
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="The file to write; - for standard output."
-)
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="Export the index: one row per photo.")
+@click.option("--from", "first", type=DAY, help="Index: only returns created on or after this day.")
+@click.option("--to", "last", type=DAY, help="Index: only returns created on or before this day.")
+@click.option("--delimiter", help="CSV: character between cells, or `tab`. [default: ;, which Russian Excel expects]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write; - for standard output.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @campaigns_option
 @config_option
@@ -42,11 +38,11 @@ def export(
     config: Path | None,
     **options: Any,
 ) -> None:
-    """Hand over evidence, or the index of what is archived.
+    """Export a pack of evidence, or the archive's index.
 
-    With --order or --return: a zip with the photos as the Market served them, its records, a page to read and print
-    (index.html), and BagIt manifests to check it by. With --format: a table of all photos and their returns, for
-    Excel, pandas or DuckDB. Neither disturbs a run that is at work.
+    With --order or --return: a zip with the photos as the Market served them, the API's records, a page to read and
+    print (index.html), and BagIt manifests for checking it. With --format: a table of all photos and their returns,
+    for Excel, pandas or DuckDB. A running sync is not disturbed.
     """
     wants_pack = order is not None or bool(returns)
     if wants_pack == (kind is not None):
@@ -108,12 +104,12 @@ def _index(
 def _refuse(options: dict[str, Any], what: str, belongs: str) -> None:
     names = {"first": "--from", "last": "--to", "delimiter": "--delimiter"}
     if given := [names[name] for name, value in options.items() if value is not None]:
-        raise UsageError(f"{', '.join(given)} means nothing to {what}.", f"It goes with {belongs}.")
+        raise UsageError(f"{', '.join(given)} cannot be used with {what}.", f"Use it with {belongs}.")
 
 
 def _delimiter(text: str | None) -> str:
-    """Raises UsageError where a table cannot be split by it."""
+    """Return the delimiter. Raises UsageError where a table cannot be split at it."""
     found = "\t" if text in {"tab", "\\t"} else DEFAULT_DELIMITER if text is None else text
     if len(found) != 1 or found in '"\r\n\0' or found.isalnum():
-        raise UsageError(f"--delimiter {text!r} cannot separate cells.", "One sign, for example ; or , or tab.")
+        raise UsageError(f"--delimiter {text!r} cannot separate cells.", "Give one character: ; or , or tab.")
     return found

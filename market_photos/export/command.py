@@ -1,4 +1,4 @@
-"""The two exports as commands: they say on standard error what was written, and what was not."""
+"""Run the two exports, and report on standard error what was written and what is missing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +15,12 @@ from market_photos.export.rows import Days, index
 from market_photos.export.table import DELIMITER, require_parquet, write_csv, write_jsonl, write_parquet
 from market_photos.export.wanted import Selection
 
-#: Absent photos that are named on the terminal; the page has them all.
+#: Missing photos named on the terminal; the pack's page lists all of them.
 SHOWN_ABSENT = 10
 
 
 class Target(NamedTuple):
-    """Where an export goes; the path `-` is standard output."""
+    """The file to write, `-` for standard output, and whether an existing one is replaced."""
 
     path: Path
     force: bool
@@ -35,7 +35,10 @@ def export_pack(
     language: str,
     clock: Clock,
 ) -> None:
-    """Raises UsageError, CatalogUnusable, EvidenceBroken or ArchiveUnwritable; then nothing is left at the target."""
+    """Write a pack of the selected returns to the target.
+
+    Raises UsageError, CatalogUnusable, EvidenceBroken or ArchiveUnwritable; the target is then unchanged.
+    """
     archive = settings.archive.directory
     found = find(archive, _stores(archive, campaigns), selection)
     with output(target.path, force=target.force) as stream:
@@ -53,7 +56,7 @@ def export_index(
     kind: str,
     delimiter: str = DELIMITER,
 ) -> None:
-    """`kind`: csv, jsonl or parquet. Raises as `export_pack`."""
+    """Write the index to the target as csv, jsonl or parquet (`kind`). Raises the same errors as `export_pack`."""
     archive = settings.archive.directory
     if kind == "parquet":
         require_parquet()
@@ -65,27 +68,25 @@ def export_index(
     }
     with output(target.path, force=target.force) as stream:
         written = write[kind]()
-    say(f"{target.path}: {written:,} photos, one a row; paths are relative to {archive}")
+    say(f"{target.path}: {written:,} photos, one per row; paths are relative to {archive}")
 
 
 def _stores(archive: Path, campaigns: tuple[int, ...]) -> list[int]:
-    """Raises UsageError where there is no archive."""
+    """Return the given stores, or all of the archive. Raises UsageError where there is no archive."""
     known = sorted(set(campaigns)) or known_stores(archive)
     if not known:
         raise UsageError(
-            f"{archive}: there is no archive here, nothing to export.",
+            f"{archive}: there is no archive here.",
             "Check directory in [archive], or run `market-photos sync` first.",
         )
     return known
 
 
 def _pack_lines(path: Path, packed: Packed) -> list[str]:
-    lines = [
-        f"{path}: {packed.photos:,} photos, {packed.size:,} bytes, each as it was fetched; open index.html in it"
-    ]
+    lines = [f"{path}: {packed.photos:,} photos, {packed.size:,} bytes; open index.html in it"]
     if packed.absent:
-        lines.append(f"warning: {len(packed.absent):,} more photos are known and not in the pack:")
+        lines.append(f"warning: {len(packed.absent):,} more photos are known but not in the pack:")
     lines += [f"  {photo.key}: {photo.state} {photo.note}".rstrip() for photo in packed.absent[:SHOWN_ABSENT]]
     if (more := len(packed.absent) - SHOWN_ABSENT) > 0:
-        lines.append(f"  … and {more:,} more; the page names them all")
+        lines.append(f"  … and {more:,} more; the pack's page lists all of them")
     return lines

@@ -1,4 +1,4 @@
-"""A photo on its way out of the archive: checked, byte by byte, against what was recorded when it was fetched."""
+"""Read an archived photo, and check that its bytes are those that were downloaded."""
 
 import errno
 import hashlib
@@ -13,21 +13,23 @@ from market_photos.archive.suffix import HEAD_BYTES, sniff
 from market_photos.clock import iso
 from market_photos.errors import EvidenceBroken
 
-#: Bytes read at a time.
+#: Bytes per read.
 CHUNK = 256 * 1024
 
 _REPAIR = (
-    "No pack was made. Run `market-photos verify --full --repair`: it lists what is wrong, puts changed files aside "
-    "and queues them; then `market-photos sync`, and export again. Or put the file back from a backup."
+    "No pack was made. Run `market-photos verify --full --repair`: it lists what is wrong, moves changed files aside "
+    "and queues them for download; then run `market-photos sync` and export again. Or restore the file from a backup."
 )
 
 
 class Evidence:
-    """One photo's file. After `chunks` has run to its end, `kind` is what its first bytes say it is (`.jpg`)."""
+    """The file of one photo. After `chunks` has ended, `kind` is the suffix that fits its first bytes (`.jpg`)."""
 
     def __init__(self, archive: Path, photo: KnownPhoto) -> None:
         if not photo.path or photo.sha256 is None or photo.size is None:
-            raise EvidenceBroken(f"{photo.key}: is archived, but the catalogue has no file or hash of it.", _REPAIR)
+            raise EvidenceBroken(
+                f"{photo.key}: the catalogue says archived, but has no file or hash for it.", _REPAIR
+            )
         self.path = archive / photo.path
         self.size = photo.size
         self._sha256 = photo.sha256
@@ -35,7 +37,10 @@ class Evidence:
         self.kind = ""
 
     def chunks(self) -> Iterator[bytes]:
-        """The file's bytes. Raises EvidenceBroken: missing, unreadable, or (at the end) not what was fetched."""
+        """Yield the file's bytes.
+
+        Raises EvidenceBroken where the file is missing or unreadable, or at its end where the hash has changed.
+        """
         digest, size = hashlib.sha256(), 0
         with self._readable() as file:
             while chunk := self._read(file):
@@ -46,7 +51,7 @@ class Evidence:
                 yield chunk
         if digest.digest() != self._sha256:
             raise EvidenceBroken(
-                f"{self.path}: is not what was fetched at {iso(self._fetched_at)}: {size:,} bytes with SHA-256 "
+                f"{self.path}: is not what was downloaded at {iso(self._fetched_at)}: {size:,} bytes with SHA-256 "
                 f"{digest.hexdigest()}, but the catalogue has {self.size:,} bytes with {self._sha256.hex()}.",
                 _REPAIR,
             )
@@ -54,7 +59,7 @@ class Evidence:
     @contextmanager
     def _readable(self) -> Iterator[BinaryIO]:
         try:
-            file = open(self.path, "rb", opener=_unfollowed)  # noqa: SIM115 - closed below; only opening is tried
+            file = open(self.path, "rb", opener=_unfollowed)  # noqa: SIM115 - closed below; only errors of opening are caught
         except OSError as error:
             raise self._unreadable(error) from error
         with file:
@@ -68,10 +73,10 @@ class Evidence:
 
     def _unreadable(self, error: OSError) -> EvidenceBroken:
         if error.errno == errno.ENOENT:
-            return EvidenceBroken(f"{self.path}: is missing, but the catalogue has it as archived.", _REPAIR)
-        return EvidenceBroken(f"{self.path}: cannot be read: {error.strerror}.", f"Mend that first. {_REPAIR}")
+            return EvidenceBroken(f"{self.path}: is missing, but the catalogue says archived.", _REPAIR)
+        return EvidenceBroken(f"{self.path}: cannot be read: {error.strerror}.", f"Fix that first. {_REPAIR}")
 
 
 def _unfollowed(path: str, flags: int) -> int:
-    """A link is no evidence; a pipe in the place of a photo must not hang us."""
+    """Open without following a symbolic link, and without waiting at a named pipe."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

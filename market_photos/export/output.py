@@ -1,4 +1,4 @@
-"""Where an export goes: a file that is whole or not there, or standard output."""
+"""Write an export to standard output, or to a file that appears only when it is complete."""
 
 import os
 import sys
@@ -16,10 +16,10 @@ STDOUT = Path("-")
 
 @contextmanager
 def output(target: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """A stream that becomes the target when the block ends well; otherwise nothing is left of it.
+    """Yield a stream that becomes the target when the block ends without an error, and is removed otherwise.
 
-    The file is its owner's alone (0600), as what it holds is personal data. Raises UsageError where the target exists
-    and may not be replaced, or its folder does not exist; ArchiveUnwritable where it cannot be written.
+    The file has mode 0600: it holds personal data. Raises UsageError where the target exists and is not forced,
+    or its folder does not exist; ArchiveUnwritable where it cannot be written.
     """
     if target == STDOUT:
         with disk_errors(Path("standard output")), _standard_output() as stream:
@@ -42,16 +42,16 @@ def output(target: Path, *, force: bool) -> Iterator[BinaryIO]:
 
 def _require_free(target: Path, *, force: bool) -> None:
     if not target.parent.is_dir():
-        raise UsageError(f"{target}: there is no folder {target.parent}.", "Make it, or choose another --out.")
+        raise UsageError(f"{target}: there is no folder {target.parent}.", "Create it, or choose another --out.")
     if target.is_dir():
         raise UsageError(f"{target}: is a folder.", "Name a file: --out NAME.")
     if target.exists() and not force:
-        raise UsageError(f"{target}: exists already, and is kept.", "Choose another --out, or add --force.")
+        raise UsageError(f"{target}: exists already.", "Choose another --out, or add --force.")
 
 
 @contextmanager
 def _standard_output() -> Iterator[BinaryIO]:
-    """A stream of our own: when the reader goes away, Python has nothing left to complain of at exit."""
+    """Yield a duplicate of standard output: if its reader goes away, Python reports nothing more at exit."""
     sys.stdout.flush()
     stream = os.fdopen(os.dup(1), "wb")
     try:

@@ -1,4 +1,4 @@
-"""A pack of evidence: photos of some returns as they were served, the API's records, a page, BagIt manifests."""
+"""Write a pack of evidence: the photos of some returns as served, the API's records, a page, BagIt manifests."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -16,8 +16,8 @@ from market_photos.export.evidence import Evidence
 from market_photos.export.page import PackedPhoto, Page, ReturnSection
 from market_photos.export.wanted import Selection
 
-_LOOK_FOR_IT = (
-    "Check the numbers (and --campaign). If the return is new, run `market-photos sync`, or bring just this one: "
+_HINT = (
+    "Check the numbers (and --campaign). If the return is new, run `market-photos sync`, or download just this one: "
     "`market-photos fetch --campaign C --order O --return R`."
 )
 
@@ -27,11 +27,14 @@ class Packed:
     photos: int = 0
     size: int = 0
     absent: list[KnownPhoto] = field(default_factory=list)
-    """Photos that the archive knows of and does not have."""
+    """Photos that the catalogue lists and the archive does not contain."""
 
 
 def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[tuple[str, KnownReturn]]:
-    """The returns, each with its store's name. Raises UsageError where one is unknown, or none has photos."""
+    """Return the selected returns with the names of their stores.
+
+    Raises UsageError where a return is unknown or none of them has photos.
+    """
     found: list[tuple[str, KnownReturn]] = []
     with ExitStack() as opened:
         for campaign in campaigns:
@@ -41,9 +44,9 @@ def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[
     lacking = [str(number) for number in selection.returns if number not in known]
     if lacking or not found:
         what = f"return {', '.join(lacking)}" if found else selection.describe()
-        raise UsageError(f"The archive knows nothing of {what}.", _LOOK_FOR_IT)
+        raise UsageError(f"The archive has no {what}.", _HINT)
     if not any(back.photos for _, back in found):
-        raise UsageError(f"The buyer attached no photos to {selection.describe()}.", _LOOK_FOR_IT)
+        raise UsageError(f"The buyer attached no photos to {selection.describe()}.", _HINT)
     return found
 
 
@@ -56,9 +59,9 @@ def write_pack(
     language: str,
     made_at: float,
 ) -> Packed:
-    """The zip, in the order of the returns. Raises EvidenceBroken where a photo is not what was fetched.
+    """Write the zip, in the order of the returns. Raises EvidenceBroken where a photo has changed since its download.
 
-    `made_at`: seconds since 1970. The same archive and moment make the same bytes.
+    `made_at` is in seconds since 1970. The same archive and `made_at` give the same bytes.
     """
     packed = Packed()
     with Bag(stream, selection.name, made_at) as bag:

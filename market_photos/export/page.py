@@ -1,7 +1,7 @@
-"""The page of a pack: opens offline from the unpacked folder, and prints.
+"""Render the page of a pack, which works offline in the unpacked folder and can be printed.
 
-Everything that came from outside is escaped, and the page forbids itself scripts. Only photos whose bytes and name
-both say a plain picture are shown; anything else (an SVG, a video, an unknown type) is a link.
+Everything from outside is escaped, and the content security policy forbids scripts. A plain picture is shown only if
+both its bytes and its name say so; anything else (an SVG, a video, an unknown type) is a link.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from market_photos.pages import Wording, templates
 from market_photos.record import Decision, ReturnRecord, read_record
 
 ROOM = "market_photos.export"
-#: What every browser of today shows and no script can hide in. HEIC is left out: few show it.
+#: Formats that every browser shows and that cannot contain scripts. Few browsers show HEIC.
 SHOWN_KINDS = frozenset({".jpg", ".png", ".gif", ".webp", ".bmp", ".avif"})
 
 
@@ -69,7 +69,7 @@ class ReturnSection:
 
     @property
     def dates(self) -> list[tuple[str, str]]:
-        """Names and texts of the record's dates, exact as they are evidence."""
+        """The record's dates as (label, text): as the API wrote them, because a pack is evidence."""
         named = (("created", self.record.created), ("updated", self.record.updated))
         return [(name, _spaced(date)) for name, date in named if date]
 

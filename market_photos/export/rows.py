@@ -1,4 +1,4 @@
-"""The index: one row a photo, the same columns in every format."""
+"""The rows of the index: one per photo, with the same columns in every format."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
@@ -13,13 +13,13 @@ from market_photos.text import encodable
 
 
 class Row(NamedTuple):
-    """Texts are empty, and numbers None, where nothing is known."""
+    """A photo with its return. Unknown texts are empty, unknown numbers None."""
 
     store: int
     order: int
     return_id: int
     created: str
-    """Dates of the return are the API's own text, ISO 8601 with an offset."""
+    """The API's text, ISO 8601 with an offset; so is `updated`."""
     updated: str
     status: str
     sku: str
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     path: str
     """Relative to the archive, with `/`."""
     content_type: str
-    """As the API named it."""
+    """As the server sent it."""
     size: int | None
     sha256: str
     fetched_at: str
@@ -41,27 +41,27 @@ class Row(NamedTuple):
     note: str
 
 
-#: What heads the table: `return` is a word that Python keeps for itself.
+#: The names of the columns. `return` cannot be a field, as it is a keyword of Python.
 COLUMNS = tuple("return" if name == "return_id" else name for name in Row._fields)
 NUMBERS = frozenset({"store", "order", "return", "item", "size"})
 
 
 class Days(NamedTuple):
-    """From one day of creation to another, both included, in the Market's time; None: open."""
+    """A range of days of creation in Moscow time, both ends included; None leaves an end open."""
 
     first: dt.date | None = None
     last: dt.date | None = None
 
     def seconds(self) -> tuple[int, int]:
-        """From, and before: seconds since 1970."""
+        """Return the first moment of the range and the first one after it, in seconds since 1970."""
         since = moscow_midnight(self.first) if self.first else 0
         return since, moscow_midnight(self.last + dt.timedelta(days=1)) if self.last else 2**62
 
 
 def index(archive: Path, campaigns: Iterable[int], days: Days) -> Iterator[Row]:
-    """Store by store, newest return first. All stores are looked at as they are now.
+    """Yield the rows store by store, newest return first. Raises CatalogUnusable.
 
-    Raises CatalogUnusable.
+    All stores are read as they are at the first row, whatever a sync writes meanwhile.
     """
     with ExitStack() as opened:
         snapshots = [opened.enter_context(snapshot(archive, campaign)) for campaign in campaigns]

@@ -1,4 +1,4 @@
-"""The index as CSV, JSON lines or Parquet. Rows are written as they come; none is kept."""
+"""Write the index as CSV, JSON lines or Parquet, without keeping the rows in memory."""
 
 import csv
 import io
@@ -11,19 +11,20 @@ from typing import Any, BinaryIO
 from market_photos.errors import UsageError
 from market_photos.export.rows import COLUMNS, NUMBERS, Row
 
-#: What Russian Excel splits at when a file is opened with a double click: the comma is its decimal sign.
+#: Where Russian Excel splits a CSV file that is opened by a double click; the comma is its decimal separator.
 DELIMITER = ";"
-#: Rows of a Parquet row group: some 2 MB in memory, and still few enough groups for a reader to skip by.
+#: Rows per Parquet row group: about 2 MB in memory.
 GROUP_ROWS = 10_000
 
-#: What makes a spreadsheet take a text for a formula; the wide signs too, for Excel folds them in some locales.
+#: The beginning of a text that a spreadsheet reads as a formula. In some locales Excel accepts full-width signs too.
 _FORMULA = re.compile(r"[\s\0]*[=+\-@＝＋－＠]|[\t\r\n]")
 
 
 def write_csv(stream: BinaryIO, rows: Iterable[Row], delimiter: str = DELIMITER) -> int:
-    """UTF-8 with a byte order mark, or Excel takes it for the machine's old code page; how many rows.
+    """Write the rows as CSV and return their number.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe in front: the buyer chose it, not we.
+    The file is UTF-8 with a byte order mark: without it, Excel assumes a legacy code page. A text that a
+    spreadsheet would read as a formula gets an apostrophe in front, because buyers write some of the texts.
     """
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="", write_through=False)
     written = 0
@@ -39,11 +40,12 @@ def write_csv(stream: BinaryIO, rows: Iterable[Row], delimiter: str = DELIMITER)
 
 
 def defused(text: str) -> str:
+    """Return the text in a form that no spreadsheet evaluates."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def write_jsonl(stream: BinaryIO, rows: Iterable[Row]) -> int:
-    """One object a line, UTF-8; texts as they are. How many."""
+    """Write one JSON object per line, in UTF-8 with texts unchanged, and return the number of rows."""
     written = 0
     for row in rows:
         line = json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False, separators=(",", ":"))
@@ -53,7 +55,7 @@ def write_jsonl(stream: BinaryIO, rows: Iterable[Row]) -> int:
 
 
 def write_parquet(stream: BinaryIO, rows: Iterable[Row]) -> int:
-    """Row group by row group; how many rows. Raises UsageError where pyarrow is not installed."""
+    """Write the rows as Parquet and return their number. Raises UsageError where pyarrow is not installed."""
     arrow, parquet = require_parquet()
     schema = arrow.schema([(name, arrow.int64() if name in NUMBERS else arrow.string()) for name in COLUMNS])
     written = 0
@@ -69,14 +71,14 @@ def write_parquet(stream: BinaryIO, rows: Iterable[Row]) -> int:
 
 
 def require_parquet() -> tuple[Any, Any]:
-    """pyarrow and its parquet module. Raises UsageError where they are not installed."""
+    """Return pyarrow and its parquet module. Raises UsageError where they are not installed."""
     try:
         import pyarrow  # noqa: PLC0415 - an extra, and slow to load
         import pyarrow.parquet  # noqa: PLC0415
     except ImportError:
         raise UsageError(
-            "Parquet needs pyarrow, which is not installed here.",
-            "Install it: pip install 'market-photos[parquet]'. Or take --format csv or jsonl.",
+            "Parquet needs pyarrow, which is not installed.",
+            "Install it: pip install 'market-photos[parquet]'. Or use --format csv or jsonl.",
         ) from None
     return pyarrow, pyarrow.parquet
 

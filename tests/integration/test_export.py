@@ -101,8 +101,8 @@ def test_the_index_on_standard_output(environment: dict[str, str], tmp_path: Pat
     [
         (["--out", "x"], "Say what to export"),
         (["--order", "1", "--format", "csv", "--out", "x"], "Say what to export"),
-        (["--order", "1", "--from", "2026-01-01", "--out", "x"], "--from means nothing to a pack"),
-        (["--format", "jsonl", "--delimiter", ",", "--out", "x"], "--delimiter means nothing to --format jsonl"),
+        (["--order", "1", "--from", "2026-01-01", "--out", "x"], "--from cannot be used with a pack"),
+        (["--format", "jsonl", "--delimiter", ",", "--out", "x"], "--delimiter cannot be used with --format jsonl"),
         (["--format", "csv", "--delimiter", "ab", "--out", "x"], "cannot separate cells"),
         (["--format", "csv", "--from", "2026-02-01", "--to", "2026-01-01", "--out", "x"], "is after --to"),
         (["--format", "csv", "--out", "x"], "there is no archive here"),
