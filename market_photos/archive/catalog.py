@@ -1,10 +1,11 @@
 """A store's catalogue: its tables on one connection."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from market_photos.archive import files, layout
 from market_photos.archive.database import Database
 from market_photos.archive.ground import Ground
 from market_photos.archive.inventory import Inventory
@@ -19,9 +20,23 @@ from market_photos.clock import Clock
 
 
 def known_stores(archive: Path) -> list[int]:
-    """The stores that have a folder with a catalogue, or with photos whose catalogue is lost, in the archive."""
-    folders = (path for name in (CATALOG_NAME, PHOTOS) for path in archive.glob(f"*/{name}"))
-    return sorted({int(path.parent.name) for path in folders if path.parent.name.isdecimal()})
+    """The stores that have a folder with a catalogue, or with photos whose catalogue is lost, in the archive.
+
+    Raises ArchiveUnwritable where the archive, or such a folder, is there but may not be read.
+    """
+    stores = (layout.parse_store_folder(name) for name in _names(archive))
+    return sorted(
+        store
+        for store in stores
+        if store is not None and not {CATALOG_NAME, PHOTOS}.isdisjoint(_names(layout.store_folder(archive, store)))
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in the folder; nothing where there is none, or it is a file."""
+    with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
+        return [path.name for path in folder.iterdir()]  # Path.glob finds nothing in a folder that may not be read
+    return []
 
 
 class Catalog:
@@ -46,7 +61,9 @@ class Catalog:
         download everything again. With `read_only` also where there is none yet.
         """
         path = folder / name
-        has_photos = name == CATALOG_NAME and any((folder / PHOTOS).glob("*/*"))
+        has_photos = name == CATALOG_NAME and any(
+            _names(folder / PHOTOS / month) for month in _names(folder / PHOTOS)
+        )
         with ExitStack() as opened:
             if ground:
                 ground.require_same()

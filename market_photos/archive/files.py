@@ -35,8 +35,8 @@ _HINTS = {
     errno.ENOSPC: "The disk (or its inodes, or your quota on it) is full. Make room; the same command then goes on.",
     errno.EDQUOT: "Your disk quota is used up. Make room; the same command then goes on.",
     errno.EROFS: "The volume is mounted read-only. Look for disk errors in the system log; mount it writable.",
-    errno.EACCES: "Give the user that runs this the right to write there.",
-    errno.EPERM: "Give the user that runs this the right to write there.",
+    errno.EACCES: "Give the user that runs this the right to read and to write there.",
+    errno.EPERM: "Give the user that runs this the right to read and to write there.",
     errno.EIO: "The disk reports errors. Look at the system log and back the archive up before you go on.",
 }
 

@@ -30,6 +30,7 @@ PART_SUFFIX = ".part"
 UNDATED = "undated"
 
 _MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))-\d", re.ASCII)
+_STORE = re.compile(r"0|[1-9]\d{0,18}", re.ASCII)
 _RETURN = re.compile(r"(0|[1-9]\d{0,18})-(0|[1-9]\d{0,18})", re.ASCII)
 #: What every file system takes and keeps apart: no upper case, for macOS and Windows shares fold it.
 _PLAIN = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
@@ -45,6 +46,11 @@ def month_of(created: str) -> str:
     """`2026-01` of an ISO date, in the date's own time zone; `undated` where there is none."""
     match = _MONTH.match(created)
     return match[1] if match else UNDATED
+
+
+def parse_store_folder(name: str) -> int | None:
+    """The store of a folder's name; None where it is none of ours."""
+    return int(name) if _STORE.fullmatch(name) and int(name) < 2**63 else None
 
 
 def return_folder(month: str, order: int, return_id: int) -> Path:

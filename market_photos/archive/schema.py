@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from market_photos.archive.files import disk_errors
+from market_photos.archive.medium import readable_uri
 from market_photos.archive.packing import unpack
 from market_photos.archive.rules import ALL, STATES, check
 from market_photos.archive.soundness import Part, parts_of, problem_at_once
@@ -169,9 +170,8 @@ def open_catalog(
 
 
 def _connect(path: Path, read_only: bool, busy_seconds: float) -> Connection:
-    mode = "ro" if read_only else "rw"
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        readable_uri(path) if read_only else f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=busy_seconds,
         isolation_level=None,

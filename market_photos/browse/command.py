@@ -6,12 +6,16 @@ import logging
 import secrets
 import signal
 import socket
+import tempfile
 import webbrowser
+from contextlib import ExitStack
+from pathlib import Path
 
 import click
 from aiohttp import web
 
 from market_photos import console
+from market_photos.archive.medium import is_writable
 from market_photos.browse.app import make_app
 from market_photos.browse.keeper import Keeper
 from market_photos.browse.security import door_for, is_loopback
@@ -26,14 +30,20 @@ def serve_until_interrupted(settings: Settings, host: str, port: int, *, opens: 
     """Raises UsageError where there is no archive, or nothing can listen there."""
     archive = settings.archive.directory
     stores = Stores(archive)
-    if not stores.campaigns():
+    campaigns = stores.campaigns()
+    if not campaigns:
         raise UsageError(
             f"{archive.absolute()}: there is no archive yet.",
             "Run `market-photos sync` first, or name the right one: --config, or directory in [archive].",
         )
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = _listen(host, port)
-    asyncio.run(_serve(settings, stores, listening, host, token, opens=opens))
+    with ExitStack() as held:
+        if not all(is_writable(stores.folder(campaign)) for campaign in campaigns):
+            views = held.enter_context(tempfile.TemporaryDirectory(prefix="market-photos-browse-"))
+            console.say(f"The archive cannot be written: previews and the search index are in {views} until the end.")
+            stores = Stores(archive, Path(views))
+        asyncio.run(_serve(settings, stores, listening, host, token, opens=opens))
 
 
 def _listen(host: str, port: int) -> socket.socket:

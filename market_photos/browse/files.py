@@ -64,7 +64,10 @@ def original(path: Path, photo: Photo, *, download: bool) -> web.StreamResponse:
 
 
 def small(make: Make, folder: Path, path: Path, photo: Photo, edge: int) -> web.StreamResponse:
-    """Return a picture of the photo, its longest edge at most `edge`. Raises what `make` raises, OSError."""
+    """Return a picture of the photo, its longest edge at most `edge`. Raises what `make` raises, OSError.
+
+    `folder`: where the pictures of the store are kept, see `Stores.views`.
+    """
     digest = photo.sha256 or hashlib.sha256(f"{path}{path.stat().st_mtime_ns}".encode()).hexdigest()
     made = make(path, thumbs.cached(folder, digest, thumbs.THUMB), thumbs.THUMB)
     if edge > thumbs.THUMB:

@@ -54,14 +54,15 @@ def sign(folder: Path) -> list[list[int]]:
     return [[stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns] for stat in found]
 
 
-def update(folder: Path, *, everything: bool, progress: Progress, stopped: Stopped) -> int:
-    """Brings the index of a store's folder up to date; how many returns it wrote.
+def update(folder: Path, views: Path, *, everything: bool, progress: Progress, stopped: Stopped) -> int:
+    """Bring the index of a store's folder up to date; return how many returns were written.
 
+    `views`: the folder of the index; beside the catalogue, but for an archive that cannot be written.
     `everything`: compare each return, not only those that the catalogue shows to be new or changed.
     Raises CatalogUnusable, ArchiveUnwritable, sqlite3.Error; the last also where it was stopped in a long look.
     """
     seen = sign(folder)
-    with index.opened(folder / index.INDEX_NAME) as connection:
+    with index.opened(views / index.INDEX_NAME) as connection:
         known = index.get_meta(connection, "sign")
         if known == seen:
             return 0

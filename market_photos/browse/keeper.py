@@ -48,6 +48,7 @@ class Keeper:
         try:
             written = indexer.update(
                 self._stores.folder(campaign),
+                self._stores.views(campaign),
                 everything=everything,
                 progress=lambda share: self._progress.__setitem__(campaign, share),
                 stopped=self._stopped.is_set,

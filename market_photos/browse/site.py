@@ -144,8 +144,8 @@ class Site:
     async def _picture(self, request: web.Request, edge: int) -> web.StreamResponse:
         def found() -> tuple[Path, Path | None, Photo]:
             _, photo = self._photo(request)
-            folder = self.stores.folder(photo.key.campaign)
-            return folder, files.find(folder, photo), photo
+            campaign = photo.key.campaign
+            return self.stores.views(campaign), files.find(self.stores.folder(campaign), photo), photo
 
         folder, path, photo = await self._read(found)
         if path is None:

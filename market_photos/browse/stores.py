@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from market_photos.archive import layout
+from market_photos.archive.catalog import known_stores
 from market_photos.archive.rules import sound
 from market_photos.archive.schema import open_catalog, unusable
 from market_photos.browse import index
@@ -91,17 +92,25 @@ class Page(NamedTuple):
 class Stores:
     """The stores of an archive."""
 
-    def __init__(self, archive: Path) -> None:
+    def __init__(self, archive: Path, views: Path | None = None) -> None:
+        """`views`: the folder for indexes and previews; without it they are kept beside the catalogues."""
         self.archive = archive
+        self._views = views
 
     def campaigns(self) -> list[int]:
-        """Those that have a catalogue."""
-        found = self.archive.glob(f"*/{layout.CATALOG_NAME}")
-        names = [path.parent.name for path in found if re.fullmatch(r"[1-9][0-9]{0,18}", path.parent.name)]
-        return sorted(int(name) for name in names if int(name) <= _MOST_ID)
+        """Return those that have a catalogue. Raises ArchiveUnwritable where the archive may not be read."""
+        return [one for one in known_stores(self.archive) if (self.folder(one) / layout.CATALOG_NAME).exists()]
 
     def folder(self, campaign: int) -> Path:
         return layout.store_folder(self.archive, campaign)
+
+    def views(self, campaign: int) -> Path:
+        """Return the folder for the index and the previews of a store."""
+        if self._views is None:
+            return self.folder(campaign)
+        folder = layout.store_folder(self._views, campaign)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     def page(self, query: Query, most: int) -> Page:
         """The newest returns that are asked for, over all stores."""
@@ -174,7 +183,7 @@ class Stores:
     @contextmanager
     def index(self, campaign: int) -> Iterator[sqlite3.Connection | None]:
         """None where there is none yet, or it is being made anew."""
-        path = self.folder(campaign) / index.INDEX_NAME
+        path = self.views(campaign) / index.INDEX_NAME
         if not path.exists():
             yield None
             return

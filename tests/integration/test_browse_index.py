@@ -19,7 +19,9 @@ from tests.browsing import DAY, NOW, ArchiveOf
 
 
 def update(store: ArchiveOf, *, everything: bool = False) -> int:
-    return indexer.update(store.folder, everything=everything, progress=lambda _: None, stopped=lambda: False)
+    return indexer.update(
+        store.folder, store.folder, everything=everything, progress=lambda _: None, stopped=lambda: False
+    )
 
 
 def orders(archive: Path, **given: str) -> list[int]:
@@ -204,6 +206,9 @@ def test_a_catalogue_that_cannot_be_read_is_told_and_the_others_are_shown(tmp_pa
 def test_a_stopped_look_goes_on_later(tmp_path: Path) -> None:
     store = ArchiveOf(tmp_path)
     store.add()
-    assert indexer.update(store.folder, everything=False, progress=lambda _: None, stopped=lambda: True) == 0
+    assert (
+        indexer.update(store.folder, store.folder, everything=False, progress=lambda _: None, stopped=lambda: True)
+        == 0
+    )
     assert orders(tmp_path) == []
     assert update(store) == 1

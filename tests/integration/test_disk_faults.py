@@ -180,7 +180,7 @@ def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
         case.archive.mkdir(mode=0o555)
         outcome = case.sync(prefix=prefix)
         assert outcome.code == 5, outcome.said
-        assert "right to write" in outcome.said
+        assert "right to read and to write" in outcome.said
         assert case.sandbox.log.count("photo") == 0
         case.archive.chmod(0o777)
         assert case.sync(prefix=prefix).code == 0

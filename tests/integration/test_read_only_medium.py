@@ -1,0 +1,200 @@
+"""A backup on a medium that cannot be written: verify, status, export and browse read it, whatever SQLite left in it.
+
+The medium is a read-only mount (needs root), or folders without the right to write (needs a user whom they hold for).
+"""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.integration.archive_kit import CAMPAIGN, Case, a_case
+from tests.integration.test_disk_faults import _do
+
+#: Runs a command without root's right to pass over the rights of files.
+WITHOUT_OVERRIDE = (
+    "setpriv",
+    "--inh-caps=-all",
+    "--ambient-caps=-all",
+    "--bounding-set=-dac_override,-dac_read_search",
+)
+#: Makes the archive of a case unwritable; the prefix of commands that shall find it so.
+Seal = Callable[[Case], tuple[str, ...]]
+
+
+@pytest.fixture(params=["mount", "rights"])
+def seal(request: pytest.FixtureRequest) -> Iterator[Seal]:
+    with ExitStack() as undone:
+
+        def mounted(case: Case) -> tuple[str, ...]:
+            if os.geteuid():
+                pytest.skip("mounting needs root")
+            _do("mount", "--bind", str(case.archive), str(case.archive))
+            undone.callback(_do, "umount", "--lazy", str(case.archive))
+            _do("mount", "-o", "remount,bind,ro", str(case.archive))
+            return ()
+
+        def without_rights(case: Case) -> tuple[str, ...]:
+            _do("chmod", "-R", "a-w", str(case.archive))
+            undone.callback(_do, "chmod", "-R", "u+w", str(case.archive))
+            return _bound_by_rights()
+
+        yield mounted if request.param == "mount" else without_rights
+
+
+def _bound_by_rights() -> tuple[str, ...]:
+    """The prefix of commands that the rights of files hold for, as root they do not. Skips where there is none."""
+    if os.geteuid():
+        return ()
+    done = subprocess.run([*WITHOUT_OVERRIDE, "true"], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"root may read and write everything, and cannot give that up: {done.stderr.decode()}")
+    return WITHOUT_OVERRIDE
+
+
+def _leave(case: Case, *files: str) -> None:
+    """The catalogue as a backup taken beside a run has it: its last change is in the WAL. `files`: beside it."""
+    catalog, away = case.store / "catalog.sqlite3", case.folder / "away"
+    away.mkdir()
+    run = sqlite3.connect(catalog)
+    run.execute("UPDATE meta SET value = 'from the WAL' WHERE key = 'name'")
+    run.commit()
+    for suffix in ("", "-wal", "-shm"):
+        shutil.copy(f"{catalog}{suffix}", away)
+    run.close()
+    for suffix in ("-wal", "-shm"):
+        Path(f"{catalog}{suffix}").unlink(missing_ok=True)
+    for file in ("", *files):
+        suffix, _, content = file.partition("=")
+        shutil.copy(away / f"{catalog.name}{suffix}", case.store)
+        if content:
+            Path(f"{catalog}{suffix}").write_bytes(b"" if content == "empty" else b"\x55" * 32768)
+
+
+#: What lies beside the catalogue. Without its WAL a catalogue is the older one, and in order.
+LEFT = {
+    "nothing": (),
+    "an empty WAL": ("-wal=empty",),
+    "an empty WAL and its index": ("-wal=empty", "-shm"),
+    "a WAL": ("-wal",),
+    "a WAL and its index": ("-wal", "-shm"),
+    "a WAL and an empty index": ("-wal", "-shm=empty"),
+    "a WAL and a wrong index": ("-wal", "-shm=wrong"),
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_a_backup_is_read_as_it_is(tmp_path: Path, seal: Seal, left: str) -> None:
+    """Status and verify say what the catalogue and its WAL say; nothing is left in the temporary folder."""
+    with a_case(tmp_path, synced=True) as case:
+        _leave(case, *LEFT[left])
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        prefix = seal(case)
+        outcome = case.run("status", "--json", prefix=prefix, TMPDIR=str(temporary))
+        assert outcome.code == 0, outcome.said
+        [store] = outcome.json["stores"]
+        assert store["archived"] == 6
+        assert (store["name"] == "from the WAL") == ("-wal" in LEFT[left])
+        outcome = case.run("verify", "--full", "--json", prefix=prefix, TMPDIR=str(temporary))
+        assert (outcome.code, outcome.json["stores"][0]["photos"]) == (0, 6), outcome.said
+        assert list(temporary.iterdir()) == []
+
+
+def test_a_backup_is_exported(tmp_path: Path, seal: Seal) -> None:
+    with a_case(tmp_path, synced=True) as case:
+        _leave(case, "-wal")
+        prefix = seal(case)
+        outcome = case.run("export", "--format", "csv", "--out", "-", prefix=prefix)
+        assert (outcome.code, outcome.out.count(";archived;")) == (0, 6), outcome.said
+
+
+def test_a_backup_is_browsed(tmp_path: Path, seal: Seal) -> None:
+    """Its search works and previews are drawn; what that takes is in a temporary folder, gone at the end."""
+    with a_case(tmp_path, synced=True) as case:
+        _leave(case, "-wal")
+        (tmp_path / "temporary").mkdir()
+        [photo, *_] = case.market.photos()
+        prefix = seal(case)
+        command = [
+            *prefix,
+            sys.executable,
+            "-m",
+            "market_photos",
+            "browse",
+            "--port",
+            "0",
+            "--config",
+            str(case.config),
+        ]
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+        ) as process:
+            assert process.stdout
+            try:
+                address = process.stdout.readline().strip()
+                assert str(photo.order) in _found(f"{address}?q={photo.order}", str(photo.order))
+                page = f"{address}photo/101/{photo.order}/{photo.return_id}/{photo.item}-{photo.image_hash}"
+                for picture in ("thumb", "file"):
+                    with urllib.request.urlopen(page.replace("/photo/", f"/{picture}/"), timeout=30) as response:
+                        assert response.headers["Content-Type"].startswith("image/")
+                        assert "svg" not in response.headers["Content-Type"]
+                process.send_signal(signal.SIGINT)
+                _, errors = process.communicate(timeout=30)
+            finally:
+                process.kill()
+        assert (process.returncode, "Traceback" in errors) == (0, False), errors
+        assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def _found(address: str, word: str) -> str:
+    """The page, once the index has the word; the last one after a while."""
+    for _ in range(100):
+        with urllib.request.urlopen(address, timeout=30) as response:
+            page: str = response.read().decode()
+        if f"/return/{CAMPAIGN}/{word}/" in page:
+            break
+        time.sleep(0.1)
+    return page
+
+
+@pytest.mark.parametrize("command", ["sync", "prune", "rebuild", "verify"])
+def test_a_command_that_writes_says_that_it_cannot(tmp_path: Path, seal: Seal, command: str) -> None:
+    options = {"prune": ("--older-than", "1d", "--yes"), "verify": ("--repair",)}
+    with a_case(tmp_path, synced=True) as case:
+        prefix = seal(case)
+        outcome = case.run(command, *options.get(command, ()), prefix=prefix)
+        assert outcome.code == 5, outcome.said
+        case.assert_no_key()
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "export", "sync", "rebuild", "browse"])
+@pytest.mark.parametrize("folder", [".", str(CAMPAIGN)])
+def test_an_archive_that_may_not_be_read(tmp_path: Path, command: str, folder: str) -> None:
+    """It is there: to say "no archive yet" would be untrue."""
+    options = {"export": ("--format", "csv", "--out", "-")}
+    with a_case(tmp_path, synced=True) as case:
+        prefix = _bound_by_rights()
+        (case.archive / folder).chmod(0)
+        try:
+            outcome = case.run(command, *options.get(command, ()), prefix=prefix)
+        finally:
+            (case.archive / folder).chmod(0o700)
+        assert outcome.code == 5, outcome.said
+        assert str(case.archive) in outcome.said
+        assert "right to read" in outcome.said
+        assert case.sandbox.log.count("photo") == 0
