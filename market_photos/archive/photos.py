@@ -1,7 +1,8 @@
 """Photos and their states: the queue of the run.
 
-Pending photos are claimed newest return first. A photo has exactly one state, so discovered = the sum over the
-states, always; `archived` is recorded only after the file is durably under its final name.
+Pending photos are claimed newest return first, those that failed in earlier runs after all others. A photo has
+exactly one state, so discovered = the sum over the states, always; `archived` is recorded only after the file is
+durably under its final name.
 """
 
 import sqlite3
@@ -35,6 +36,8 @@ class Claim(NamedTuple):
     return_row: int
     key: PhotoKey
     month: str
+    failures: int = 0
+    """Earlier runs that failed to bring it."""
 
 
 class Archived(NamedTuple):
@@ -64,11 +67,15 @@ class Tally(NamedTuple):
 
 
 _SOUND = f"{sound('photos', 'p')} AND {sound('returns', 'r')}"
-_CLAIM = "SELECT p.id, p.return_row, p.item, p.image_hash, r.order_id, r.return_id, r.month "
+_CLAIM = "SELECT p.id, p.return_row, p.item, p.image_hash, p.failures, r.order_id, r.return_id, r.month "
 #: The planner would take the index over all states and sort a million rows for each claim.
 _NEXT = (
     f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
-    f"WHERE p.state = 'pending' AND {_SOUND} ORDER BY p.created_at DESC, p.id LIMIT ?"
+    f"WHERE p.state = 'pending' AND {_SOUND} ORDER BY p.failures, p.created_at DESC, p.id LIMIT ?"
+)
+_OLDEST = (
+    f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
+    f"WHERE p.state = 'pending' AND p.failures = 0 AND {_SOUND} ORDER BY p.created_at, p.id DESC LIMIT ?"
 )
 _NEXT_OF_RETURN = (
     f"{_CLAIM} FROM returns r CROSS JOIN photos p ON r.id = p.return_row "
@@ -86,23 +93,24 @@ class Photos:
         self._db = database
         self._claimed: set[int] = set()
 
-    def claim(self, only: tuple[int, int] | None = None) -> Claim | None:
+    def claim(self, only: tuple[int, int] | None = None, *, oldest: bool = False) -> Claim | None:
         """The pending photo of the newest return that nobody is at work on; None where there is none.
 
-        `only`: order and return, where just that return's photos are wanted. A claim lives in memory: it ends with
+        `only`: order and return, where just that return's photos are wanted. `oldest`: the photo of the oldest return
+        instead, where one is left that was never tried. A claim lives in memory: it ends with
         `release`, with a recorded outcome, or with the process.
         """
-        query = _NEXT_OF_RETURN if only else _NEXT
-        rows = self._db.rows(query, *(only or ()), len(self._claimed) + 1)
-        row = next((row for row in rows if row["id"] not in self._claimed), None)
-        if row is None:
-            return None
-        self._claimed.add(row["id"])
-        return self._claim(row)
+        queries = [_NEXT_OF_RETURN] if only else [_OLDEST, _NEXT] if oldest else [_NEXT]
+        for query in queries:
+            for row in self._db.rows(query, *(only or ()), len(self._claimed) + 1):
+                if row["id"] not in self._claimed:
+                    self._claimed.add(row["id"])
+                    return self._claim(row)
+        return None
 
     def _claim(self, row: sqlite3.Row) -> Claim:
         key = PhotoKey(self._db.campaign, row["order_id"], row["return_id"], row["item"], row["image_hash"])
-        return Claim(row["id"], row["return_row"], key, row["month"])
+        return Claim(row["id"], row["return_row"], key, row["month"], row["failures"])
 
     def release(self, claim: Claim) -> None:
         """The photo stays pending."""
@@ -155,6 +163,12 @@ class Photos:
         order, return_id = only or (None, None)
         limits = {"most": MAX_FAILURES, "gone": RECHECK_GONE_AFTER}
         return {"now": self._db.now(), "order": order, "return": return_id, **limits}
+
+    def shelve(self) -> int:
+        """Put photos that failed in earlier runs, and were not tried in this one, back to failed; return how many."""
+        statement = "UPDATE photos SET state = 'failed', changed_at = ? WHERE state = 'pending' AND failures > 0"
+        with self._db.transaction() as connection:
+            return connection.execute(statement, (self._db.now(),)).rowcount
 
     def unfinished(self) -> list[Claim]:
         """Photos that were asked for lately and are not archived: a killed run may have left parts of them."""

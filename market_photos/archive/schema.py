@@ -68,7 +68,7 @@ CREATE TABLE photos(
     UNIQUE(return_row, item, image_hash),
     {check("photos")}
 ) STRICT;
-CREATE INDEX photo_queue ON photos(created_at DESC, id) WHERE state = 'pending';
+CREATE INDEX photo_queue ON photos(failures, created_at DESC, id) WHERE state = 'pending';
 CREATE INDEX photo_counts ON photos(state, size);
 
 CREATE TABLE windows(

@@ -1,8 +1,13 @@
-"""What to do after a refusal. Pure, but for the dice that are passed in."""
+"""What to do after a refusal. Pure: time and randomness are passed in.
 
-from dataclasses import dataclass
+A photo that fails is evidence against the photo or against the server. The two are told apart by other photos: the
+next attempt at a photo waits while photos that were never tried go first, from both ends of the queue.
+"""
+
+from dataclasses import dataclass, field
 from random import Random
 
+from market_photos.archive.photos import Claim
 from market_photos.errors import ServerUnavailable
 from market_photos.market.protocol import Act, Refusal
 
@@ -15,8 +20,12 @@ LONGEST_WAIT = 60.0
 #: 420s in a row for one photo or page, each with its pause or wait; they are no attempts, but end some time too.
 MAX_YIELDS = 60
 
-#: Photo requests that fail alike before the first success, after which the run stops: it would burn the quota.
+#: Different photos that fail alike before the first success, after which the run stops: it would burn the quota.
 ALIKE = 20
+#: Different photos that fail alike before the other end of the queue is tried: one return or one day may be broken.
+ALIKE_AT_ONE_END = 10
+#: Photos that may wait for their next attempt at the same time. Beyond that a worker waits with its photo.
+MAX_DEFERRED = 100
 #: Seconds of the first pause when the server goes down in mid-run, and of the longest.
 OUTAGE_PAUSES = (15.0, 900.0)
 #: Seconds after which an outage ends the run.
@@ -50,8 +59,53 @@ class Patience:
         return max(pause, min(refusal.wait or 0.0, LONGEST_WAIT))
 
 
+@dataclass
+class Attempt:
+    """A photo and what is known of the attempts at it."""
+
+    claim: Claim
+    patience: Patience = field(default_factory=Patience)
+    doubted: set[bytes] = field(default_factory=set)
+    """SHA-256 of bodies that may be cut off."""
+    due: float = 0.0
+    """When the next attempt is due, seconds of the event loop's clock."""
+    reason: str = ""
+    """Why the last attempt failed."""
+
+
+class Deferred:
+    """Photos that wait for their next attempt."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Attempt] = []
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) >= MAX_DEFERRED
+
+    def add(self, attempt: Attempt) -> None:
+        self._waiting.append(attempt)
+
+    @property
+    def next_due(self) -> float | None:
+        return min((attempt.due for attempt in self._waiting), default=None)
+
+    def take(self, now: float) -> Attempt | None:
+        """Return the attempt that has been due for the longest time, None where none is due."""
+        due = min(self._waiting, key=lambda attempt: attempt.due, default=None)
+        if due is None or due.due > now:
+            return None
+        self._waiting.remove(due)
+        return due
+
+    def drain(self) -> list[Attempt]:
+        """Return all that wait, and forget them."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
 class Health:
-    """Whether a store's photo method works at all: tells an outage from a few bad photos.
+    """Tells an outage of a store's photo method from photos that are broken themselves.
 
     Times are seconds of the event loop's clock, passed in.
     """
@@ -62,16 +116,40 @@ class Health:
         self._kind: Act | str | int | None = None
         self._down_since = 0.0
         self._pause = OUTAGE_PAUSES[0]
+        self._failed_again = 0
         self.paused_until = 0.0
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the last photo that was tried for the first time failed."""
+        return self._alike > 0
+
+    @property
+    def suggests_other_end(self) -> bool:
+        """Whether to try the oldest photo next: the newest ones fail, which may be their own fault."""
+        return self._alike >= ALIKE_AT_ONE_END
+
+    @property
+    def retries_in_vain(self) -> bool:
+        """Whether photos that failed in earlier runs fail again, so many that the others wait for the next run."""
+        return self._failed_again >= ALIKE
 
     def succeeded(self) -> None:
         """The server does its work: a photo came, or the API itself said that there is none."""
         self.worked = True
         self._alike = 0
+        self._failed_again = 0
         self._pause = OUTAGE_PAUSES[0]
 
+    def failed_again(self) -> None:
+        """A photo that failed in an earlier run failed: that says nothing about the server."""
+        self._failed_again += 1
+
     def failed(self, refusal: Refusal, now: float) -> None:
-        """Raises ServerUnavailable where going on would only burn the quota; else may ask for a pause."""
+        """Count a photo that failed at its first attempt, and ask for a pause where the server seems to be down.
+
+        Raises ServerUnavailable where going on would only burn the quota.
+        """
         if refusal.act in (Act.YIELD_SLOT, Act.WAIT_QUOTA):
             return
         # A server that is down says so in many ways: 502 now, 503 then, a reset in between.

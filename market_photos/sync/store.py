@@ -22,7 +22,7 @@ from market_photos.market.slots import Slots
 from market_photos.sections import Limits as LimitSettings
 from market_photos.sync.counters import Counters
 from market_photos.sync.refusals import RefusedPhotos
-from market_photos.sync.retry import Health
+from market_photos.sync.retry import Deferred, Health
 from market_photos.sync.stop import Budget, Stop
 
 log = logging.getLogger(__name__)
@@ -119,6 +119,7 @@ class Store:
         self.started_at = clock.now().wall
         self.counters = Counters()
         self.health = Health()
+        self.deferred = Deferred()
         self.is_listed = False
         self.requests = CatalogLedger(ledger, clock, self.counters, settings.limits.period_seconds)
         self.limits = restored_limits(ledger, settings.limits, clock, self.requests, rng)
@@ -188,8 +189,17 @@ class Store:
         """A 404 that is not the API's own: believed once another photo shows that our URLs are right."""
         self._doubted.append((claim, reason))
 
-    async def settle_doubts(self) -> None:
-        """At the end of a run that was not cut short."""
+    async def settle_attempts(self) -> None:
+        """Record the outcome of photos that were tried and have none yet.
+
+        What failed is recorded as failed, so that the next run begins with what was never tried. After a stop a photo
+        that waits for its next attempt stays pending.
+        """
+        for attempt in self.deferred.drain():
+            if not self.stop.requested:
+                await self.record_failed(attempt.claim, attempt.reason)
+        if self.health.retries_in_vain:
+            await self.catalog.do(self.catalog.photos.shelve)
         for claim, reason in self._doubted:
             if self.health.worked:
                 await self.record_gone(claim, reason)

@@ -63,9 +63,12 @@ async def run_store(store: Store, plan: Plan) -> bool:
             refreshing.cancel()
             watching.cancel()
     except BaseExceptionGroup as errors:
-        raise _most_serious_of(errors) from errors
+        error = _most_serious_of(errors)
+        if isinstance(error, ServerUnavailable):
+            await store.settle_attempts()
+        raise error from errors
     await store.settle_refused()
-    await store.settle_doubts()
+    await store.settle_attempts()
     await store.save_outdated_records()
     if listing.cancelled():
         return False

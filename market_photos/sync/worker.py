@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from market_photos import crash
 from market_photos.archive import files, layout, suffix
 from market_photos.archive.photos import Claim
-from market_photos.errors import MarketPhotosError
+from market_photos.errors import MarketPhotosError, ServerUnavailable
 from market_photos.market.client import PassageFor, Photo
 from market_photos.market.limiter import Passage
 from market_photos.market.protocol import Act, Refusal, ask_photo, clean
 from market_photos.sync.refusals import as_error
-from market_photos.sync.retry import Patience
+from market_photos.sync.retry import ALIKE_AT_ONE_END, Attempt
 from market_photos.sync.store import Store
 
 log = logging.getLogger(__name__)
@@ -38,61 +38,98 @@ class Worker:
 
     async def run(self) -> None:
         try:
-            while (claim := await self._next()) is not None:
+            while (attempt := await self._next()) is not None:
                 crash.point("claimed")
                 try:
-                    await self._bring(claim)
+                    await self._bring(attempt)
                 except BaseException:
-                    self._store.release(claim)
+                    self._store.release(attempt.claim)
                     raise
         finally:
-            if self._following:
-                self._store.release(self._following)
+            self._release_following()
 
-    async def _next(self) -> Claim | None:
-        """The next photo; waits for the listing where it may still bring one."""
+    def _release_following(self) -> None:
+        if self._following:
+            self._store.release(self._following)
+            self._following = None
+
+    async def _next(self) -> Attempt | None:
+        """Return the next photo to try; wait for the listing where it may still bring one.
+
+        A photo whose next attempt is due goes first, but while photos fail, one that was never tried says more.
+        """
         store = self._store
         while not store.stop.requested:
             await self._sit_out_an_outage()
             news, is_listed = store.news, store.is_listed
-            claim, self._following = self._following, None
-            claim = claim or await store.catalog.do(store.catalog.photos.claim, self._only)
-            if claim is not None:
+            if not store.health.is_in_doubt and (attempt := store.deferred.take(_now())):
+                self._release_following()
+                return attempt
+            if (claim := await self._claim()) is not None:
                 return self._within_budget(claim)
-            if is_listed:
+            if attempt := store.deferred.take(_now()):
+                return attempt
+            if is_listed and store.deferred.next_due is None:
                 return None
-            await news.wait()
+            await self._wait(news)
         return None
 
-    def _within_budget(self, claim: Claim) -> Claim | None:
-        if self._store.budget.take():
+    async def _claim(self) -> Claim | None:
+        """The next photo of the queue. What failed in an earlier run waits for the end of the listing."""
+        store, photos = self._store, self._store.catalog.photos
+        claim, self._following = self._following, None
+        oldest = store.health.suggests_other_end or len(store.refused) >= ALIKE_AT_ONE_END
+        claim = claim or await store.catalog.do(photos.claim, self._only, oldest=oldest)
+        if claim is None or not claim.failures or (store.is_listed and not store.health.retries_in_vain):
             return claim
+        store.release(claim)
+        return None
+
+    async def _wait(self, news: asyncio.Event) -> None:
+        """Until the listing brings something, or the next attempt at a photo is due."""
+        try:
+            async with asyncio.timeout_at(self._store.deferred.next_due):
+                await news.wait()
+        except TimeoutError:
+            pass
+
+    def _within_budget(self, claim: Claim) -> Attempt | None:
+        if self._store.budget.take():
+            return Attempt(claim)
         self._store.release(claim)
         return None
 
     async def _sit_out_an_outage(self) -> None:
-        pause = self._store.health.paused_until - asyncio.get_running_loop().time()
+        pause = self._store.health.paused_until - _now()
         if pause > 0:
             await asyncio.sleep(pause)
 
-    async def _bring(self, claim: Claim) -> None:
-        """Raises what ends the work on the store; everything else becomes the photo's state."""
-        store, patience = self._store, Patience()
-        doubted: set[bytes] = set()
+    async def _bring(self, attempt: Attempt) -> None:
+        """Raises what ends the work on the store; everything else becomes the photo's state, or is tried later."""
+        store, claim = self._store, attempt.claim
         while True:
             try:
-                await self._fetch(claim, doubted, is_last=patience.is_last)
+                await self._fetch(claim, attempt.doubted, is_last=attempt.patience.is_last)
             except Refusal as refusal:
-                pause = await self._learnt(claim, refusal, patience)
+                pause = await self._learnt(attempt, refusal)
             except MarketPhotosError:
                 raise
             except Exception as error:
-                pause = await self._learnt(claim, self._internal_error(claim, error), patience)
+                pause = await self._learnt(attempt, self._internal_error(claim, error))
             else:
                 return await store.succeeded()
-            if pause is None:
+            if pause is None or self._is_deferred(attempt, pause):
                 return None
             await asyncio.sleep(pause)
+
+    def _is_deferred(self, attempt: Attempt, pause: float) -> bool:
+        """Put the next attempt off, if it is due later and there is room; the worker goes on with another photo."""
+        deferred = self._store.deferred
+        if not pause or deferred.is_full:
+            return False
+        attempt.due = _now() + pause
+        deferred.add(attempt)
+        return True
 
     def _internal_error(self, claim: Claim, error: Exception) -> Refusal:
         """Return what nobody foresaw as the failure of this photo: the others still come. The run ends with 1."""
@@ -100,12 +137,13 @@ class Worker:
         self._store.counters.internal_errors += 1
         return Refusal(Act.GIVE_UP, f"internal error: {type(error).__name__}: {clean(str(error), 200)}")
 
-    async def _learnt(self, claim: Claim, refusal: Refusal, patience: Patience) -> float | None:
+    async def _learnt(self, attempt: Attempt, refusal: Refusal) -> float | None:
         """As `_refused`, undisturbed by a stop."""
+        attempt.reason = refusal.reason
         with self._storing():
-            pause = await self._refused(claim, refusal, patience)
+            pause = await self._refused(attempt, refusal)
         if pause is not None:
-            log.debug("store %s: %s: %s; again in %.1f s", self._store.title, claim.key, refusal, pause)
+            log.debug("store %s: %s: %s; again in %.1f s", self._store.title, attempt.claim.key, refusal, pause)
         return pause
 
     @contextmanager
@@ -117,26 +155,40 @@ class Worker:
         finally:
             self._is_storing = False
 
-    async def _refused(self, claim: Claim, refusal: Refusal, patience: Patience) -> float | None:
+    async def _refused(self, attempt: Attempt, refusal: Refusal) -> float | None:
         """Seconds until the next attempt; None where the photo's fate is recorded. Raises what ends the store."""
-        store = self._store
+        store, claim = self._store, attempt.claim
         if refusal.act is Act.STOP_RUN and refusal.status == 401:  # the key has been revoked
             raise as_error(refusal, "a photo") from refusal
-        if refusal.act in (Act.STOP_RUN, Act.SKIP_STORE, Act.LEAVE_STORE):
+        if refusal.act in (Act.STOP_RUN, Act.SKIP_STORE, Act.LEAVE_STORE) and not claim.failures:
             store.refused.hold(claim, refusal)
             return None
         if refusal.act is Act.FORGET and (refusal.documented or store.health.worked):
             await store.succeeded()
             await store.record_gone(claim, refusal.reason)
             return None
-        store.health.failed(refusal, asyncio.get_running_loop().time())
+        before = attempt.patience.attempts
+        pause = attempt.patience.after(refusal, store.rng)
         if refusal.act is Act.FORGET:
             store.doubt(claim, refusal.reason)
-            return None
-        pause = patience.after(refusal, store.rng)
-        if pause is None:
+        elif pause is None:
             await store.record_failed(claim, refusal.reason)
+        if before == 0 < attempt.patience.attempts:  # a 420 is no attempt
+            await self._judge(attempt, refusal, is_recorded=pause is None)
         return pause
+
+    async def _judge(self, attempt: Attempt, refusal: Refusal, *, is_recorded: bool) -> None:
+        """What a photo's first failure says of the server. Raises ServerUnavailable, with the photo recorded."""
+        store = self._store
+        if attempt.claim.failures:
+            store.health.failed_again()
+            return
+        try:
+            store.health.failed(refusal, _now())
+        except ServerUnavailable:
+            if not is_recorded:
+                await store.record_failed(attempt.claim, refusal.reason)
+            raise
 
     async def _fetch(self, claim: Claim, doubted: set[bytes], *, is_last: bool) -> None:
         """Asks, streams to a part, archives. Raises Refusal, or ArchiveUnwritable."""
@@ -185,3 +237,7 @@ async def _checked(part: files.Part, photo: Photo, doubted: set[bytes], *, is_la
         doubted.add(digest)
         raise Refusal(Act.RETRY, "the photo may be cut off: it came without its end marker", 200)
     return kind._replace(note=f"{kind.note}; no end marker, so it may be cut off".lstrip("; "))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,6 +1,7 @@
 """Whatever the server does, the archive is right and the exit code is true. In this process, pauses shortened."""
 
 import datetime as dt
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from market_photos.errors import ExitCode
 from market_photos.market import body
 from market_photos.market.protocol import MAX_PHOTO_BYTES
-from market_photos.sandbox import ALWAYS, Limits, Market, Quota, actions, running
+from market_photos.sandbox import ALWAYS, Limits, Market, Photo, Quota, actions, running
 from market_photos.sandbox.faults import Action
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, counts_of, fill
@@ -221,6 +222,73 @@ def test_everything_fails_alike(world: World, action: Action, most: int) -> None
     assert report.exit_code is ExitCode.SERVER
     assert world.log.count("photo") <= most
     assert "in a row failed alike" in str(report.stores[0].error)
+    world.sandbox.faults.clear()
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
+def broken(world: World, photos: list[Photo], action: Action) -> None:
+    for photo in photos:
+        world.sandbox.faults.add(action, image_hash=photo.image_hash, times=ALWAYS)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        actions.status(503),
+        actions.html(),
+        actions.cut(100),
+        actions.status(404, body=HTML),
+        actions.status(403),
+    ],
+)
+@pytest.mark.parametrize("first", [0, 100, 175])
+def test_a_bad_corner_does_not_block_the_rest(world: World, first: int, action: Action) -> None:
+    """25 broken photos among 200, wherever they lie in the queue: the 175 others come in the first night."""
+    photos = fill(world.market.stores[101], returns=200)
+    # the newest first; in one second they are claimed in the order of the listing
+    listed = sorted(photos, key=lambda photo: zlib.crc32(str(photo.return_id).encode()))
+    broken(world, listed[first : first + 25], action)
+    report = world.sync()
+    found = world.states()
+    assert found.pop("archived") == 175
+    if report.exit_code is ExitCode.KEY:
+        return  # twenty refusals at the end, and nothing after them: the store may have been closed meanwhile
+    assert found in ({"failed": 25}, {"gone": 25})
+    assert report.exit_code is (ExitCode.FAILED if "failed" in found else ExitCode.COMPLETE)
+    world.assert_archive_is_right()
+
+
+@pytest.mark.parametrize("action", [actions.status(503), actions.html(), actions.reset()])
+def test_a_quiet_night_with_a_few_broken_photos(world: World, action: Action) -> None:
+    """Five failures are exit 3, tonight and tomorrow; each photo has all its attempts."""
+    photos = fill(world.market.stores[101], returns=5)
+    broken(world, photos, action)
+    for night in (1, 2):
+        report = world.sync()
+        assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"failed": 5}), night
+        assert report.stores[0].error is None
+    assert {row["failures"] for row in world.photo_rows(101)} == {2}
+
+
+def test_what_failed_last_night_comes_after_what_is_new(world: World) -> None:
+    """New photos first; then twenty that fail again are enough for one night, and are exit 3, not an outage."""
+    store = world.market.stores[101]
+    old = fill(store, returns=70)
+    broken(world, old[:40], actions.status(503))
+    assert world.sync().exit_code is ExitCode.FAILED
+    long_ago = world.market.now - dt.timedelta(days=2)
+    new = [store.photos(store.add_return(photos=1, created=long_ago))[0] for _ in range(10)]
+    world.log.clear()
+    report = world.sync()
+    assert (report.exit_code, report.stores[0].error) == (ExitCode.FAILED, None)
+    assert world.states() == {"archived": 40, "failed": 40}
+    tried = list(dict.fromkeys(entry.image_hash for entry in world.log.of("photo")))
+    assert set(tried[:10]) == {photo.image_hash for photo in new}
+    assert 20 <= len(tried[10:]) <= 24
+    world.log.clear()
+    world.sync()
+    assert not set(tried[10:]) & {entry.image_hash for entry in world.log.of("photo")[:16]}, "those wait tonight"
     world.sandbox.faults.clear()
     assert world.sync().exit_code is ExitCode.COMPLETE
     world.assert_archive_is_right()

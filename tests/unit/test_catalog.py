@@ -1,6 +1,7 @@
 """The catalogue: discovered = the sum over the states, nothing recorded is lost, nothing is given out twice."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,6 +79,36 @@ def test_the_newest_return_comes_first(catalog: Catalog) -> None:
     assert claimed(catalog).key.image_hash == "new1"
     catalog.returns.record_page(PackedPage([a_return(3, "newest", created_at=40), a_return(4, "none", created_at=0)]))
     assert drained(catalog) == ["newest", "new2", "old", "none"]
+
+
+def test_what_failed_in_an_earlier_run_comes_after_what_was_never_tried(catalog: Catalog) -> None:
+    """Fewest failures first, then newest return first; what is shelved waits for the next run."""
+    catalog.returns.record_page(
+        PackedPage([a_return(number, f"{number}", created_at=number) for number in (3, 4, 5)])
+    )
+    for _ in range(2):
+        catalog.photos.record_failed(claimed(catalog), "503")
+        catalog.photos.requeue()
+    catalog.returns.record_page(PackedPage(a_return(row, f"{row}", created_at=row) for row in (1, 2)))
+    assert drained(catalog) == ["3", "2", "1", "5", "4"]
+    assert catalog.photos.shelve() == 2
+    assert states(catalog) == {"pending": 3, "failed": 2}
+
+
+def test_the_oldest_photo_that_was_never_tried(catalog: Catalog) -> None:
+    """Where none of them is left, the queue's own order."""
+    catalog.returns.record_page(
+        PackedPage([a_return(number, f"{number}", created_at=number) for number in (1, 2, 3)])
+    )
+    catalog.photos.record_failed(claimed(catalog), "503")
+    catalog.photos.requeue()
+    found = [catalog.photos.claim(oldest=True) for _ in range(4)]
+    assert [claim and (claim.key.image_hash, claim.failures) for claim in found] == [
+        ("1", 0),
+        ("2", 0),
+        ("3", 1),
+        None,
+    ]
 
 
 def test_a_claim(catalog: Catalog) -> None:
@@ -322,6 +353,7 @@ class Accounting(RuleBasedStateMachine):
         self.clock = ToldClock()
         self.catalog = Catalog(Path(self.folder.name), CAMPAIGN, self.clock)
         self.model: dict[tuple[int, str], str] = {}
+        self.failures: Counter[tuple[int, str]] = Counter()
         self.at_work: list[Claim] = []
 
     def end(self, place: int, state: str) -> Claim:
@@ -348,8 +380,10 @@ class Accounting(RuleBasedStateMachine):
         }
         assert (claim is None) == (not free)
         if claim is not None:
-            assert (claim.key.return_id, claim.key.image_hash) in free
-            assert claim.key.return_id == max(key[0] for key in free)
+            key = claim.key.return_id, claim.key.image_hash
+            assert key in free
+            if number is None:
+                assert (self.failures[key], -key[0]) == min((self.failures[other], -other[0]) for other in free)
             self.at_work.append(claim)
 
     @precondition(lambda self: self.at_work)
@@ -365,7 +399,9 @@ class Accounting(RuleBasedStateMachine):
     @precondition(lambda self: self.at_work)
     @rule(place=st.integers(0, 9))
     def failed(self, place: int) -> None:
-        self.catalog.photos.record_failed(self.end(place, "failed"), "HTTP 502")
+        claim = self.end(place, "failed")
+        self.failures[claim.key.return_id, claim.key.image_hash] += 1
+        self.catalog.photos.record_failed(claim, "HTTP 502")
 
     @precondition(lambda self: self.at_work)
     @rule(place=st.integers(0, 9))

@@ -4,9 +4,23 @@ from random import Random
 
 import pytest
 
+from market_photos.archive.photos import Claim
 from market_photos.errors import ServerUnavailable
 from market_photos.market.protocol import Act, Refusal
-from market_photos.sync.retry import ALIKE, ATTEMPTS, LONGEST_OUTAGE, LONGEST_WAIT, MAX_YIELDS, Health, Patience
+from market_photos.model import PhotoKey
+from market_photos.sync.retry import (
+    ALIKE,
+    ALIKE_AT_ONE_END,
+    ATTEMPTS,
+    LONGEST_OUTAGE,
+    LONGEST_WAIT,
+    MAX_DEFERRED,
+    MAX_YIELDS,
+    Attempt,
+    Deferred,
+    Health,
+    Patience,
+)
 
 
 def refused(act: Act = Act.RETRY, status: int | None = 503, wait: float | None = None) -> Refusal:
@@ -106,3 +120,45 @@ def test_a_success_ends_an_outage() -> None:
     health.succeeded()
     health.failed(refused(), 200.0)
     assert health.paused_until == 115.0
+
+
+def test_the_other_end_of_the_queue_is_tried_before_the_server_is_blamed() -> None:
+    health = Health()
+    for number in range(ALIKE_AT_ONE_END):
+        assert not health.suggests_other_end
+        health.failed(refused(), float(number))
+    assert health.suggests_other_end
+    health.succeeded()
+    assert not health.suggests_other_end
+    assert not health.is_in_doubt
+
+
+def test_photos_that_fail_again_never_stop_the_run() -> None:
+    """They say nothing about the server; after twenty in a row the others of their kind wait for the next run."""
+    health = Health()
+    for _ in range(ALIKE):
+        assert not health.retries_in_vain
+        health.failed_again()
+    assert health.retries_in_vain
+    assert not health.is_in_doubt
+    health.succeeded()
+    assert not health.retries_in_vain
+
+
+def test_the_attempt_that_is_due_first_is_taken_first() -> None:
+    deferred = Deferred()
+    assert (deferred.next_due, deferred.take(9.0)) == (None, None)
+    attempts = [Attempt(Claim(row, row, PhotoKey(1, 2, 3, 4, "a"), "2026-01"), due=float(row)) for row in (3, 1, 2)]
+    for attempt in attempts:
+        deferred.add(attempt)
+    assert (deferred.next_due, deferred.take(0.5)) == (1.0, None)
+    assert [deferred.take(2.5), deferred.take(2.5), deferred.take(2.5)] == [attempts[1], attempts[2], None]
+    assert (deferred.drain(), deferred.drain()) == ([attempts[0]], [])
+
+
+def test_no_more_than_a_hundred_photos_wait_for_their_next_attempt() -> None:
+    deferred = Deferred()
+    for row in range(MAX_DEFERRED):
+        assert not deferred.is_full
+        deferred.add(Attempt(Claim(row, row, PhotoKey(1, 2, 3, 4, "a"), "2026-01")))
+    assert deferred.is_full
