@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Protocol, Self
@@ -34,6 +34,7 @@ from market_photos.market.protocol import (
     refusal_elsewhere,
 )
 from market_photos.market.redirects import PrivateAddress, is_ip, is_private, redirect_target
+from market_photos.proxies import proxy_for
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class Client:
         """IP addresses that the API itself was reached at."""
 
     async def __aenter__(self) -> Self:
+        """Raises ConfigError where the environment names a proxy that cannot be used."""
+        proxy_for(self._base)
         self._session = aiohttp.ClientSession(
             # The API offers no keep-alive. Stores bound their connections themselves.
             connector=aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=_checked_socket),
@@ -132,7 +135,9 @@ class Client:
     @asynccontextmanager
     async def _send(self, verb: str, url: URL, passage: Passage) -> AsyncIterator[ClientResponse]:
         # The guard comes last, so that the deadline for the head does not include the wait for the limits.
-        request = self._session.request(verb, url, allow_redirects=False, middlewares=(passage, self._guard))
+        request = self._session.request(
+            verb, url, allow_redirects=False, middlewares=(passage, self._guard), proxy=proxy_for(url)
+        )
         async with request as response:
             log.debug("%s %s: %s", verb, shortened(url), response.status)
             yield response
@@ -162,15 +167,12 @@ class Client:
 
     def _address_check(self, request: ClientRequest) -> Callable[[str], None] | None:
         """Return what checks the address of the connection. Behind a proxy a name is resolved by the proxy."""
-        if self._is_api(request.url):
-            return None if request.proxy else self._api_addresses.add
-        host = request.url.host or ""
-        if request.proxy and is_ip(host):
-            self._refuse_private(host)
-        return None if request.proxy else self._refuse_private
+        if request.proxy:
+            return None
+        return self._api_addresses.add if self._is_api(request.url) else self._refuse_private
 
     def _refuse_private(self, address: str) -> None:
-        """Raise PrivateAddress unless it is public, or the API itself is there."""
+        """Raise PrivateAddress unless the address is public, or the API itself is there."""
         if is_private(address) and address not in {*self._api_addresses, self._base.host}:
             raise PrivateAddress
 
@@ -205,8 +207,13 @@ class Client:
         return target
 
     def _may_follow(self, target: URL) -> bool:
-        """https, or the configured host where that itself is plain http (a sandbox)."""
-        return target.scheme == "https" or (target.scheme == self._base.scheme and target.host == self._base.host)
+        """https, or the configured host where that itself is plain http (a sandbox); and no private IP address."""
+        host = target.host or ""
+        with suppress(PrivateAddress):
+            if is_ip(host):
+                self._refuse_private(host)
+            return target.scheme == "https" or (target.scheme == self._base.scheme and host == self._base.host)
+        return False
 
 
 def _checked_socket(info: AddrInfoType) -> socket.socket:

@@ -11,6 +11,8 @@ import aiohttp
 from yarl import URL
 
 from market_photos.console import redact
+from market_photos.errors import ConfigError
+from market_photos.proxies import proxy_for
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,9 @@ def tail(text: str) -> bytes:
 async def _post(session: aiohttp.ClientSession, target: URL, body: bytes) -> str:
     """What went wrong; empty where nothing did."""
     try:
-        async with session.post(target, data=body, allow_redirects=False) as response:
+        async with session.post(target, data=body, allow_redirects=False, proxy=proxy_for(target)) as response:
             return "" if response.status < 300 else f"it answers {response.status}"
+    except ConfigError as error:
+        return error.message
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
         return type(error).__name__ if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"

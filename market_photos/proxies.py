@@ -1,0 +1,39 @@
+"""The proxies that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name, in either case."""
+
+from urllib.parse import urlsplit
+
+from yarl import URL
+
+from market_photos.errors import ConfigError
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def proxy_for(url: URL) -> URL | None:
+    """Return the proxy for a request; None where it goes without one. Raises ConfigError.
+
+    A plain http request carries the key in the clear, and is for a server on this machine: it goes through a proxy
+    on this machine only.
+    """
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow to import
+
+    text = getproxies().get(url.scheme, "").strip()
+    if not text or proxy_bypass(url.host or ""):
+        return None
+    proxy = _parsed(text if "://" in text else f"http://{text}", f"{url.scheme.upper()}_PROXY")
+    return proxy if url.scheme == "https" or proxy.host in _LOOPBACK else None
+
+
+def _parsed(text: str, variable: str) -> URL:
+    """The text may hold a password: it stands in no message."""
+    try:
+        proxy = URL(text)
+        is_usable = proxy.scheme in {"http", "https"} and bool(proxy.host) and proxy.port is not None
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ConfigError(
+            f"{variable}: {urlsplit(text).scheme or 'this'} is no proxy that can be used.",
+            "Name an HTTP proxy, http://host:port, or list the server in NO_PROXY.",
+        )
+    return proxy
