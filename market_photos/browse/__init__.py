@@ -1,5 +1,5 @@
-"""The archive as a web page: for the clerk who looks for an order, and for whoever asks whether last night worked.
+"""Serve the archive as web pages, read-only: returns with their photos, and the last runs.
 
-Read-only. Pages are made from the catalogues as they are at that moment; `index` only finds and sorts, and can be
-thrown away at any time.
+Pages show the catalogues as they are at that moment. The index only finds and sorts returns, and may be deleted
+at any time.
 """

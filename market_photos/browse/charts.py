@@ -1,4 +1,4 @@
-"""Plots as numbers: the templates draw them as SVG, without a line of script. Pure."""
+"""Compute the coordinates of charts, which the templates draw as SVG."""
 
 import datetime as dt
 import math
@@ -20,17 +20,17 @@ class Share(NamedTuple):
     value: str
     n: int
     percent: float
-    """Of the largest."""
+    """Of the largest value."""
 
 
 def days(counts: dict[int, int], today: int, length: int) -> list[Bar]:
-    """A bar for each of the last days. `counts` by days since 1970."""
+    """Return a bar for each of the last `length` days. `counts` and `today` are by days since 1970."""
     shown = range(today - length + 1, today + 1)
-    most = top([counts.get(day, 0) for day in shown])
+    scale = top([counts.get(day, 0) for day in shown])
     step = WIDTH / length
     bars = []
     for place, day in enumerate(shown):
-        height = round(counts.get(day, 0) / most * HEIGHT, 1)
+        height = round(counts.get(day, 0) / scale * HEIGHT, 1)
         label = str(dt.date(1970, 1, 1) + dt.timedelta(days=day))
         bars.append(
             Bar(round(place * step + 1, 1), HEIGHT - height, round(step - 3, 1), height, label, counts.get(day, 0))
@@ -39,7 +39,7 @@ def days(counts: dict[int, int], today: int, length: int) -> list[Bar]:
 
 
 def top(counts: list[int]) -> int:
-    """A round number at or above the highest, at least 1."""
+    """Return the end of the axis: a round number not below the highest count, at least 1."""
     highest = max(counts, default=0)
     if highest < 1:
         return 1
@@ -47,7 +47,7 @@ def top(counts: list[int]) -> int:
     return int(next(step * power for step in (1, 2, 3, 5, 10) if step * power >= highest))
 
 
-def shares(counts: dict[str, int], most: int = 8) -> list[Share]:
-    """The most frequent, longest first."""
-    ordered = sorted(((n, value) for value, n in counts.items() if n > 0), reverse=True)[:most]
+def shares(counts: dict[str, int], limit: int = 8) -> list[Share]:
+    """Return the `limit` most frequent values, the most frequent first."""
+    ordered = sorted(((n, value) for value, n in counts.items() if n > 0), reverse=True)[:limit]
     return [Share(value, n, round(n / ordered[0][0] * 100, 1)) for n, value in ordered]

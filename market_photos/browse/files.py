@@ -1,7 +1,7 @@
-"""Which bytes of the archive go out, and as what.
+"""Serve photos and their previews with safe headers.
 
-A path is made of what the catalogue has (`stores.Photo.path`), never of what was asked for. The bytes tell what may
-be shown: a picture of one of a few kinds. All else (SVG, HTML, whatever came as a photo) is only ever a download.
+A path is built from the catalogue (`stores.Photo.path`), never from the request. Only images of a few kinds, known by
+their bytes, are shown; everything else that came as a photo (SVG, HTML) is only offered as a download.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from market_photos.browse import thumbs
 from market_photos.browse.security import FILE_CSP
 from market_photos.browse.stores import Photo
 
-#: The small picture of a photo, at a path, with a longest edge: `Thumbnails.kept` or `Thumbnails.make`.
+#: Returns the preview of a photo, given its path, the preview's path and its longest edge in pixels.
 Make = Callable[[Path, Path, int], Path]
-#: What every browser draws and none runs, by the first bytes.
+#: Formats that every browser shows and that cannot contain scripts.
 SHOWN = {
     ".jpg": "image/jpeg",
     ".png": "image/png",
@@ -27,12 +27,12 @@ SHOWN = {
     ".avif": "image/avif",
     ".bmp": "image/bmp",
 }
-#: Originals up to so many bytes are shown as they are; larger ones as a smaller picture.
+#: Largest original that a page shows itself; of a larger one it shows a preview.
 SHOWN_WHOLE_BYTES = 3_000_000
 
 
 def find(folder: Path, photo: Photo) -> Path | None:
-    """The photo's file; None where there is none, or it is not a plain file inside the store's photos."""
+    """Return the photo's path, or None if it is not a regular file inside the store's folder of photos."""
     if photo.path is None:
         return None
     path = folder / photo.path
@@ -44,13 +44,13 @@ def find(folder: Path, photo: Photo) -> Path | None:
 
 
 def kind_of(path: Path) -> str:
-    """The suffix of what the bytes are; empty where they are no image that we know. Raises OSError."""
+    """Return the suffix that fits the file's first bytes, empty for an unknown format. Raises OSError."""
     with path.open("rb") as file:
         return sniff(file.read(HEAD_BYTES))
 
 
 def original(path: Path, photo: Photo, *, download: bool) -> web.StreamResponse:
-    """The file as it was served once. Raises OSError."""
+    """Return the file unchanged. Raises OSError."""
     media = SHOWN.get(kind_of(path), "")
     headers = {"Content-Security-Policy": FILE_CSP, "Cache-Control": "private, no-cache"}
     if media and not download:

@@ -1,10 +1,10 @@
-"""What finds and sorts: an SQLite file beside each catalogue, made from it and of no value of its own.
+"""The index: an SQLite file beside each catalogue that finds and sorts its returns.
 
-It keeps nothing that the catalogue does not have. Where it is damaged, of another version, or of another catalogue,
-it is thrown away and made anew. A sync never waits for it: it is a file of its own, and the catalogue is only read.
+It is derived from the catalogue. If it is damaged, or of another version or catalogue, it is deleted and built again.
+A sync never waits for it: the index is a separate file, and the catalogue is only read.
 
-A return's key is its time of creation and its row (`query.key`), so the newest are those with the highest key, and a
-page is a range of keys, in a search too.
+The key of a return combines its time of creation and its row (`query.key`). Newer returns have higher keys, and a
+page is a range of keys, also a page of search results.
 """
 
 import json
@@ -30,12 +30,12 @@ CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE returns(
     key INTEGER PRIMARY KEY,
     photos INTEGER NOT NULL,
-    mark INTEGER NOT NULL,               -- a checksum of what it was made from
-    tags TEXT NOT NULL                   -- JSON: [[kind, value], …] as counted in days
+    mark INTEGER NOT NULL,               -- checksum of the catalogue's rows
+    tags TEXT NOT NULL                   -- JSON: [[kind, value], …], as counted in days
 );
 CREATE INDEX with_photos ON returns(key) WHERE photos > 0;
 
-CREATE TABLE days(                       -- returns by day of creation; day -1: of all days
+CREATE TABLE days(                       -- number of returns by day of creation; day -1: of all days
     kind TEXT NOT NULL, day INTEGER NOT NULL, value TEXT NOT NULL, n INTEGER NOT NULL,
     PRIMARY KEY(kind, day, value)
 ) WITHOUT ROWID;
@@ -47,7 +47,7 @@ CREATE VIRTUAL TABLE search USING fts5(
 
 
 class Entry(NamedTuple):
-    """A return as the index has it."""
+    """A return in the index."""
 
     key: int
     photos: int
@@ -58,8 +58,8 @@ class Entry(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """The index, made if it is not there or cannot be used. Raises ArchiveUnwritable, sqlite3.Error."""
+def open_index(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the index; create it if it is missing or unusable. Raises ArchiveUnwritable, sqlite3.Error."""
     with disk_errors(path):
         try:
             connection = _connect(path)
@@ -73,6 +73,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def discard(path: Path) -> None:
+    """Delete the index."""
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
         path.with_name(name).unlink(missing_ok=True)
 
@@ -103,6 +104,7 @@ def _require_schema(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit at the end of the block, or roll back after an error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -114,16 +116,18 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def get_meta(connection: sqlite3.Connection, name: str, default: Any = None) -> Any:
+    """Return the decoded JSON value called `name`."""
     row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return json.loads(row[0]) if row else default
 
 
 def set_meta(connection: sqlite3.Connection, name: str, value: Any) -> None:
+    """Store a value as JSON."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 
 
 def write(connection: sqlite3.Connection, entries: Iterable[Entry], tagged: Iterable[str]) -> None:
-    """In a transaction: new returns, and those that are no longer as they were. `tagged`: their words of tags."""
+    """Insert or replace returns, inside a transaction. `tagged` has the search words for the tags of each entry."""
     for entry, tags in zip(entries, tagged, strict=True):
         _forget(connection, entry.key)
         connection.execute(
@@ -153,27 +157,27 @@ def _count(connection: sqlite3.Connection, key: int, tags: Iterable[Iterable[str
     )
 
 
-def find(connection: sqlite3.Connection, query: Query, campaign: int, most: int) -> list[int]:
-    """The keys of a store's returns, newest first."""
+def find(connection: sqlite3.Connection, query: Query, campaign: int, limit: int) -> list[int]:
+    """Return the keys of at most `limit` matching returns of a store, newest first."""
     match, (low, high) = query.match(), query.span(campaign)
     if match is None or low >= high:
         return []
     if match:
         statement = "SELECT rowid FROM search WHERE search MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid DESC"
-        found = connection.execute(f"{statement} LIMIT ?", (match, low, high, most))
+        found = connection.execute(f"{statement} LIMIT ?", (match, low, high, limit))
     else:
         statement = "SELECT key FROM returns WHERE photos > 0 AND key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
-        found = connection.execute(statement, (low, high, most))
+        found = connection.execute(statement, (low, high, limit))
     return [row[0] for row in found]
 
 
 def values(connection: sqlite3.Connection, kind: str) -> dict[str, int]:
-    """The values of a filter, with how many returns have it."""
+    """Return the values of a filter with their numbers of returns."""
     statement = "SELECT value, n FROM days WHERE kind = ? AND day = -1 AND n > 0"
     return dict(connection.execute(statement, (kind,)).fetchall())
 
 
 def values_since(connection: sqlite3.Connection, kind: str, day: int) -> dict[str, int]:
-    """The same of returns created on that day (days since 1970, Moscow) or later."""
+    """Return the same for returns created on or after a day, given in days since 1970 in Moscow."""
     statement = "SELECT value, sum(n) FROM days WHERE kind = ? AND day >= ? AND n > 0 GROUP BY value"
     return dict(connection.execute(statement, (kind, max(0, day))).fetchall())

@@ -1,8 +1,8 @@
-"""Keeps an index up to date with its catalogue, in a thread, beside a running sync.
+"""Bring an index up to date with its catalogue, also while a sync writes to the catalogue.
 
-The catalogue tells what is new by its rows' numbers, and what has changed state by `changed_at`; a record that
-changed tells nothing, so now and then every return is compared (a look at all of 300 000 takes seconds).
-Newest first: while an index is made, its first page is right from the beginning.
+New returns are found by their row numbers, and photos that changed state by `changed_at`. A record that changed
+leaves no such trace, so from time to time every return is compared, which takes seconds for 300 000. Newer ones are
+written first: the first page is right before the index is complete.
 """
 
 import json
@@ -24,30 +24,32 @@ from market_photos.errors import CatalogUnusable
 from market_photos.record import ReturnRecord, read_record
 from market_photos.text import without_controls
 
-#: Returns written at once.
+#: Returns written in one transaction.
 BATCH = 500
-#: So many returns take seconds: then a page says why something may be lacking.
-WORTH_TELLING = 2000
-#: Instructions of SQLite between two looks whether to stop.
-LOOK_EVERY = 500_000
-#: Photos change state within one second of each other; look a little further back.
+#: From this number of returns on, pages show the progress: writing them takes seconds.
+SHOW_PROGRESS_FROM = 2000
+#: SQLite instructions between two checks of `stopped`.
+STOP_CHECK_INTERVAL = 500_000
+#: How far to look back beyond the last `changed_at`: it counts whole seconds, and commits may be late.
 OVERLAP_SECONDS = 5
-#: Days that the plot of photos a day shows.
+#: Days in the chart of photos per day.
 PLOTTED_DAYS = 30
-#: The kind of a return without photos in the filter by state.
+#: Value of the filter by state for returns without photos.
 NO_PHOTOS = "none"
 
 Progress = Callable[[float], None]
 Stopped = Callable[[], bool]
 
 
-def sign(folder: Path) -> list[list[int]]:
-    """What changes whenever the catalogue does. Raises CatalogUnusable where there is none."""
+def fingerprint(folder: Path) -> list[list[int]]:
+    """Return a value that changes whenever the catalogue does. Raises CatalogUnusable where there is none."""
     path = folder / CATALOG_NAME
     try:
         found = [path.stat()]
     except OSError as error:
-        raise CatalogUnusable(f"{path}: {error.strerror}.", "Was the archive moved? Start browse again.") from error
+        raise CatalogUnusable(
+            f"{path}: {error.strerror}.", "If the archive was moved, start browse again."
+        ) from error
     wal = path.with_name(f"{CATALOG_NAME}-wal")
     if wal.exists() and wal.stat().st_size:
         found.append(wal.stat())
@@ -55,33 +57,33 @@ def sign(folder: Path) -> list[list[int]]:
 
 
 def update(folder: Path, views: Path, *, everything: bool, progress: Progress, stopped: Stopped) -> int:
-    """Bring the index of a store's folder up to date; return how many returns were written.
+    """Update the index of a store's folder and return the number of returns written.
 
-    `views`: the folder of the index; beside the catalogue, but for an archive that cannot be written.
-    `everything`: compare each return, not only those that the catalogue shows to be new or changed.
-    Raises CatalogUnusable, ArchiveUnwritable, sqlite3.Error; the last also where it was stopped in a long look.
+    `views` is the folder of the index: that of the catalogue, unless the archive cannot be written.
+    `everything` compares every return, not only new and changed ones. `progress` is called with the share done.
+    Raises CatalogUnusable, ArchiveUnwritable, sqlite3.Error; the last also where `stopped` interrupts a long query.
     """
-    seen = sign(folder)
-    with index.opened(views / index.INDEX_NAME) as connection:
-        known = index.get_meta(connection, "sign")
+    seen = fingerprint(folder)
+    with index.open_index(views / index.INDEX_NAME) as connection:
+        known = index.get_meta(connection, "fingerprint")
         if known == seen:
             return 0
         if known and known[0][:2] != seen[0][:2]:
             _empty(connection)
             known = None
         with closing(open_catalog(folder / CATALOG_NAME, int(folder.name), read_only=True)) as catalog:
-            catalog.set_progress_handler(stopped, LOOK_EVERY)
-            return _Pass(catalog, connection, progress, stopped).run(seen, everything=everything or not known)
+            catalog.set_progress_handler(stopped, STOP_CHECK_INTERVAL)
+            return _Refresh(catalog, connection, progress, stopped).run(seen, everything=everything or not known)
 
 
 def _empty(connection: sqlite3.Connection) -> None:
-    """Another catalogue has other rows."""
+    """Remove all entries: the rows of another catalogue have other numbers."""
     with index.transaction(connection):
         for table in ("returns", "days", "search", "meta"):
             connection.execute(f"DELETE FROM {table}")
 
 
-class _Pass:
+class _Refresh:
     def __init__(
         self, catalog: sqlite3.Connection, connection: sqlite3.Connection, progress: Progress, stopped: Stopped
     ) -> None:
@@ -92,21 +94,21 @@ class _Pass:
 
     def run(self, seen: list[list[int]], *, everything: bool) -> int:
         marks = self._high_marks()
-        stale = array("q", sorted(self._all() if everything else self._fresh(), reverse=True))
+        stale = array("q", sorted(self._all() if everything else self._new_or_changed(), reverse=True))
         for start in range(0, len(stale), BATCH):
             if self._stopped():
                 return start
-            if len(stale) > WORTH_TELLING:
+            if len(stale) > SHOW_PROGRESS_FROM:
                 self._progress(start / len(stale))
             self._write(stale[start : start + BATCH])
         with index.transaction(self._index):
             index.set_meta(self._index, "fetched", self._fetched_by_day())
             index.set_meta(self._index, "marks", marks)
-            index.set_meta(self._index, "sign", seen)
+            index.set_meta(self._index, "fingerprint", seen)
         return len(stale)
 
     def _high_marks(self) -> dict[str, int]:
-        """Taken before anything is read: what comes meanwhile is read again next time."""
+        """Return the highest row and time of change, before anything is read: what comes later is read next time."""
         statement = (
             "SELECT (SELECT coalesce(max(id), 0) FROM returns) returns, "
             "(SELECT coalesce(max(changed_at), 0) FROM photos) changed"
@@ -114,8 +116,8 @@ class _Pass:
         return dict(self._catalog.execute(statement).fetchone())
 
     def _differing(self, where: str, *values: object) -> Iterator[int]:
-        """Keys of those returns that the index lacks, or has otherwise."""
-        for row in self._catalog.execute(f"{_LOOK} WHERE {where} ORDER BY r.id", values):
+        """Yield the keys of returns that are missing from the index or differ from it."""
+        for row in self._catalog.execute(f"{_RETURNS} WHERE {where} ORDER BY r.id", values):
             number = key(row["created_at"], row["id"])
             known = self._index.execute("SELECT mark FROM returns WHERE key = ?", (number,)).fetchone()
             if known is None or known[0] != _mark(row):
@@ -124,15 +126,15 @@ class _Pass:
     def _all(self) -> Iterator[int]:
         return self._differing("1")
 
-    def _fresh(self) -> Iterator[int]:
-        """Of returns that are new, or whose photos are new or changed state since the last look."""
+    def _new_or_changed(self) -> Iterator[int]:
+        """Yield those among returns that are new or have photos that are new or changed state."""
         marks = index.get_meta(self._index, "marks", {"returns": 0, "changed": 0})
         changed = "r.id IN (SELECT return_row FROM photos WHERE changed_at >= ?)"
         return self._differing(f"r.id > ? OR {changed}", marks["returns"], marks["changed"] - OVERLAP_SECONDS)
 
     def _write(self, keys: "array[int]") -> None:
         rows = json.dumps([unkey(one)[1] for one in keys])
-        look = f"{_LOOK} WHERE r.id IN (SELECT value FROM json_each(?)) ORDER BY r.created_at DESC, r.id DESC"
+        look = f"{_RETURNS} WHERE r.id IN (SELECT value FROM json_each(?)) ORDER BY r.created_at DESC, r.id DESC"
         states = self._states(rows)
         entries = [_entry(row, states.get(row["id"], {})) for row in self._catalog.execute(look, (rows,))]
         with index.transaction(self._index):
@@ -149,7 +151,7 @@ class _Pass:
         return found
 
     def _fetched_by_day(self) -> list[list[int]]:
-        """[[days since 1970 in Moscow, photos archived on it], …] of the last days."""
+        """Return [[day since 1970 in Moscow, photos archived on it], …] for the last days."""
         statement = (
             "SELECT (changed_at + ?) / 86400 day, count(*) n FROM photos WHERE state = 'archived' "
             "AND changed_at > (SELECT max(changed_at) FROM photos) - ? GROUP BY day"
@@ -158,8 +160,8 @@ class _Pass:
         return [list(row) for row in self._catalog.execute(statement, values)]
 
 
-#: With what tells whether its photos are as they were: how many, when they changed, and into what.
-_LOOK = """
+#: Returns with two numbers that change when their photos do: their count, and a checksum of states and times.
+_RETURNS = """
 SELECT r.id, r.created_at, r.order_id, r.return_id, r.record,
     (SELECT count(*) FROM photos p WHERE p.return_row = r.id) photos,
     (SELECT sum(p.changed_at * 7 + length(p.state) + unicode(p.state) * 31)
@@ -187,7 +189,7 @@ def _entry(row: sqlite3.Row, states: dict[str, int]) -> index.Entry:
 
 
 def record_of(packed: bytes | None) -> Any:
-    """The API's record; an empty one where it was not kept or cannot be read."""
+    """Return the API's record, or an empty one where it was not kept or cannot be decoded."""
     try:
         return unpack(packed) if packed else {}
     except (ValueError, RecursionError):

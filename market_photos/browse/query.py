@@ -1,7 +1,6 @@
-"""What is asked for: from a page's address and back, and as a question to the index. Pure.
+"""A search with filters: read it from an address, write it back, and express it for the index.
 
-The address holds everything, so that a clerk can send it to a colleague. Whatever stands in it, there is an answer:
-a value that means nothing is left out.
+The address contains the whole query, so it can be sent to a colleague. An invalid value in it is ignored.
 """
 
 import datetime as dt
@@ -15,24 +14,24 @@ from urllib.parse import urlencode
 from market_photos.clock import moscow_midnight
 from market_photos.text import without_controls
 
-#: Longest search text and most words of it that are heeded.
-MOST_QUERY = 200
-MOST_WORDS = 12
-#: Longest value of a filter.
-MOST_VALUE = 100
-_MOST_ID = 2**63 - 1
+#: Longest search text in characters, and the number of its words that are used.
+MAX_QUERY_LENGTH = 200
+MAX_WORDS = 12
+#: Longest value of a filter, in characters.
+MAX_VALUE_LENGTH = 100
+_MAX_ID = 2**63 - 1
 
-#: A return's key in the index: when it was created, then its row in the catalogue. Newest first is highest first.
+#: A return's key in the index is its time of creation, then its row in the catalogue: newer returns have higher keys.
 ROW_BITS = 30
-_MOST_ROW: int = 2**ROW_BITS - 1
-_MOST_CREATED: int = 2**33 - 1
+_MAX_ROW: int = 2**ROW_BITS - 1
+_MAX_CREATED: int = 2**33 - 1
 
 _ENDING = re.compile(r"(?<=[а-я]{3})[аеиоуыэюяйь]{1,2}$")
 _WORD = re.compile(r"[^\W_]")
 
 
 class Place(NamedTuple):
-    """Where a page ends: the last return on it. Pages go from the newest to the oldest."""
+    """The last return on a page, after which the next page begins. Pages go from the newest return to the oldest."""
 
     created_at: int
     campaign: int
@@ -42,7 +41,7 @@ class Place(NamedTuple):
         return f"{self.created_at}-{self.campaign}-{self.row}"
 
 
-#: Filters that are a tag in the index, by their name in the address.
+#: Filters by value: their name in the address, and the prefix of their tags in the index.
 TAGS = {"reason": "r", "decision": "d", "refund": "f", "state": "s"}
 
 
@@ -60,11 +59,11 @@ class Query:
 
     @property
     def narrows(self) -> bool:
-        """Whether anything is asked for in particular."""
+        """Whether any search or filter is set."""
         return replace(self, after=None) != Query()
 
     def address(self, **changes: Any) -> str:
-        """The page with this state and these changes; `after` only where it is among them."""
+        """Return the address of this query with changes. Without `after` among them it is that of the first page."""
         query = replace(self, **{"after": None} | changes)
         pairs = {
             "q": query.q,
@@ -78,16 +77,16 @@ class Query:
         return f"/?{encoded}" if encoded else "/"
 
     def match(self) -> str | None:
-        """In the words of FTS5; empty where nothing is asked of it, None where nothing can match."""
+        """Return the FTS5 expression; empty if every return matches, None if none can."""
         tags = [(kind, getattr(self, name)) for name, kind in TAGS.items() if getattr(self, name)]
         parts = [f'tags : "{tag(kind, value)}"' for kind, value in tags]
-        words = [part for part in (_match_word(word) for word in self.q.split()[:MOST_WORDS]) if part]
+        words = [part for part in (_match_word(word) for word in self.q.split()[:MAX_WORDS]) if part]
         if self.q and not words:
             return None
         return " AND ".join(parts + words)
 
     def span(self, campaign: int) -> tuple[int, int]:
-        """The keys of a store's returns that are asked for: from (included) to (excluded)."""
+        """Return the range of a store's keys: the first one, and the first one after it."""
         low = key(moscow_midnight(self.first), 0) if self.first else 0
         high = key(moscow_midnight(self.last + dt.timedelta(days=1)), 0) if self.last else 2**63 - 1
         if self.after:
@@ -96,38 +95,39 @@ class Query:
 
 
 def parse(given: Mapping[str, str]) -> Query:
-    """From an address; what means nothing is left out."""
+    """Return the query of an address. Invalid values are ignored."""
     return Query(
-        q=" ".join(without_controls(given.get("q", "")[:MOST_QUERY]).split()),
+        q=" ".join(without_controls(given.get("q", "")[:MAX_QUERY_LENGTH]).split()),
         store=_number(given.get("store", "")),
         first=_date(given.get("from", "")),
         last=_date(given.get("to", "")),
         after=_place(given.get("after", "")),
-        **{name: without_controls(given.get(name, "")[:MOST_VALUE]).strip() for name in TAGS},
+        **{name: without_controls(given.get(name, "")[:MAX_VALUE_LENGTH]).strip() for name in TAGS},
     )
 
 
 def key(created_at: int, row: int) -> int:
-    return min(max(created_at, 0), _MOST_CREATED) << ROW_BITS | min(row, _MOST_ROW)
+    """Return the key of a return. A time or row beyond its range is clamped."""
+    return min(max(created_at, 0), _MAX_CREATED) << ROW_BITS | min(row, _MAX_ROW)
 
 
 def unkey(value: int) -> tuple[int, int]:
-    """(created_at, row)"""
-    return value >> ROW_BITS, value & _MOST_ROW
+    """Return (created_at, row)."""
+    return value >> ROW_BITS, value & _MAX_ROW
 
 
 def tag(kind: str, value: str) -> str:
-    """One word of the index for a value of any characters."""
+    """Return a single search word that stands for a value of any characters."""
     return kind + hashlib.sha256(value.encode()).hexdigest()[:12]
 
 
 def folded(words: str) -> str:
-    """As the index has it: people write е for ё."""
+    """Return the words as the index stores them: in lower case, and with е for ё, which many people write."""
     return words.casefold().replace("ё", "е")
 
 
 def _match_word(word: str) -> str:
-    """A number is meant exactly, a word by its beginning, a Russian one without its ending."""
+    """Return the FTS5 expression of a word: a whole number, or a prefix without a Russian ending."""
     if not _WORD.search(word):
         return ""
     plain = _ENDING.sub("", folded(word))
@@ -137,14 +137,14 @@ def _match_word(word: str) -> str:
 
 
 def _before(place: Place, campaign: int) -> int:
-    """The first key that a store no longer has after the place: stores of the same second follow by number."""
+    """Return the end of a store's range after `place`. Returns of the same second are ordered by store."""
     if campaign == place.campaign:
         return key(place.created_at, place.row)
     return key(place.created_at + (campaign > place.campaign), 0)
 
 
 def _number(given: str) -> int | None:
-    return int(given) if re.fullmatch(r"[0-9]{1,19}", given) and int(given) <= _MOST_ID else None
+    return int(given) if re.fullmatch(r"[0-9]{1,19}", given) and int(given) <= _MAX_ID else None
 
 
 def _date(given: str) -> dt.date | None:

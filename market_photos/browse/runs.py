@@ -1,4 +1,4 @@
-"""Did last night work? What a shift lead asks, from catalogues and indexes as they are now. Blocks: for threads."""
+"""Read the last runs and the state of every store from catalogues and indexes. Everything here blocks."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from market_photos.archive import layout, lock
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import State
 from market_photos.browse import index
-from market_photos.browse.stores import Stores, told_in
+from market_photos.browse.stores import Stores, collect_troubles
 from market_photos.clock import Clock, age, moscow_day
 from market_photos.model import PhotoKey
 from market_photos.sections import Limits
 
 SHOWN_RUNS = 8
 SHOWN_FAILURES = 5
-#: Reasons of returns that were created in so many days.
+#: The chart of reasons covers returns created in this many days.
 REASON_DAYS = 30
 
 
@@ -56,18 +56,19 @@ class StoreRuns:
 class Overview:
     stores: list[StoreRuns]
     fetched: dict[int, int]
-    """Photos by days since 1970, Moscow."""
+    """Photos archived, by days since 1970 in Moscow."""
     reasons: dict[str, int]
     today: int
 
 
 def overview(stores: Stores, limits: Limits, clock: Clock) -> Overview:
+    """Return the state of every store. A store that cannot be read has its `trouble` set."""
     found = [_of_store(stores, campaign, limits, clock) for campaign in stores.campaigns()]
     today = moscow_day(clock.now().wall)
     fetched: Counter[int] = Counter()
     reasons: Counter[str] = Counter()
     for campaign in stores.campaigns():
-        with told_in({}, campaign), stores.index(campaign) as connection:
+        with collect_troubles({}, campaign), stores.index(campaign) as connection:
             if connection is not None:
                 fetched.update(dict(index.get_meta(connection, "fetched", [])))
                 reasons.update(index.values_since(connection, "r", today - REASON_DAYS + 1))
@@ -77,7 +78,10 @@ def overview(stores: Stores, limits: Limits, clock: Clock) -> Overview:
 def _of_store(stores: Stores, campaign: int, limits: Limits, clock: Clock) -> StoreRuns:
     troubles: dict[int, str] = {}
     found = StoreRuns(campaign)
-    with told_in(troubles, campaign), Catalog(stores.folder(campaign), campaign, clock, read_only=True) as catalog:
+    with (
+        collect_troubles(troubles, campaign),
+        Catalog(stores.folder(campaign), campaign, clock, read_only=True) as catalog,
+    ):
         _read(found, catalog, limits, clock)
     found.at_work = lock.held_by(stores.folder(campaign) / layout.LOCK_NAME) or ""
     found.trouble = troubles.get(campaign, "")
@@ -96,7 +100,7 @@ def _read(found: StoreRuns, catalog: Catalog, limits: Limits, clock: Clock) -> N
     found.given_up = catalog.photos.given_up()
     now, period = clock.now(), limits.period_seconds
     sent = [one for one in catalog.requests.past_requests() if one.method == "photo"]
-    # To look at, not to send by: a request without an answer counts from when it was sent, here.
+    # For display only: an unanswered request counts from the time when it was sent.
     spent = sum(age(one.answered or one.sent, now) < period for one in sent)
     found.quota = limits.photo_requests
     found.quota_left = max(0, limits.photo_requests - spent)

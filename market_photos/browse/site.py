@@ -1,4 +1,4 @@
-"""The pages: what is asked for, read in a thread, written in the reader's language."""
+"""Handle requests for pages and photos: read in a thread, rendered in the reader's language."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from market_photos.sections import Limits
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-#: Returns on a page, and photos of one of them that its card shows.
+#: Returns per page, and photos that the card of a return shows.
 PAGE_RETURNS = 24
 CARD_PHOTOS = 8
 STATIC = Path(__file__).parent / "static"
@@ -49,7 +49,7 @@ class Site:
         self._templates = templates(ROOM)
         self._templates.globals["TAGS"] = list(TAGS)
         for name in self._templates.list_templates():
-            self._templates.get_template(name)  # compiled now, not while the first reader waits
+            self._templates.get_template(name)  # compile now, not during the first request
 
     def close(self) -> None:
         self._readers.shutdown(cancel_futures=True)
@@ -86,7 +86,7 @@ class Site:
         }
 
     def _choices(self, name: str, query: Query, words: Wording) -> list[tuple[str, str]]:
-        """The values of a filter as (value, what is shown)."""
+        """Return the values of a filter with their labels."""
         found = self.stores.values(TAGS[name], query.store)
         if (chosen := getattr(query, name)) and chosen not in found:
             found[chosen] = 0
@@ -157,7 +157,7 @@ class Site:
             return self._undrawn(request)
 
     async def _drawn(self, folder: Path, path: Path, photo: Photo, edge: int) -> web.StreamResponse:
-        """What is kept never waits for what is being drawn; of one photo, one picture is drawn at a time."""
+        """Return a preview. A stored one is returned at once; of one photo, one preview is drawn at a time."""
         with contextlib.suppress(thumbs.NotDrawn):
             return await self._read(partial(files.small, self._thumbnails.kept, folder, path, photo, edge))
         async with self._drawing.setdefault(path, asyncio.Lock()):
@@ -216,12 +216,12 @@ class Site:
 
 
 def own_address(url: URL) -> str:
-    """The path and query of a request as a link; `//host` would lead elsewhere."""
+    """Return the path and query of a request as a link, without a leading `//`, which would name another host."""
     return "/" + str(url).lstrip("/")
 
 
 def _chosen(query: Query, words: Wording, names: dict[int, str]) -> list[tuple[str, str]]:
-    """What the page is narrowed to, as (words, the address without it)."""
+    """Return the filters that are set, each with the address of the page without it."""
     found = [(f"«{query.q}»", query.address(q=""))] if query.q else []
     if query.store is not None:
         name = f"{query.store} {names.get(query.store, '')}".strip()
@@ -236,11 +236,13 @@ def _chosen(query: Query, words: Wording, names: dict[int, str]) -> list[tuple[s
 
 
 def language_of(request: web.Request) -> Wording:
+    """Return the wording in the language of the request."""
     asked = request.query.get("lang", "")
     cookie = request.cookies.get(LANGUAGE_COOKIE, "")
     return Wording(choose(asked, cookie, request.headers.get("Accept-Language", "")), ROOM)
 
 
 def remember_language(request: web.Request, response: web.Response) -> None:
+    """Set a cookie if the request chose a language."""
     if (asked := request.query.get("lang")) in LANGUAGES:
         response.set_cookie(LANGUAGE_COOKIE, str(asked), max_age=_YEAR, httponly=True, samesite="Strict")

@@ -1,7 +1,7 @@
-"""Returns and photos as the catalogues have them now; found and sorted by the index.
+"""Read returns and photos from the catalogues, found and sorted by the indexes. Everything here blocks.
 
-Blocks: for threads. Connections are opened for one question and closed again, so a catalogue may be replaced, and a
-run is never kept waiting. A store that cannot be read is told as a trouble, the others are shown.
+A connection is opened for one query and closed again: a catalogue may be replaced meanwhile, and no run has to wait.
+A store that cannot be read is reported in `troubles`; the others are shown.
 """
 
 import json
@@ -26,7 +26,7 @@ from market_photos.record import ReturnRecord, read_record
 
 _MONTH = re.compile(r"\d{4}-\d{2}|undated", re.ASCII)
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,12}", re.ASCII)
-_MOST_ID = 2**63 - 1
+_MAX_ID = 2**63 - 1
 
 
 class Photo(NamedTuple):
@@ -44,12 +44,12 @@ class Photo(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """Names it among the photos of its return."""
+        """The name of the photo among those of its return."""
         return layout.photo_stem(self.key)
 
     @property
     def path(self) -> Path | None:
-        """Relative to the store's folder; None where there is no file of it."""
+        """The path relative to the store's folder; None if there is no file."""
         if self.state != "archived" or not _MONTH.fullmatch(self.month) or not _SUFFIX.fullmatch(self.suffix):
             return None
         return layout.photo_path(self.month, self.key, self.suffix)
@@ -84,9 +84,9 @@ class ShownReturn:
 class Page(NamedTuple):
     returns: list[ShownReturn]
     after: Place | None
-    """Where the next page begins; None on the last one."""
+    """The last return of this page if there is another page."""
     troubles: dict[int, str]
-    """Stores that could not be read, and why."""
+    """Why stores could not be read, by store."""
 
 
 class Stores:
@@ -112,67 +112,66 @@ class Stores:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
-    def page(self, query: Query, most: int) -> Page:
-        """The newest returns that are asked for, over all stores."""
+    def page(self, query: Query, limit: int) -> Page:
+        """Return a page of at most `limit` matching returns of all stores, newest first."""
         found: list[Place] = []
         troubles: dict[int, str] = {}
         for campaign in self.campaigns():
             if query.store in (None, campaign):
-                with told_in(troubles, campaign):
-                    found += self._find(query, campaign, most + 1)
+                with collect_troubles(troubles, campaign):
+                    found += self._find(query, campaign, limit + 1)
         found.sort(key=lambda place: (place.created_at, -place.campaign, place.row), reverse=True)
-        wanted = found[:most]
-        shown = self._read(wanted, troubles)
-        return Page(
-            [shown[place] for place in wanted if place in shown], wanted[-1] if len(found) > most else None, troubles
-        )
+        places = found[:limit]
+        shown = self._read(places, troubles)
+        after = places[-1] if len(found) > limit else None
+        return Page([shown[place] for place in places if place in shown], after, troubles)
 
-    def _find(self, query: Query, campaign: int, most: int) -> list[Place]:
+    def _find(self, query: Query, campaign: int, limit: int) -> list[Place]:
         with self.index(campaign) as connection:
             if connection is None:
                 return []
-            places = [unkey(key) for key in index.find(connection, query, campaign, most)]
+            places = [unkey(key) for key in index.find(connection, query, campaign, limit)]
         return [Place(created, campaign, row) for created, row in places]
 
     def _read(self, places: list[Place], troubles: dict[int, str]) -> dict[Place, ShownReturn]:
         shown: dict[Place, ShownReturn] = {}
         for campaign in {place.campaign for place in places}:
             of_store = {place.row: place for place in places if place.campaign == campaign}
-            with told_in(troubles, campaign), self.catalog(campaign) as catalog:
+            with collect_troubles(troubles, campaign), self.catalog(campaign) as catalog:
                 rows = json.dumps(list(of_store))
                 found = _returns(catalog, campaign, "r.id IN (SELECT value FROM json_each(?))", rows)
                 shown |= {of_store[one.row]: one for one in found}
         return shown
 
     def find_return(self, campaign: int, order: int, return_id: int) -> ShownReturn | None:
-        """Raises MarketPhotosError where the catalogue cannot be read."""
-        if max(campaign, order, return_id) > _MOST_ID or campaign not in self.campaigns():
+        """Return one return, or None. Raises MarketPhotosError where the catalogue is unusable."""
+        if max(campaign, order, return_id) > _MAX_ID or campaign not in self.campaigns():
             return None
         with self.catalog(campaign) as catalog:
             found = _returns(catalog, campaign, "r.return_id = ? AND r.order_id = ?", return_id, order)
         return next(iter(found), None)
 
     def values(self, kind: str, campaign: int | None) -> dict[str, int]:
-        """The values that a filter has in the archive, most frequent first, with how many returns have them."""
+        """Return the values of a filter with their numbers of returns, the most frequent first."""
         found: dict[str, int] = {}
         for one in self.campaigns() if campaign is None else [campaign]:
-            with told_in({}, one), self.index(one) as connection:
+            with collect_troubles({}, one), self.index(one) as connection:
                 for value, n in index.values(connection, kind).items() if connection else ():
                     found[value] = found.get(value, 0) + n
         return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def names(self) -> dict[int, str]:
-        """Each store's name, empty where it has none."""
+        """Return the names of the stores, empty where unknown."""
         found = {}
         for campaign in self.campaigns():
             found[campaign] = ""
-            with told_in({}, campaign), self.catalog(campaign) as catalog:
+            with collect_troubles({}, campaign), self.catalog(campaign) as catalog:
                 found[campaign] = _name(catalog)
         return found
 
     @contextmanager
     def catalog(self, campaign: int) -> Iterator[sqlite3.Connection]:
-        """Raises MarketPhotosError where it cannot be read."""
+        """Open a catalogue. Raises MarketPhotosError where it cannot be read."""
         path = self.folder(campaign) / layout.CATALOG_NAME
         with closing(open_catalog(path, campaign, read_only=True)) as connection:
             try:
@@ -182,7 +181,7 @@ class Stores:
 
     @contextmanager
     def index(self, campaign: int) -> Iterator[sqlite3.Connection | None]:
-        """None where there is none yet, or it is being made anew."""
+        """Open an index; yield None if it does not exist yet."""
         path = self.views(campaign) / index.INDEX_NAME
         if not path.exists():
             yield None
@@ -193,7 +192,8 @@ class Stores:
 
 
 @contextmanager
-def told_in(troubles: dict[int, str], campaign: int) -> Iterator[None]:
+def collect_troubles(troubles: dict[int, str], campaign: int) -> Iterator[None]:
+    """Record an error of the block as the store's trouble, and suppress it."""
     try:
         yield
     except MarketPhotosError as error:
@@ -208,7 +208,8 @@ def _name(catalog: sqlite3.Connection) -> str:
 
 
 def _returns(catalog: sqlite3.Connection, campaign: int, where: str, *values: object) -> list[ShownReturn]:
-    statement = f"SELECT r.* FROM returns r WHERE {where} AND {sound('returns', 'r')}"
+    columns = "r.id, r.order_id, r.return_id, r.created_at, r.month, r.held_at, r.record"
+    statement = f"SELECT {columns} FROM returns r WHERE {where} AND {sound('returns', 'r')}"
     rows = catalog.execute(statement, values).fetchall()
     photos = _photos(catalog, campaign, rows)
     name = _name(catalog)
@@ -224,7 +225,7 @@ def _shown(row: sqlite3.Row, campaign: int, name: str, photos: list[Photo]) -> S
         order=row["order_id"],
         return_id=row["return_id"],
         created_at=row["created_at"],
-        held="held" in row.keys() and bool(row["held"]),  # noqa: SIM118 - a Row is no mapping
+        held=row["held_at"] is not None,
         raw=raw,
         record=read_record(raw),
         photos=photos,

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import re
+import sqlite3
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from html import unescape
 from pathlib import Path
 
@@ -66,6 +67,14 @@ async def test_the_first_page_shows_the_newest_returns(store: ArchiveOf) -> None
         assert f"<bdi>{words}</bdi>" in page
         assert f">{raw}</code>" in page
     assert page.count('class="tile"') == 2
+
+
+async def test_a_held_return_says_that_it_is_on_hold(store: ArchiveOf) -> None:
+    back = store.add()
+    with closing(sqlite3.connect(store.folder / "catalog.sqlite3")) as catalog, catalog:
+        catalog.execute("UPDATE returns SET held_at = ? WHERE return_id = ?", (NOW, back.id))
+    async with served(store.archive) as client:
+        assert "On hold" in await text_of(client, f"/return/{back.campaign}/{back.order}/{back.id}")
 
 
 async def test_every_link_and_picture_of_the_pages_is_there(store: ArchiveOf) -> None:

@@ -60,7 +60,7 @@ def test_what_means_nothing_is_left_out(given: dict[str, str]) -> None:
 
 def test_texts_are_cut_to_a_length() -> None:
     asked = parse({"q": "а" * 10_000, "reason": "b" * 10_000})
-    assert (len(asked.q), len(asked.reason)) == (query.MOST_QUERY, query.MOST_VALUE)
+    assert (len(asked.q), len(asked.reason)) == (query.MAX_QUERY_LENGTH, query.MAX_VALUE_LENGTH)
 
 
 @pytest.mark.parametrize(
