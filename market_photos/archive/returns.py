@@ -50,8 +50,8 @@ class PackedPage:
         for found in page:
             try:
                 record = pack(found.record) if found.photos else None
-            except RecursionError:
-                self.unreadable.append(f"return {found.id}: its record is nested too deeply")
+            except ValueError as error:
+                self.unreadable.append(f"return {found.id}: {error}")
                 continue
             self.returns.append(ReturnRow(found.id, found.order, month_of(found.created), found.created_at, record))
             self.photos += [(key.return_id, key.order, key.item, key.image_hash) for key in found.photos]

@@ -8,7 +8,6 @@ Invariants:
 Sources: the official OpenAPI description and documentation of the Partner API, November 2026.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from enum import Enum, StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from market_photos.market.json_body import parse_json
 from market_photos.model import PhotoKey
 
 #: Records on a page of returns or campaigns; more is cut (returns) or refused (campaigns). Official.
@@ -175,7 +175,7 @@ def _act(status: int, text: str, body: bytes) -> Act:
 def error_texts(body: bytes) -> tuple[str, str]:
     """Codes and messages of the API's error body; empty where the body is something else."""
     try:
-        content = json.loads(body)
+        content = parse_json(body)
     except (ValueError, RecursionError):
         return "", ""
     if not isinstance(content, dict):

@@ -5,7 +5,6 @@ return and a return not its page. It is named in words beside the rows: nobody s
 complete.
 """
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from market_photos.market.json_body import parse_json
 from market_photos.market.protocol import Act, Refusal, clean, error_texts, parse_date
 from market_photos.model import PhotoKey, Return
 
@@ -187,7 +187,7 @@ def _id_or_none(value: Any) -> int | None:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
+        content = parse_json(body, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         _unlike(f"it is no JSON but begins with {clean(body[:40].decode('ascii', 'replace'), 40)!r}")
     if not isinstance(content, dict):

@@ -10,6 +10,11 @@ import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses, core
+from hypothesis import settings
+
+# a busy machine is slow: pytest's time-out is what ends a test that hangs
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 class _Response(aiohttp.ClientResponse):

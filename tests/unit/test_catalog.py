@@ -434,4 +434,4 @@ class Accounting(RuleBasedStateMachine):
 
 
 TestAccounting = Accounting.TestCase
-TestAccounting.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestAccounting.settings = settings(max_examples=20, stateful_step_count=30)

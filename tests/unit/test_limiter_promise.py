@@ -262,7 +262,7 @@ trials = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(trials)
 def test_whatever_happens_the_quota_holds_and_every_request_has_its_turn(trial: Trial) -> None:
     arrivals = virtual.run(trial.run())  # a deadlock is an error of the virtual loop

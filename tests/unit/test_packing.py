@@ -36,12 +36,31 @@ def test_any_record_comes_back(value: dict[str, Any]) -> None:
     assert render(unpack(pack(value))) == render(value)
 
 
-def test_a_record_that_is_very_deep() -> None:
-    """Deeper than the quick way goes."""
-    deep: dict[str, Any] = {}
-    for _ in range(300):
-        deep = {"a": [deep]}
+@pytest.mark.parametrize("levels", [3, 254, 255, 500])
+def test_a_record_that_is_very_deep(levels: int) -> None:
+    """It comes back, and can be written as return.json, on every interpreter."""
+    deep = nested(levels)
     assert unpack(pack(deep)) == deep
+    assert json.loads(render(deep)) == deep
+
+
+@pytest.mark.parametrize("levels", [501, 1200, 5000])
+def test_a_record_that_is_too_deep_is_refused(levels: int) -> None:
+    with pytest.raises(ValueError, match="500 levels"):
+        pack(nested(levels))
+
+
+def test_a_packed_record_that_is_too_deep_is_damaged() -> None:
+    """Nobody but a forger makes one; it is an error that callers expect."""
+    with pytest.raises(ValueError, match="deep"):
+        unpack(zlib.compress(b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"))
+
+
+def nested(levels: int) -> dict[str, Any]:
+    inner: Any = "x"
+    for _ in range(levels - 1):
+        inner = [inner]
+    return {"a": inner}
 
 
 def test_the_room_it_takes() -> None:

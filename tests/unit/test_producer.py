@@ -1,6 +1,7 @@
 """A listing is recorded in its order, each page once, and the next page does not wait for that."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -14,9 +15,6 @@ from market_photos.archive.catalog import Catalog
 from market_photos.archive.photos import State
 from market_photos.errors import ServerUnavailable
 from market_photos.market.protocol import Ask
-from market_photos.market.records import Page, read_returns
-from market_photos.model import Return
-from market_photos.sync import producer
 from market_photos.sync.counters import Counters
 from market_photos.sync.producer import Producer
 from market_photos.sync.store import CatalogLedger, Store
@@ -37,20 +35,19 @@ class Pages:
         self._following = following
         self.asked = asyncio.Event()
         self.tokens: list[str | None] = []
+        self.change: Callable[[bytes], bytes] = lambda content: content
 
     async def read(self, ask: Ask, passage_for: Callable[[str], object]) -> bytes:
         self.tokens.append(dict(ask.query).get("pageToken"))
         self.asked.set()
         number = len(self.tokens) - 1
-        return body(number, self._following[number])
+        return self.change(body(number, self._following[number]))
 
 
-def too_deep() -> Any:
-    """What could just be parsed and can no longer be written as JSON."""
-    deep: Any = []
-    for _ in range(2000):
-        deep = [deep]
-    return deep
+def with_depth(content: bytes, levels: int) -> bytes:
+    """The body with a list of so many levels in its first record."""
+    name = b'"orderId":'
+    return content.replace(name, b'"deep":' + b"[" * levels + b"]" * levels + b"," + name, 1)
 
 
 def a_store(catalog: Catalog, client: Pages, clock: ToldClock) -> Any:
@@ -120,34 +117,36 @@ async def test_a_listing_in_circles_keeps_what_it_brought(catalog: Catalog) -> N
     assert catalog.returns.watermark() is None
 
 
-async def test_a_record_that_is_too_deep_spoils_only_itself(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What could just be parsed and can no longer be written as JSON is named, and the listing is not complete."""
-
-    def read(campaign: int, records: list[Any]) -> tuple[list[Return], list[str]]:
-        found, problems = read_returns(campaign, records)
-        found[1].record["deep"] = too_deep()
-        return found, problems
-
-    monkeypatch.setattr(producer, "read_returns", read)
-    store = a_store(catalog, Pages(None), ToldClock())
+@pytest.mark.parametrize(
+    ("levels", "is_kept"),
+    [
+        (499, True),
+        (500, False),
+        (700, False),
+        (999, False),
+        (1300, False),
+        (1599, False),
+        (9997, False),
+        (200_000, False),
+    ],
+)
+async def test_a_record_that_is_too_deep_spoils_only_itself(catalog: Catalog, levels: int, is_kept: bool) -> None:
+    """At the same depth on every interpreter: it is named, its neighbours are kept, the listing is not complete."""
+    client = Pages(None)
+    client.change = lambda content: with_depth(content, levels)
+    store = a_store(catalog, client, ToldClock())
     await Producer(store).nightly(full=True)
-    assert (store.counters.returns, store.counters.unreadable) == (SIZE - 1, 1)
-    assert "nested too deeply" in store.counters.problems[0]
-    assert catalog.returns.watermark() is None
+    assert (store.counters.returns, store.counters.unreadable) == ((SIZE, 0) if is_kept else (SIZE - 1, 1))
+    assert is_kept or "its record is nested more than 500 levels deep" in store.counters.problems[0]
+    assert (catalog.returns.watermark() is None) != is_kept
 
 
-async def test_a_single_record_that_is_too_deep(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("levels", "is_kept"), [(499, True), (1300, False), (9997, False)])
+async def test_a_single_record_that_is_too_deep(catalog: Catalog, levels: int, is_kept: bool) -> None:
     """`fetch` of that return names it as well."""
-
-    def read(campaign: int, _: bytes) -> Page[Return]:
-        rows, problems = read_returns(campaign, [record(1, 1)])
-        rows[0].record["deep"] = too_deep()
-        return Page(rows, None, tuple(problems))
-
-    monkeypatch.setattr(producer, "parse_return", read)
-    store = a_store(catalog, Pages(None), ToldClock())
+    client = Pages(None)
+    client.change = lambda _: with_depth(json.dumps({"result": record(1, 1)}, separators=(",", ":")).encode(), levels)
+    store = a_store(catalog, client, ToldClock())
     await Producer(store).one(1, 1)
-    assert (store.counters.returns, store.counters.unreadable) == (0, 1)
-    assert "nested too deeply" in store.counters.problems[0]
+    assert (store.counters.returns, store.counters.unreadable) == ((1, 0) if is_kept else (0, 1))
+    assert is_kept or "nested more than 500 levels deep" in store.counters.problems[0]

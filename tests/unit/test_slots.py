@@ -27,7 +27,7 @@ async def wait_for(slots: Slots) -> float:
     st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.booleans(), st.none() | st.integers(0, 30))),
     st.lists(st.integers(0, 60), max_size=4),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_never_more_than_allowed_and_everyone_has_a_turn(
     most: int, requests: list[tuple[int, int, bool, int | None]], crowds: list[int]
 ) -> None:
