@@ -1,8 +1,15 @@
-"""What a photo is: from its Content-Type, checked against its first bytes. Pure."""
+"""What a photo is: from its Content-Type, checked against its first bytes. Pure.
 
-import mimetypes
+The rules for the suffix, in this order:
+1. a type in `_SUFFIXES` gives its own suffix;
+2. first bytes that `sniff` knows give theirs;
+3. all else is `.bin`.
+
+What is called by a type whose first bytes are known (JPEG, PNG and so on) but begins like no image at all is refused.
+An image type that is not in the list is never refused for its bytes: there is nothing to compare them with.
+"""
+
 import re
-from functools import cache
 from typing import NamedTuple
 
 #: Bytes of the beginning that `choose` wants to see.
@@ -31,6 +38,15 @@ _SUFFIXES = {
     "image/x-tiff": ".tiff",
     "image/avif": ".avif",
     "image/avif-sequence": ".avif",
+    "image/jxl": ".jxl",
+    "image/jp2": ".jp2",
+    "image/apng": ".png",
+    "image/svg+xml": ".svg",
+    "image/vnd.microsoft.icon": ".ico",
+    "image/x-icon": ".ico",
+    "video/mp4": ".mp4",
+    "video/quicktime": ".mov",
+    "video/webm": ".webm",
 }
 #: Suffix by the brand of an ISO media file; `mif1` and `msf1` say only that it is one of the family.
 _BRANDS = {
@@ -39,7 +55,9 @@ _BRANDS = {
 }
 _FAMILY = (b"mif1", b"msf1")
 #: Formats whose first bytes `sniff` knows.
-_SNIFFED = {".jpg", ".png", ".webp", ".gif", ".heic", ".heif", ".bmp", ".tiff", ".avif"}
+_SNIFFED = {".jpg", ".png", ".webp", ".gif", ".heic", ".heif", ".bmp", ".tiff", ".avif", ".jxl", ".jp2"}
+#: First bytes shown where they are those of no image.
+_SHOWN_BYTES = 24
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 _BYTES = {"application/octet-stream", "binary/octet-stream", "application/binary", "application/x-download"}
 UNKNOWN = ".bin"
@@ -56,21 +74,36 @@ class Kind(NamedTuple):
 def choose(content_type: str, head: bytes) -> Kind:
     """The suffix of a photo by its Content-Type header (as it came, may be empty) and its first bytes.
 
-    The header decides where it names an image, even when the bytes disagree (that is noted). A body that is HTML,
-    JSON or empty is no photo, whatever the header says.
+    A type in the list decides, even when the bytes are those of another image (that is noted). A body that is HTML,
+    JSON, empty, or called by a type that its first bytes deny is no photo.
     """
     media = _media_type(content_type)
     if reason := _no_photo(head, media):
         return Kind(not_a_photo=reason)
+    if is_garbled(content_type, head):
+        return Kind(not_a_photo=f"it is called {media} but begins with {head[:_SHOWN_BYTES]!r}")
     seen = sniff(head)
-    if media.startswith(("image/", "video/")):
-        suffix = _registered(media)
+    if suffix := _SUFFIXES.get(media):
         return Kind(suffix, note=_disagreement(suffix, seen))
+    is_named = media and media not in _BYTES
     if seen:
         return Kind(seen, note="" if media in _BYTES else f"Content-Type was {media or 'missing or nonsense'}")
-    if media and media not in _BYTES:
+    if is_named and not media.startswith(("image/", "video/")):
         return Kind(not_a_photo=f"the answer is {media}, not a photo")
-    return Kind(UNKNOWN, note="neither Content-Type nor the first bytes tell what it is")
+    return Kind(
+        UNKNOWN, note=f"neither Content-Type{f' {media}' if is_named else ''} nor the first bytes tell what it is"
+    )
+
+
+def is_garbled(content_type: str, head: bytes) -> bool:
+    """Whether the first bytes are those of no image, although the Content-Type names a format that they would show.
+
+    HTML, JSON and nothing at all are answers of their own; see `choose`.
+    """
+    media = _media_type(content_type)
+    is_known = _SUFFIXES.get(media) in _SNIFFED and not _no_photo(head, media)
+    # A container whose brand is new to us, or a bitmap with unusual reserved bytes, may be an image.
+    return is_known and not (sniff(head) or head[4:8] == b"ftyp" or head[:2] in (b"BM", b"BA"))
 
 
 def _disagreement(suffix: str, seen: str) -> str:
@@ -96,6 +129,9 @@ def sniff(head: bytes) -> str:
         b"MM\0*": ".tiff",
         b"II+\0": ".tiff",
         b"MM\0+": ".tiff",
+        b"\xff\x0a": ".jxl",
+        b"\0\0\0\x0cJXL \r\n\x87\n": ".jxl",
+        b"\0\0\0\x0cjP  \r\n\x87\n": ".jp2",
     }
     return next((suffix for start, suffix in signatures.items() if head.startswith(start)), "")
 
@@ -139,18 +175,6 @@ def _media_type(content_type: str) -> str:
     """Lower case, without parameters; empty for nonsense."""
     media = content_type.partition(";")[0].strip().lower()
     return media if _TYPE.fullmatch(media) else ""
-
-
-def _registered(media: str) -> str:
-    known = _SUFFIXES.get(media) or _registry().guess_extension(media, strict=False)
-    subtype = re.sub(r"[^a-z0-9]", "", media.partition("/")[2].rpartition(".")[2].removeprefix("x-"))[:10]
-    return known or (f".{subtype}" if subtype else UNKNOWN)
-
-
-@cache
-def _registry() -> mimetypes.MimeTypes:
-    """The standard library's own table: the machine's mime.types must not change where a photo lives."""
-    return mimetypes.MimeTypes(filenames=())
 
 
 def _no_photo(head: bytes, media: str) -> str:

@@ -7,7 +7,7 @@ Broken off                cut (FIN), reset (RST), cut_chunked
 Wrongly framed            wrong_length, no_length, chunked
 Other content             body, html, text, nothing, error_with_200, content_type, content_encoding, encoded,
                           padded_to
-Pages that mislead        repeated_token, empty_page, shift_page, edit, drop_paging
+Pages that mislead        repeated_token, empty_page, shift_page, edit, drop_paging, ever_new_tokens, empty_lists
 Anything else             meanwhile (something happens in the world), headers
 """
 
@@ -238,6 +238,28 @@ def drop_paging() -> Action:
     return edit(lambda page, call: page.pop("paging", None))
 
 
+def ever_new_tokens() -> Action:
+    """The first page again and again, each time with a token that never came before."""
+    nonces = count(1)
+
+    def act(page: Record, call: Call) -> None:
+        page["paging"] = {"nextPageToken": _token_at_start(call, next(nonces))}
+
+    return edit(act)
+
+
+def empty_lists() -> Action:
+    """`images: []` and `decisions: []` for null: the official description allows null, absence or one entry."""
+
+    def act(page: Record, call: Call) -> None:
+        for item in [item for back in page.get("returns", []) for item in back["items"]]:
+            item["decisions"] = item.get("decisions") or []
+            for decision in item["decisions"]:
+                decision["images"] = decision.get("images") or []
+
+    return edit(act)
+
+
 def edit(change: Callable[[Record, Call], Any]) -> Action:
     """Change the decoded answer: its `result`, or where there is none the whole. Errors stay as they are."""
 
@@ -281,6 +303,10 @@ def _without(headers: Mapping[str, str], *names: str) -> dict[str, str]:
 def _emptied(page: Record) -> None:
     for name in {"returns", "campaigns"} & page.keys():
         page[name] = []
+
+
+def _token_at_start(call: Call, nonce: int) -> str:
+    return token_at(0, filters_of(call.request.query), nonce)
 
 
 def _token_near(call: Call, by: int, nonce: int = 0) -> str:

@@ -106,13 +106,14 @@ class Store:
     ) -> Return:
         """A return with one item, one decision and `photos` photos, unless told otherwise.
 
+        Without photos its `images` are null: the API never sends an empty list. `actions.empty_lists` does.
         `comment`, `images` (hashes), `decisions` and `items` stand in the record as they are given; each but the last
         may be None or ABSENT. `item` is the decision's returnItemId. `fields` do the same at the top:
         `refundStatus=ABSENT`, `newField=1`. `content_type` and `size` tell how its photos are served.
         """
         market = self.market
         if images is ...:
-            images = [market.image_hash() for _ in range(photos)]
+            images = [market.image_hash() for _ in range(photos)] or None
         if decisions is ...:
             decisions = [market.decision(images, comment, item)]
         created = created or market.now - timedelta(days=1)

@@ -228,7 +228,8 @@ async def _checked(part: files.Part, photo: Photo, doubted: set[bytes], *, is_la
     """
     kind = suffix.choose(photo.content_type, part.head)
     if kind.not_a_photo:
-        raise Refusal(Act.GIVE_UP, kind.not_a_photo, 200)
+        is_garbled = suffix.is_garbled(photo.content_type, part.head)
+        raise Refusal(Act.RETRY if is_garbled else Act.GIVE_UP, kind.not_a_photo, 200)
     is_believed = photo.is_framed and not suffix.must_end_well(part.head)
     if is_believed or suffix.ends_well(kind.suffix, part.tail, part.size, part.head):
         return kind

@@ -92,7 +92,9 @@ def test_a_cut_that_nobody_can_see(world: World, faults: tuple[Action, ...], con
     assert world.path_of(101, rows[0]).read_bytes() == once.body
 
 
-@pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF", b""])
+@pytest.mark.parametrize(
+    "start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x24\0\0\0WEBP", b"\0\0\0\x18ftyp"]
+)
 def test_a_framed_body_that_only_begins_like_an_image_is_believed(world: World, start: bytes) -> None:
     """No second request for what came whole by all that can be told."""
     store = world.market.stores[101]
@@ -110,6 +112,7 @@ def test_a_framed_body_that_only_begins_like_an_image_is_believed(world: World, 
         pytest.param(actions.body(b'{"a": 1}'), "JSON", 1, id="JSON called image/jpeg"),
         pytest.param(actions.text(), "text/plain", 1, id="text"),
         pytest.param(actions.nothing(), "empty", 1, id="nothing"),
+        pytest.param(actions.body(b"abc\xff" * 1000), "begins with b'abc\\xffabc", 4, id="no image"),
         pytest.param(actions.body(b"  \n "), "empty", 1, id="blanks"),
         pytest.param(actions.status(500), "HTTP 500", 4, id="500"),
         pytest.param(actions.cut(1000), "cut off", 4, id="cut"),
@@ -468,6 +471,17 @@ def test_a_quota_420_is_waited_out(world: World) -> None:
 
 
 # -- listing
+
+
+def test_empty_lists_mean_none(world: World) -> None:
+    """The official description forbids `images: []` and `decisions: []`; they are read as null all the same."""
+    store = world.market.stores[101]
+    fill(store, returns=3)
+    store.add_return()
+    store.add_return(decisions=None)
+    world.sandbox.faults.add(actions.empty_lists(), kind="returns", times=ALWAYS)
+    report = world.sync()
+    assert (report.exit_code, counts_of(report)["downloaded"]) == (ExitCode.COMPLETE, 3)
 
 
 def test_odd_pages(world: World) -> None:

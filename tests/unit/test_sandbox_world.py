@@ -190,3 +190,13 @@ def test_a_hundred_thousand_returns_are_listed_quickly() -> None:
     pages = [store.listing(Filters())[at : at + 100] for at in range(0, 100_000, 100)]
     assert sum(map(len, pages)) == 100_000
     assert time.process_time() - started < 4
+
+
+def test_the_world_never_sends_an_empty_list() -> None:
+    """`images` and `decisions` are null, absent or have at least one entry, as the official description says."""
+    market = Market(seed=3)
+    market.populate(stores=2, returns=60, photos=40)
+    items = [item for back in market.returns for item in back.record()["items"]]
+    decisions = [decision for item in items for decision in item["decisions"]]
+    assert all(decision["images"] is None or decision["images"] for decision in decisions)
+    assert {bool(decision["images"]) for decision in decisions} == {True, False}
