@@ -24,12 +24,18 @@ def known_stores(archive: Path) -> list[int]:
 
     Raises ArchiveUnwritable where the archive, or such a folder, is there but may not be read.
     """
-    stores = (layout.parse_store_folder(name) for name in _names(archive))
-    return sorted(
-        store
-        for store in stores
-        if store is not None and not {CATALOG_NAME, PHOTOS}.isdisjoint(_names(layout.store_folder(archive, store)))
-    )
+    return [store for store in numbered_folders(archive) if is_store(layout.store_folder(archive, store))]
+
+
+def numbered_folders(archive: Path) -> list[int]:
+    """Return the numbers of what may be folders of stores. Raises ArchiveUnwritable."""
+    numbers = (layout.parse_store_folder(name) for name in _names(archive))
+    return sorted(number for number in numbers if number is not None)
+
+
+def is_store(folder: Path) -> bool:
+    """Whether there is a catalogue in the folder, or photos. Raises ArchiveUnwritable."""
+    return not {CATALOG_NAME, PHOTOS}.isdisjoint(_names(folder))
 
 
 def _names(folder: Path) -> list[str]:

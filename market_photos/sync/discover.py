@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import NamedTuple
 
-from market_photos.errors import KeyRefused, MarketPhotosError
+from market_photos.errors import KeyRefused
 from market_photos.market.client import Client
 from market_photos.market.limiter import Limits
 from market_photos.market.protocol import Act, Method, Refusal, ask_campaigns
@@ -28,13 +28,17 @@ class Candidate(NamedTuple):
     campaign: int
     name: str = ""
     refused: str = ""
-    """Why it cannot be served, though it was asked for by number."""
+    """Why it cannot be served; empty where it can."""
+
+    @property
+    def title(self) -> str:
+        return f"store {self.campaign} {self.name}".strip()
 
 
 class Discovered(NamedTuple):
     candidates: list[Candidate]
-    skipped: list[tuple[str, str]]
-    """(store, why): stores that nobody asked for by number and that have no photos for us."""
+    skipped: list[Candidate]
+    """Stores that the key sees and that cannot be served; empty where the stores were named."""
     requests: int = 0
     """How many it took to find out."""
 
@@ -63,9 +67,9 @@ def cabinet_limits(rng: Random, ledger: Unrecorded | None = None) -> Limits:
 
 
 async def discover(client: Client, named: Iterable[int], rng: Random) -> Discovered:
-    """The stores that were named, or every store the key sees that has photos and an open API.
+    """Return the stores that were named, or every store the key sees that has photos and an open API, if any.
 
-    Raises KeyRefused where there is none, or ServerUnavailable. Named stores are visited even where the list of
+    Raises KeyRefused or ServerUnavailable. Named stores are visited even where the list of
     stores cannot be had: it would only tell their names and which of them are closed.
     """
     wanted, ledger = sorted(set(named)), Unrecorded()
@@ -77,30 +81,23 @@ async def discover(client: Client, named: Iterable[int], rng: Random) -> Discove
         log.warning("cannot get the list of stores: %s; going on with the configured ones", refusal)
         seen = {}
     if wanted:
-        return Discovered([_named(campaign, seen.get(campaign)) for campaign in wanted], [], ledger.requests)
-    return _every(list(seen.values()), ledger.requests)
+        return Discovered([_candidate(campaign, seen.get(campaign)) for campaign in wanted], [], ledger.requests)
+    every = sorted(_candidate(store.id, store) for store in seen.values())
+    open_stores = [candidate for candidate in every if not candidate.refused]
+    return Discovered(open_stores, [candidate for candidate in every if candidate.refused], ledger.requests)
 
 
-def _named(campaign: int, store: Store | None) -> Candidate:
+def _candidate(campaign: int, store: Store | None) -> Candidate:
     if store is None:
         return Candidate(campaign)
     return Candidate(campaign, store.domain or "", store.why_skipped())
 
 
-def _every(stores: list[Store], requests: int) -> Discovered:
-    skipped = [
-        (f"store {store.id} {store.domain or ''}".strip(), why) for store in stores if (why := store.why_skipped())
-    ]
-    candidates = [Candidate(store.id, store.domain or "") for store in stores if not store.why_skipped()]
-    if not candidates:
-        raise _none(skipped)
-    return Discovered(sorted(candidates), skipped, requests)
-
-
-def _none(skipped: list[tuple[str, str]]) -> MarketPhotosError:
+def nothing_to_visit(skipped: list[Candidate]) -> KeyRefused:
+    """Return the error of a run that found no store to visit."""
     if not skipped:
         return KeyRefused("The key sees no store.", "Give the key access to the stores in the seller's cabinet.")
-    reasons = "; ".join(f"{store}: {why}" for store, why in skipped)
+    reasons = "; ".join(f"{candidate.title}: {candidate.refused}" for candidate in skipped)
     return KeyRefused(f"None of the stores that the key sees can be served: {reasons}.")
 
 

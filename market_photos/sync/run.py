@@ -24,15 +24,15 @@ from market_photos.errors import (
     ExitCode,
     KeyRefused,
     MarketPhotosError,
-    StoreRefused,
 )
 from market_photos.market.client import Client
-from market_photos.sync.discover import Candidate, Discovered, discover
+from market_photos.sync.discover import Candidate, Discovered, discover, nothing_to_visit
 from market_photos.sync.locks import Locks
 from market_photos.sync.report import SHOWN_FAILURES, Failure, Report, StoreReport, verdict
 from market_photos.sync.stop import Budget, Stop
 from market_photos.sync.store import Store
 from market_photos.sync.store_run import Plan, run_store
+from market_photos.sync.unvisited import refused_report, unvisited
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,8 @@ class Run:
             marker = self.settings.archive.marker
             locks = Locks(self._archive, self.options.command, self.clock, held, marker)
             reports, found = await self._visit(key, locks)
-        return Report(reports, loop.time() - began, found.skipped, self._hours_at_quota(reports), found.requests)
+        skipped = [(candidate.title, candidate.refused) for candidate in found.skipped]
+        return Report(reports, loop.time() - began, skipped, self._hours_at_quota(reports), found.requests)
 
     async def _visit(self, key: str, locks: Locks) -> tuple[list[StoreReport], Discovered]:
         named = sorted(set(self.options.campaigns or self.settings.campaigns.ids))
@@ -89,8 +90,9 @@ class Run:
         api = self.settings.api
         async with Client(api.base_url, key, self.clock, read_timeout=api.read_timeout_seconds) as client:
             found = await discover(client, named, self.rng)
+            visited = [candidate.campaign for candidate in found.candidates]
             if not named:
-                ours = locks.take_stores([candidate.campaign for candidate in found.candidates])
+                ours = locks.take_stores(visited)
             visits = [
                 self._visit_one(candidate, client, locks.grounds[candidate.campaign])
                 for candidate in found.candidates
@@ -99,6 +101,14 @@ class Run:
             reports = await asyncio.gather(*visits)
         for campaign, error in locks.refused.items():
             reports.append(StoreReport(campaign, exit_code=error.exit_code, error=error))
+        if not named:
+            more, skipped = await asyncio.to_thread(
+                unvisited, self._archive, set(visited), found.skipped, self.clock, self.plan.only
+            )
+            reports += more
+            found = found._replace(skipped=skipped)
+        if not reports:
+            raise nothing_to_visit(found.skipped)
         return sorted(reports, key=lambda report: report.campaign), found
 
     async def _visit_one(self, candidate: Candidate, client: Client, ground: Ground) -> StoreReport:
@@ -107,11 +117,11 @@ class Run:
         report = StoreReport(candidate.campaign, candidate.name)
         try:
             if candidate.refused:
-                raise StoreRefused(
-                    f"It cannot be served: {candidate.refused}.", "Leave it out of ids in [campaigns]."
-                )
-            async with self._store(candidate, client, ground) as store:
-                await self._run(store, report)
+                only = self.plan.only
+                report = await asyncio.to_thread(refused_report, ground.folder, candidate, self.clock, only)
+            else:
+                async with self._store(candidate, client, ground) as store:
+                    await self._run(store, report)
         except MarketPhotosError as error:
             report.error, report.exit_code = error, error.exit_code
         except Exception:

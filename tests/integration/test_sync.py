@@ -1,9 +1,11 @@
 """A night's sync, over real sockets."""
 
 import datetime as dt
+from collections.abc import Callable
 
 import pytest
 
+from market_photos.archive.lock import Lock
 from market_photos.errors import ExitCode, KeyRefused
 from market_photos.sandbox import ABSENT, actions
 from tests.integration.conftest import MakeWorld
@@ -85,6 +87,88 @@ def test_stores_side_by_side_and_those_that_are_skipped(make_world: MakeWorld) -
     first, last = ([entry.arrived for entry in world.log.of("photo", c)] for c in (101, 103))
     assert min(last) < max(first), "side by side"
     world.assert_archive_is_right()
+
+
+def _vanish(world: World, campaign: int) -> None:
+    del world.market.stores[campaign]
+
+
+def _disable(world: World, campaign: int) -> None:
+    world.market.stores[campaign].fields["apiAvailability"] = "DISABLED_BY_INACTIVITY"
+
+
+def _become_laas(world: World, campaign: int) -> None:
+    world.market.stores[campaign].fields["placementType"] = "LAAS"
+
+
+CLOSINGS = [(_vanish, "not among the stores"), (_disable, "DISABLED"), (_become_laas, "LAAS")]
+
+
+@pytest.mark.parametrize("others", [True, False])
+@pytest.mark.parametrize(("close", "why"), CLOSINGS)
+def test_a_known_store_that_is_no_longer_served_counts(
+    make_world: MakeWorld, close: Callable[[World, int], None], why: str, others: bool
+) -> None:
+    """Its pending photos are in the totals and end the run with exit 4, whether or not there are other stores."""
+    world = make_world(stores=2 if others else 1)
+    for campaign in world.market.stores:
+        fill(world.market.stores[campaign], returns=10)
+    world.sync(max_photos=2, campaigns=(101,))
+    close(world, 101)
+    found = counts_of(world.sync())
+    assert (found["exit_code"], found["pending"], found["already"]) == (4, 8, 2)
+    assert found["downloaded"] == (10 if others else 0)
+    closed = next(store for store in found["stores"] if store["campaign"] == 101)
+    assert (closed["exit_code"], closed["pending"], why in closed["error"]) == (4, 8, True)
+    assert found["skipped"] == []
+    assert len(world.log.of("photo", 101)) == 2
+
+
+@pytest.mark.parametrize(("close", "why"), CLOSINGS)
+def test_a_known_store_that_is_complete_may_be_closed(
+    make_world: MakeWorld, close: Callable[[World, int], None], why: str
+) -> None:
+    """A line of the summary, no error."""
+    world = make_world(stores=2)
+    fill(world.market.stores[101], returns=3)
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    close(world, 101)
+    report = world.sync()
+    assert (report.exit_code, [store.campaign for store in report.stores]) == (ExitCode.COMPLETE, [102])
+    [(title, reason)] = report.skipped
+    assert ("101" in title, why in reason, "nothing of it is pending" in reason) == (True, True, True)
+
+
+def test_a_known_store_that_another_run_works_on_is_left_to_it(make_world: MakeWorld) -> None:
+    """Two keys may share an archive: the store's own run counts it."""
+    world = make_world(stores=2)
+    fill(world.market.stores[101], returns=3)
+    world.sync(max_photos=1, campaigns=(101,))
+    _vanish(world, 101)
+    with Lock(world.archive / "101" / "run.lock", "sync", world.clock):
+        report = world.sync()
+    assert (report.exit_code, "another run" in report.skipped[0][1]) == (ExitCode.COMPLETE, True)
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_known_store_whose_catalogue_cannot_be_read_is_not_called_complete(
+    make_world: MakeWorld, is_lost: bool
+) -> None:
+    world = make_world(stores=2)
+    fill(world.market.stores[101], returns=3)
+    world.sync()
+    _vanish(world, 101)
+    for path in (world.archive / "101").glob("catalog.sqlite3*"):
+        path.unlink() if is_lost else path.write_bytes(b"x" * 9000)
+    assert world.sync().exit_code is ExitCode.CATALOG
+
+
+def test_a_named_store_that_is_no_longer_served_counts(world: World) -> None:
+    fill(world.market.stores[101], returns=10)
+    world.sync(max_photos=2)
+    _disable(world, 101)
+    found = counts_of(world.sync(campaigns=(101,)))
+    assert (found["exit_code"], found["pending"], found["already"]) == (4, 8, 2)
 
 
 @pytest.mark.parametrize("where", ["option", "config"])

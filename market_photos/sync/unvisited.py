@@ -1,0 +1,79 @@
+"""Stores of the archive that a run over every store does not visit: what they lack is part of its outcome."""
+
+from pathlib import Path
+
+from market_photos.archive import layout, lock
+from market_photos.archive.catalog import Catalog, is_store, numbered_folders
+from market_photos.archive.photos import State
+from market_photos.clock import Clock, iso
+from market_photos.errors import MarketPhotosError, StoreRefused
+from market_photos.sync.discover import Candidate
+from market_photos.sync.report import StoreReport
+
+NOT_LISTED = "it is not among the stores that the key sees"
+
+
+def unvisited(
+    archive: Path, visited: set[int], closed: list[Candidate], clock: Clock, only: tuple[int, int] | None
+) -> tuple[list[StoreReport], list[Candidate]]:
+    """Return the reports of stores with photos that are pending or failed, and the other ones with the reason.
+
+    `closed`: stores that the key sees and that cannot be served; `only`: order and return whose photos count.
+    Blocks. Raises ArchiveUnwritable.
+    """
+    reasons = {candidate.campaign: candidate for candidate in closed}
+    reports = []
+    for campaign in numbered_folders(archive):
+        if campaign in visited:
+            continue
+        found = _look(archive, reasons.get(campaign, Candidate(campaign, refused=NOT_LISTED)), clock, only)
+        if isinstance(found, StoreReport):
+            reports.append(found)
+            reasons.pop(campaign, None)
+        elif found:
+            reasons[campaign] = found
+    return reports, sorted(reasons.values())
+
+
+def _look(
+    archive: Path, candidate: Candidate, clock: Clock, only: tuple[int, int] | None
+) -> StoreReport | Candidate | None:
+    """The store's report, why it has none, or None where the folder is no store's."""
+    folder = layout.store_folder(archive, candidate.campaign)
+    if holder := lock.held_by(folder / layout.LOCK_NAME):
+        return candidate._replace(refused=f"{candidate.refused}; another run is at work on it: {holder}")
+    try:
+        if not is_store(folder):
+            return None
+        report = refused_report(folder, candidate, clock, only)
+    except MarketPhotosError as error:
+        return StoreReport(candidate.campaign, candidate.name, exit_code=error.exit_code, error=error)
+    if not _lacking(report):
+        return Candidate(candidate.campaign, report.name, f"{candidate.refused}; nothing of it is pending")
+    return report
+
+
+def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: tuple[int, int] | None) -> StoreReport:
+    """Return the report of a store that cannot be served, with what its catalogue counts if it has one.
+
+    Blocks. Raises CatalogUnusable, ArchiveUnwritable.
+    """
+    report = StoreReport(candidate.campaign, candidate.name)
+    if is_store(folder):
+        with Catalog(folder, candidate.campaign, clock, read_only=True) as catalog:
+            report.tally = catalog.photos.tally(only)
+            report.name = candidate.name or catalog.returns.meta("name") or ""
+            watermark = catalog.returns.watermark()
+        report.watermark = iso(watermark) if watermark is not None else None
+    left = f"; {count:,} photos are pending or failed" if (count := _lacking(report)) else ""
+    report.error = StoreRefused(
+        f"It cannot be served: {candidate.refused}{left}.",
+        "Give the key access to it in the seller's cabinet. If it is closed for good, name the other stores: "
+        "ids in [campaigns].",
+    )
+    report.exit_code = report.error.exit_code
+    return report
+
+
+def _lacking(report: StoreReport) -> int:
+    return report.count(State.PENDING) + report.count(State.FAILED)
