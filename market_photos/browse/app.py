@@ -44,6 +44,9 @@ def make_app(site: Site, door: Door) -> web.Application:
             return _error_page(site, request, error.status if error.status in _KNOWN else 400)
         except MarketPhotosError as error:
             return _error_page(site, request, 503, f"{error.message} {error.hint}")
+        except OSError as error:  # a disk that fails, or no file can be opened: the page tells, the log stays short
+            log.info("%s: %s", request.path, error)
+            return _error_page(site, request, 503, str(error))
         except Exception:
             log.exception("%s", request.path)
             return _error_page(site, request, 500)

@@ -17,6 +17,7 @@ from aiohttp import web
 from market_photos import console
 from market_photos.archive.medium import is_writable
 from market_photos.browse.app import make_app
+from market_photos.browse.connections import IDLE_SECONDS, Connections, most_connections
 from market_photos.browse.keeper import Keeper
 from market_photos.browse.security import door_for, is_loopback
 from market_photos.browse.site import Site
@@ -24,6 +25,9 @@ from market_photos.browse.stores import Stores
 from market_photos.clock import SystemClock
 from market_photos.config import Settings
 from market_photos.errors import UsageError
+
+#: Connections that the system keeps until they are accepted.
+BACKLOG = 128
 
 
 def serve_until_interrupted(settings: Settings, host: str, port: int, *, opens: bool) -> None:
@@ -53,6 +57,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(address)
+            listening.listen(BACKLOG)
+            listening.setblocking(False)
         except OSError:
             listening.close()
             raise
@@ -74,10 +80,21 @@ async def _serve(
     wire = logging.getLogger("market_photos.browse.wire")
     wire.setLevel(logging.CRITICAL)  # what is no HTTP is answered with a 400, and no news to whoever started this
     app = make_app(site, door_for(host, token))
-    runner = web.AppRunner(app, access_log=None, logger=wire, shutdown_timeout=2)
+    connections = Connections(most_connections())
+    app.middlewares.insert(0, connections.send)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=wire,
+        shutdown_timeout=2,
+        keepalive_timeout=IDLE_SECONDS,
+        handler_cancellation=True,  # nobody waits for the answer: a thread need not begin with it
+    )
     await runner.setup()
+    assert runner.server  # noqa: S101 - there is one after setup
+    accepting = asyncio.create_task(connections.accept(listening, runner.server))
+    accepting.add_done_callback(lambda _: stopped.set())
     try:
-        await web.SockSite(runner, listening).start()
         address = _address(host, listening.getsockname()[1], token)
         _say(settings, address, token)
         if opens:
@@ -85,6 +102,10 @@ async def _serve(
                 await asyncio.to_thread(webbrowser.open, address)
         await stopped.wait()
     finally:
+        accepting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await accepting
+        listening.close()
         await runner.cleanup()
 
 

@@ -37,7 +37,10 @@ class Keeper:
         return min(shares) if shares else None
 
     def refresh(self, *, force: bool = False) -> int:
-        """One look at every store; how many returns were written. Blocks. Troubles are logged, not raised."""
+        """Look at every store; return how many returns were written. Blocks. Raises OSError where none can be listed.
+
+        What is wrong with one store is logged, not raised.
+        """
         return sum(self._update(campaign, force) for campaign in self._stores.campaigns())
 
     def _update(self, campaign: int, force: bool) -> int:
@@ -55,7 +58,7 @@ class Keeper:
             )
         except MarketPhotosError as error:
             return self._fail(campaign, f"{error.message} {error.hint}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             return self._fail(campaign, f"{self._stores.folder(campaign)}: {error}")
         else:
             self.troubles.pop(campaign, None)
@@ -74,9 +77,16 @@ class Keeper:
         return 0
 
     async def run(self) -> None:
-        """For ever."""
+        """Look until cancelled. A look that fails, as where no file can be opened, is logged once, and repeated."""
+        told = ""
         while True:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self.refresh)
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self.refresh)
+                told = ""
+            except Exception as error:
+                if told != repr(error):
+                    log.warning("the search cannot be brought up to date", exc_info=error)
+                    told = repr(error)
             await asyncio.sleep(PAUSE)
 
     def close(self) -> None:

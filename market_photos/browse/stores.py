@@ -188,7 +188,8 @@ class Stores:
             return
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=index.BUSY_SECONDS, isolation_level=None)) as connection:
-            yield connection
+            is_made = connection.execute("PRAGMA user_version").fetchone()[0] == index.VERSION
+            yield connection if is_made else None
 
 
 @contextmanager

@@ -1,0 +1,149 @@
+"""Connections that say nothing, say it slowly, or do not listen: none of them keeps a browser out."""
+
+import resource
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.browsing import ArchiveOf, photo_address
+from tests.integration.test_browse_command import SECONDS, command, environment
+
+#: More than the files that the process may open.
+MANY = 1100
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArchiveOf:
+    store = ArchiveOf(tmp_path / "archive")
+    store.bring(store.add(order=40000123, return_id=9))
+    return store
+
+
+@contextmanager
+def started(arguments: list[str], archive: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
+    """browse as a process, and its address."""
+    with subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(archive),
+        cwd=archive.parent,
+    ) as process:
+        assert process.stdout
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+FEW_FILES = ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh", *command("--port", "0")]
+IDLE_FOR_A_SECOND = [
+    sys.executable,
+    "-c",
+    "from market_photos.browse import connections; connections.IDLE_SECONDS = 1; "
+    "from market_photos.cli import main; main()",
+    *command("--port", "0")[3:],
+]
+
+
+def connected(address: str, open_ones: ExitStack, sent: bytes = b"") -> socket.socket:
+    where = urlsplit(address)
+    assert where.hostname
+    connection = open_ones.enter_context(socket.create_connection((where.hostname, where.port or 80), SECONDS))
+    connection.sendall(sent)
+    return connection
+
+
+def seconds_for_page(address: str) -> float:
+    began = time.monotonic()
+    with urllib.request.urlopen(f"{address}return/101/40000123/9", timeout=SECONDS) as response:
+        assert b"40000123" in response.read()
+    return time.monotonic() - began
+
+
+def log_of(process: "subprocess.Popen[str]") -> list[str]:
+    process.terminate()
+    return process.communicate(timeout=SECONDS)[1].splitlines()
+
+
+@pytest.fixture(autouse=True)
+def many_files() -> Iterator[None]:
+    """This side of the connections needs files too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n"], ids=["silent", "half a head"])
+def test_1100_connections_that_ask_nothing_keep_nobody_out(store: ArchiveOf, sent: bytes) -> None:
+    with started(FEW_FILES, store.archive) as (process, address), ExitStack() as open_ones:
+        seconds_for_page(address)
+        for _ in range(MANY):
+            connected(address, open_ones, sent)
+        for _ in range(3):
+            assert seconds_for_page(address) < 2
+        lines = log_of(process)
+        assert len(lines) < 5, "\n".join(lines)
+
+
+def test_readers_that_do_not_read_keep_nobody_out(store: ArchiveOf) -> None:
+    """A photo that no buffer of the system holds, asked for by more connections than an address may have."""
+    back = store.add()
+    store.bring(back, b"\xff\xd8\xff" + bytes(20_000_000))
+    ask = f"GET {photo_address('file', back)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    with started(FEW_FILES, store.archive) as (process, address), ExitStack() as open_ones:
+        for _ in range(200):
+            connected(address, open_ones, ask)
+        assert seconds_for_page(address) < 2
+        lines = log_of(process)
+        assert len(lines) < 5, "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("sent", "dripped"),
+    [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\na: ", b"a"),
+        (b"GET /static/icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n", b""),
+    ],
+    ids=["silent", "drip", "after an answer"],
+)
+def test_an_idle_connection_is_closed(store: ArchiveOf, sent: bytes, dripped: bytes) -> None:
+    """With nobody else there; bytes of a head that does not end make it no less idle."""
+    with started(IDLE_FOR_A_SECOND, store.archive) as (_, address), ExitStack() as open_ones:
+        connection = connected(address, open_ones, sent)
+        connection.settimeout(0.2)
+        until = time.monotonic() + SECONDS
+        with suppress(ConnectionError):
+            while time.monotonic() < until:
+                try:
+                    if not connection.recv(10_000):
+                        return
+                except TimeoutError:
+                    connection.sendall(dripped)
+            pytest.fail("still open")
+
+
+def test_where_no_file_can_be_opened_the_log_stays_short(store: ArchiveOf) -> None:
+    """The process lives on and answers as soon as it can."""
+    with started(FEW_FILES, store.archive) as (process, address), ExitStack() as open_ones:
+        seconds_for_page(address)
+        used = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + 1, 256))
+        for _ in range(200):
+            connected(address, open_ones, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(2)  # of trying again and again
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (256, 256))
+        assert seconds_for_page(address) < 2
+        assert 1 <= len(log_of(process)) < 10
