@@ -16,7 +16,7 @@ from market_photos.archive.pruning import Pruning
 from market_photos.archive.restoring import Restoring
 from market_photos.archive.returns import Found, PackedPage, Returns
 from market_photos.archive.schema import BUSY_SECONDS
-from market_photos.clock import Clock
+from market_photos.clock import Clock, Moment
 
 
 def known_stores(archive: Path) -> list[int]:
@@ -92,6 +92,10 @@ class Catalog:
         self.inventory = Inventory(self._database)
         self.pruning = Pruning(self._database)
         self.restoring = Restoring(self._database)
+
+    def now(self) -> Moment:
+        """Return the moment with the server's time, estimated where this process has not been told."""
+        return self._database.moment()
 
     def check(self) -> None:
         """Reads all of it. Raises CatalogDamaged."""

@@ -9,9 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from market_photos.archive.rules import sound
 from market_photos.archive.schema import BUSY_SECONDS, damaged, open_catalog, unusable
 from market_photos.archive.soundness import problem_anywhere
-from market_photos.clock import Clock
+from market_photos.clock import Clock, Moment, ServerTime
 
 #: Rows in one statement; SQLite takes 999 values before its version 3.32.
 ROWS = 100
@@ -46,6 +47,7 @@ class Database:
             path, campaign, read_only=read_only, may_be_new=may_be_new, busy_seconds=busy_seconds
         )
         self._synchronous = ""
+        self._last_told: Moment | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"catalog-{campaign}")
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -120,8 +122,37 @@ class Database:
             self.rows(f"DETACH DATABASE {name}")
 
     def now(self) -> int:
-        """Seconds since 1970."""
-        return int(self.clock.now().wall)
+        """Return seconds since 1970, see `moment`."""
+        return int(self.moment().best)
+
+    def moment(self) -> Moment:
+        """Return the moment, its server time estimated where no answer has told it to this process.
+
+        Within the boot of the last request it is known; otherwise it is this machine's wall clock, but no time
+        before that request. Good enough for what people read; a run that sends requests knows better.
+        """
+        now = self.clock.now()
+        if now.server:
+            return now
+        if self._last_told is None:
+            self._last_told = next((moment_of(*row) for row in self.rows(_LAST_TOLD)), Moment(0.0))
+        last, server = self._last_told, ServerTime(now.wall, now.wall)
+        if last.server and last.boot == now.boot and last.uptime <= now.uptime:
+            server = last.server.later(now.uptime - last.uptime)
+        elif last.server and last.server.latest > now.wall:
+            server = last.server
+        return now._replace(server=server)
+
+
+_LAST_TOLD = (
+    "SELECT answered, boot, answered_uptime FROM requests q "
+    f"WHERE {sound('requests', 'q')} AND answered IS NOT NULL ORDER BY id DESC LIMIT 1"
+)
+
+
+def moment_of(server: float | None, boot: str, uptime: float) -> Moment:
+    """Return a moment as the catalogue keeps it, which keeps no wall clock."""
+    return Moment(0.0, boot, uptime, None if server is None else ServerTime(server, server))
 
 
 def execute_rows(connection: sqlite3.Connection, query: str, rows: Sequence[tuple[Any, ...]]) -> int:

@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from market_photos.archive.database import Database
+from market_photos.archive.database import Database, moment_of
 from market_photos.archive.rules import sound
-from market_photos.clock import Moment, iso
+from market_photos.clock import SLACK, Moment, iso, span
 from market_photos.errors import ExitCode
 
 #: Requests are kept at least this long, seconds: they also tell which parts a killed run may have left.
@@ -30,7 +30,7 @@ class PastRequest(NamedTuple):
 class Requests:
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._answers: list[tuple[float, float, int]] = []
+        self._answers: list[tuple[float | None, float, int]] = []
         self._unsent: list[tuple[int]] = []
         database.before_commit = self._flush_answers
 
@@ -40,17 +40,38 @@ class Requests:
         with self._db.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO requests(method, photo, sent, boot, sent_uptime) VALUES (?, ?, ?, ?, ?)",
-                (method, photo, moment.wall, moment.boot, moment.uptime),
+                (method, photo, _told(moment), moment.boot, moment.uptime),
             )
         return cursor.lastrowid or 0
 
-    def assume(self, method: str, walls: Sequence[float]) -> None:
-        """Requests that must have been sent and answered at these moments, though nobody put them on record."""
+    def assume(self, method: str, ages: Sequence[float]) -> None:
+        """Put requests on record that must have been sent and answered so many seconds ago."""
+        now = self._db.clock.now()
+        moments = [now.ago(seconds) for seconds in ages]
         with self._db.transaction() as connection:
             connection.executemany(
-                "INSERT INTO requests(method, photo, sent, boot, sent_uptime, answered, answered_uptime) "
-                "VALUES (?, NULL, ?, '', 0, ?, 0)",
-                [(method, wall, wall) for wall in walls],
+                "INSERT INTO requests(method, sent, boot, sent_uptime, answered, answered_uptime) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                [(method, _told(one), one.boot, one.uptime, _told(one), one.uptime) for one in moments],
+            )
+
+    def settle_ages(self) -> None:
+        """Let each request whose age no clock tells, or that comes from the future, count as sent now.
+
+        It is on record as such from here on, so it counts for one period, not for one more in each run.
+        """
+        now = self._db.clock.now()
+        lost = [
+            row["id"]
+            for row in self._db.rows(_PAST)
+            if (seconds := span(_last(_past_request(row)), now)) is None or seconds < -SLACK
+        ]
+        with self._db.transaction() as connection:
+            connection.executemany(
+                "UPDATE requests SET sent = :server, boot = :boot, sent_uptime = :uptime, "
+                "answered = CASE WHEN answered_uptime IS NOT NULL THEN :server END, "
+                "answered_uptime = CASE WHEN answered_uptime IS NOT NULL THEN :uptime END WHERE id = :id",
+                [{"server": _told(now), "boot": now.boot, "uptime": now.uptime, "id": row} for row in lost],
             )
 
     def renew(self, request: int, method: str, photo: int | None) -> int:
@@ -65,7 +86,7 @@ class Requests:
 
     def answered(self, request: int, moment: Moment) -> None:
         """Written with the next transaction: until then the request counts from a restart, the safe side."""
-        self._answers.append((moment.wall, moment.uptime, request))
+        self._answers.append((_told(moment), moment.uptime, request))
 
     def flush(self) -> None:
         """Writes what is known of answers; at the end of a run."""
@@ -85,30 +106,44 @@ class Requests:
 
     def past_requests(self) -> list[PastRequest]:
         """Those on record, oldest first."""
-        query = f"SELECT * FROM requests q WHERE {sound('requests', 'q')} ORDER BY id"
-        return [_past_request(row) for row in self._db.rows(query)]
+        return [_past_request(row) for row in self._db.rows(_PAST)]
 
     def forget_requests(self, period: float) -> None:
-        """Drops requests that count no more, by the uptime where that tells. `period` in seconds.
+        """Drop requests that count no more. `period` in seconds.
 
         Only after a sweep of `Photos.unfinished`, which knows by them what a killed run has left.
         """
         now, keep = self._db.clock.now(), max(period, KEEP_REQUESTS)
+        server = now.server.earliest - keep if now.server else None
         with self._db.transaction() as connection:
-            connection.execute(_FORGET, (now.boot, now.uptime - keep, now.wall - keep))
+            connection.execute(_FORGET, {"boot": now.boot, "uptime": now.uptime - keep, "server": server})
 
 
-#: As `clock.age`: the wall clock may have been set since a request of this boot.
-_FORGET = (
-    "DELETE FROM requests WHERE CASE WHEN boot != '' AND boot = ? "
-    "THEN max(sent_uptime, coalesce(answered_uptime, 0)) < ? ELSE max(sent, coalesce(answered, 0)) < ? END"
-)
+_PAST = f"SELECT * FROM requests q WHERE {sound('requests', 'q')} ORDER BY id"
+#: As `clock.span`: of this boot by the uptime, unless the server's clock contradicts; of another one by the server's.
+_FORGET = """
+DELETE FROM requests WHERE
+    CASE boot WHEN :boot THEN max(sent_uptime, coalesce(answered_uptime, sent_uptime)) < :uptime ELSE true END
+    AND CASE WHEN boot = :boot AND (:server IS NULL OR coalesce(answered, sent) IS NULL) THEN true
+        ELSE coalesce(answered, sent) < :server END
+"""
+
+
+def _told(moment: Moment) -> float | None:
+    return moment.server.latest if moment.server else None
 
 
 def _past_request(row: sqlite3.Row) -> PastRequest:
-    sent = Moment(row["sent"], row["boot"], row["sent_uptime"])
-    answered = None if row["answered"] is None else Moment(row["answered"], row["boot"], row["answered_uptime"])
-    return PastRequest(row["method"], sent, answered)
+    is_answered = row["answered_uptime"] is not None
+    return PastRequest(
+        row["method"],
+        moment_of(row["sent"], row["boot"], row["sent_uptime"]),
+        moment_of(row["answered"], row["boot"], row["answered_uptime"]) if is_answered else None,
+    )
+
+
+def _last(request: PastRequest) -> Moment:
+    return request.answered or request.sent
 
 
 class PastRun(NamedTuple):

@@ -17,6 +17,8 @@ from market_photos.model import PhotoKey
 
 #: After so many runs that failed to bring it, a photo is reported every night but no longer asked for.
 MAX_FAILURES = 10
+#: Seconds for which a photo that failed is left alone, at most.
+LONGEST_PAUSE = 12 * 3600
 #: A photo that is gone is asked for once more by `sync --full` after this time, seconds.
 RECHECK_GONE_AFTER = 30 * 86_400
 
@@ -161,7 +163,7 @@ class Photos:
 
     def _due_values(self, only: tuple[int, int] | None) -> dict[str, int | None]:
         order, return_id = only or (None, None)
-        limits = {"most": MAX_FAILURES, "gone": RECHECK_GONE_AFTER}
+        limits = {"most": MAX_FAILURES, "gone": RECHECK_GONE_AFTER, "pause": LONGEST_PAUSE}
         return {"now": self._db.now(), "order": order, "return": return_id, **limits}
 
     def shelve(self) -> int:
@@ -230,10 +232,13 @@ _OF_RETURN = " AND return_row IN (SELECT id FROM returns WHERE order_id = :order
 
 
 def _due(everything: bool, only: tuple[int, int] | None) -> str:
-    """Which photos that have had their outcome are to be asked for once more."""
+    """Which photos that have had their outcome are to be asked for once more.
+
+    A time further ahead than any pause was told by a clock that was wrong: it keeps nothing back.
+    """
     if not (everything or only):
-        return "state = 'failed' AND failures < :most AND not_before <= :now"
-    again = "(state = 'failed' OR state = 'gone' AND changed_at <= :now - :gone)"
+        return "state = 'failed' AND failures < :most AND not_before NOT BETWEEN :now + 1 AND :now + :pause"
+    again = "(state = 'failed' OR state = 'gone' AND changed_at NOT BETWEEN :now - :gone + 1 AND :now + :pause)"
     return again + (_OF_RETURN if only else "")
 
 
@@ -243,4 +248,4 @@ def pause_after(failures: int) -> int:
     The first three nights (or a person who runs it again at once) wait for nothing; then 1 h, 2 h … at most 12 h, so
     that a nightly run still tries every night.
     """
-    return 0 if failures <= 3 else min(12, 2 ** (failures - 4)) * 3600
+    return 0 if failures <= 3 else min(LONGEST_PAUSE, 2 ** (failures - 4) * 3600)

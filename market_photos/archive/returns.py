@@ -12,6 +12,9 @@ from market_photos.archive.rules import sound
 from market_photos.archive.schema import record_of
 from market_photos.model import Return
 
+#: Seconds by which a time on record may lie ahead of now.
+AHEAD = 60
+
 
 class Found(NamedTuple):
     """What a page added to the catalogue."""
@@ -126,8 +129,9 @@ class Returns:
             connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?, ?)", (key, value))
 
     def finished_windows(self) -> set[tuple[str, str]]:
-        query = f"SELECT first, last FROM windows w WHERE {sound('windows', 'w')}"
-        return {(row["first"], row["last"]) for row in self._db.rows(query)}
+        """Return the windows that need not be listed again; not those finished by a clock that was ahead."""
+        query = f"SELECT first, last FROM windows w WHERE {sound('windows', 'w')} AND done_at <= ?"
+        return {(row["first"], row["last"]) for row in self._db.rows(query, self._db.now() + AHEAD)}
 
     def finish_window(self, first: str, last: str) -> None:
         with self._db.transaction() as connection:

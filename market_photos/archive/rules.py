@@ -53,10 +53,9 @@ RULES = {
         AND ($summary IS NULL OR CASE WHEN json_valid($summary) THEN json_type($summary) = 'object' END)""",
     "requests": f"""
         {_one_of("method", ("campaigns", "photo", "return", "returns", "token"))}
-        AND {_seconds("sent")} AND {_seconds("sent_uptime")}
-        AND ($answered IS NULL OR {_seconds("answered")})
-        AND ($answered_uptime IS NULL OR {_seconds("answered_uptime")})
-        AND ($answered IS NULL) = ($answered_uptime IS NULL)""",
+        AND ($sent IS NULL OR {_seconds("sent")}) AND {_seconds("sent_uptime")}
+        AND ($answered IS NULL OR {_seconds("answered")} AND $answered_uptime IS NOT NULL)
+        AND ($answered_uptime IS NULL OR {_seconds("answered_uptime")})""",
     "tallies": f"{_one_of('state', (*STATES, ALL))} AND $photos >= 0 AND $size >= 0",
 }
 #: What names a row of a table that has no rowid.

@@ -91,8 +91,8 @@ CREATE TABLE requests(                   -- sent in the last period: what is lef
     id INTEGER PRIMARY KEY,
     method TEXT NOT NULL,
     photo INTEGER,
-    sent REAL NOT NULL, boot TEXT NOT NULL, sent_uptime REAL NOT NULL,
-    answered REAL, answered_uptime REAL,
+    sent REAL, boot TEXT NOT NULL, sent_uptime REAL NOT NULL,
+    answered REAL, answered_uptime REAL, -- sent, answered: at the latest, by the server's clock; NULL: not known
     {check("requests")}
 ) STRICT;
 """

@@ -16,11 +16,10 @@ from typing import Protocol, Self
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from aiohttp.connector import AddrInfoType
-from multidict import CIMultiDict
 from yarl import URL
 
 from market_photos import __version__
-from market_photos.clock import Clock
+from market_photos.clock import Clock, ServerClock
 from market_photos.market import body
 from market_photos.market.limiter import Passage
 from market_photos.market.protocol import (
@@ -29,6 +28,7 @@ from market_photos.market.protocol import (
     Ask,
     Refusal,
     clean,
+    parse_date,
     rate,
     refusal,
     refusal_elsewhere,
@@ -74,10 +74,13 @@ class Client:
     """The API at one base URL, for one run. Use as a context manager."""
 
     def __init__(self, base_url: str, key: str, clock: Clock, *, read_timeout: float) -> None:
-        """`read_timeout`: seconds without a byte after which we hang up; the server itself gives up after 10."""
+        """`read_timeout`: seconds without a byte after which we hang up; the server itself gives up after 10.
+
+        `clock`: where it is a ServerClock, it is told the Date of each answer.
+        """
         self._base = URL(base_url)
         self._key = key
-        self._clock = clock
+        self._clock = ServerClock.of(clock)
         self._read_timeout = read_timeout
         self._api_addresses: set[str] = set()
         """IP addresses that the API itself was reached at."""
@@ -102,12 +105,8 @@ class Client:
 
     async def read(self, ask: Ask, passage_for: PassageFor) -> bytes:
         """The whole body of a successful answer. Raises Refusal."""
-        content, _ = await self.read_with_headers(ask, passage_for)
-        return content
-
-    async def read_with_headers(self, ask: Ask, passage_for: PassageFor) -> tuple[bytes, CIMultiDict[str]]:
         async with self._answer(ask, passage_for) as response:
-            return await body.read(response, MAX_PAGE_BYTES), body.clean_headers(response)
+            return await body.read(response, MAX_PAGE_BYTES)
 
     @asynccontextmanager
     async def photo(self, ask: Ask, passage_for: PassageFor) -> AsyncIterator[Photo]:
@@ -134,10 +133,9 @@ class Client:
 
     @asynccontextmanager
     async def _send(self, verb: str, url: URL, passage: Passage) -> AsyncIterator[ClientResponse]:
-        # The guard comes last, so that the deadline for the head does not include the wait for the limits.
-        request = self._session.request(
-            verb, url, allow_redirects=False, middlewares=(passage, self._guard), proxy=proxy_for(url)
-        )
+        # The guard comes late, so that the deadline for the head does not include the wait for the limits.
+        steps = (passage, self._guard, self._timed)
+        request = self._session.request(verb, url, allow_redirects=False, middlewares=steps, proxy=proxy_for(url))
         async with request as response:
             log.debug("%s %s: %s", verb, shortened(url), response.status)
             yield response
@@ -179,17 +177,31 @@ class Client:
     def _is_api(self, url: URL) -> bool:
         return url.origin() == self._base.origin()
 
+    async def _timed(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Tell the clock the Date of an answer of the API itself. Innermost: nothing waits in between."""
+        sent = self._clock.now()
+        response = await handler(request)
+        date = parse_date(response.headers.get(hdrs.DATE, ""))
+        if date is not None and self._is_api(request.url):
+            self._clock.told(date, sent, self._clock.now())
+        return response
+
+    def _server_now(self) -> float | None:
+        """The server's time, rather too early: then what it tells to wait for is not cut short."""
+        server = self._clock.now().server
+        return server.earliest if server else None
+
     def _heed(self, response: ClientResponse, passage: Passage) -> None:
         """Another host, after a redirect, knows nothing of the quota."""
         if self._is_api(response.url):
-            told = rate(body.clean_headers(response), self._clock.now().wall)
+            told = rate(body.clean_headers(response), self._server_now())
             passage.heed(told.remaining, told.renewed_in)
 
     async def _refusal(self, response: ClientResponse, passage: Passage) -> Refusal:
         content = await body.read_what_comes(response)
         if not self._is_api(response.url):
             return refusal_elsewhere(response.status, _host(response.url))
-        refused = refusal(response.status, body.clean_headers(response), content, self._clock.now().wall)
+        refused = refusal(response.status, body.clean_headers(response), content, self._server_now())
         if refused.act is Act.YIELD_SLOT:
             passage.crowded()
         elif refused.act is Act.WAIT_QUOTA:

@@ -135,8 +135,8 @@ class Refusal(Exception):
         return self.reason
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes, wall: float) -> Refusal:
-    """What a response other than a success means. `wall` is our time, seconds since 1970."""
+def refusal(status: int, headers: Mapping[str, str], body: bytes, now: float | None) -> Refusal:
+    """What a response other than a success means. `now`: see `rate`."""
     codes, message = error_texts(body)
     act = _act(status, f"{codes} {message}".lower(), body.lower())
     trace = headers.get("traceparent", "")
@@ -145,7 +145,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, wall: float) -
         act,
         reason + (f" (traceparent {clean(trace, 60)})" if trace else ""),
         status,
-        wait=rate(headers, wall).renewed_in if status in _LIMITED else _retry_after(headers),
+        wait=rate(headers, now).renewed_in if status in _LIMITED else _retry_after(headers),
         documented=bool(codes or message),
     )
 
@@ -208,10 +208,14 @@ class Rate(NamedTuple):
     """Seconds until the quota is renewed; None where unknown, already past or beyond belief."""
 
 
-def rate(headers: Mapping[str, str], wall: float) -> Rate:
-    """`X-RateLimit-Resource-*` and `Retry-After`, whatever is there of them. `wall`: our time, seconds since 1970."""
+def rate(headers: Mapping[str, str], now: float | None) -> Rate:
+    """Return what `X-RateLimit-Resource-*` and `Retry-After` tell.
+
+    `now`: the server's time in seconds since 1970, None where it is not known. An answer that has a Date is read by
+    that: its `Until` is of the same clock.
+    """
     remaining = headers.get("X-RateLimit-Resource-Remaining", "").strip()
-    until = _seconds_until(headers.get("X-RateLimit-Resource-Until", ""), headers.get("Date", ""), wall)
+    until = _seconds_until(headers.get("X-RateLimit-Resource-Until", ""), headers.get("Date", ""), now)
     return Rate(int(remaining[:9]) if _is_number(remaining) else None, _believable(until) or _retry_after(headers))
 
 
@@ -229,20 +233,12 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
-def _seconds_until(until: str, date: str, wall: float) -> float | None:
-    moment = parse_date(until)
-    return None if moment is None else moment - wall - clock_skew(date, wall)
-
-
-def clock_skew(date: str, wall: float) -> float:
-    """Seconds by which the server's clock (its Date header) is ahead of ours.
-
-    The header counts whole seconds and took its time to arrive: within two seconds the clocks agree.
-    """
-    theirs = parse_date(date)
-    if theirs is None or abs(theirs - wall) <= 2:
-        return 0.0
-    return theirs - wall
+def _seconds_until(until: str, date: str, now: float | None) -> float | None:
+    end, said = parse_date(until), parse_date(date)
+    # The Date counts whole seconds and took its time to arrive: within two seconds the clock knows better.
+    if said is not None and (now is None or abs(said - now) > 2):
+        now = said
+    return None if end is None or now is None else end - now
 
 
 def parse_date(text: str) -> float | None:

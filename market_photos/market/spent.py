@@ -20,6 +20,8 @@ class Spent(NamedTuple):
 def ages(requests: Iterable[Spent], now: Moment, period: float) -> list[float]:
     """What `Quota(restored=…)` needs: seconds since each answer, and 0 for a request that was never answered.
 
+    A request whose age no clock tells counts as sent now, see `clock.age`.
+
     The latter is forgotten only when it must have arrived over a period ago. So keep requests for `period + TRANSIT`.
     """
     counted = [age(request.answered, now) for request in requests if request.answered]

@@ -9,16 +9,16 @@ from random import Random
 
 from market_photos.archive import files
 from market_photos.archive.volume import network_share
-from market_photos.clock import Clock, SystemClock
+from market_photos.clock import Clock, Moment, ServerClock, SystemClock
 from market_photos.config import Settings
 from market_photos.console import redact
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
 from market_photos.market.client import Client
-from market_photos.market.protocol import Act, Refusal, ask_campaigns, ask_token, clock_skew
+from market_photos.market.protocol import Act, Refusal, ask_campaigns, ask_token
 from market_photos.market.records import Store, parse_campaigns, parse_key_info
 from market_photos.sync.discover import cabinet_limits
 from market_photos.sync.refusals import as_error
-from market_photos.text import human_bytes
+from market_photos.text import human_bytes, human_time
 
 #: Any of these opens the methods that are used; the API writes them in either case, with `-` and `:` or `_`.
 USEFUL_SCOPES = {
@@ -33,14 +33,16 @@ SKEW = 60
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. COMPLETE: it is well."""
+    """One thing that was looked at. COMPLETE: a sync works with it."""
 
     code: ExitCode
     text: str
     hint: str = ""
+    is_warning: bool = False
+    """Whether it is to be mended all the same."""
 
     def lines(self) -> list[str]:
-        mark = "ok" if self.code is ExitCode.COMPLETE else "PROBLEM"
+        mark = "WARNING" if self.is_warning else "ok" if self.code is ExitCode.COMPLETE else "PROBLEM"
         return [f"{mark}: {self.text}"] + [f"  {self.hint}"] * bool(self.hint)
 
 
@@ -54,19 +56,26 @@ def problem(error: MarketPhotosError) -> Finding:
 
 async def examine(settings: Settings, say: Callable[[str], None]) -> ExitCode:
     """Says what it finds; the code of the most serious problem."""
-    codes = []
+    findings = []
     for finding in check_archive(settings):
-        codes.append(_said(finding, say))
+        findings.append(_said(finding, say))
     async for finding in check_api(settings, SystemClock(), Random()):
-        codes.append(_said(finding, say))
-    say("Everything is well." if most_serious(codes) is ExitCode.COMPLETE else "There are problems.")
-    return most_serious(codes)
+        findings.append(_said(finding, say))
+    code = most_serious([finding.code for finding in findings])
+    say(_conclusion(code, has_warnings=any(finding.is_warning for finding in findings)))
+    return code
 
 
-def _said(finding: Finding, say: Callable[[str], None]) -> ExitCode:
+def _conclusion(code: ExitCode, *, has_warnings: bool) -> str:
+    if code is not ExitCode.COMPLETE:
+        return "There are problems."
+    return "A sync works here; see the warnings above." if has_warnings else "Everything is well."
+
+
+def _said(finding: Finding, say: Callable[[str], None]) -> Finding:
     for line in finding.lines():
         say(redact(line))
-    return finding.code
+    return finding
 
 
 def check_archive(settings: Settings) -> Iterator[Finding]:
@@ -106,13 +115,12 @@ async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncItera
         return
     redact.hide(key)
     api = settings.api
-    limits = cabinet_limits(rng)
+    limits, clock = cabinet_limits(rng), ServerClock.of(clock)
     async with Client(api.base_url, key, clock, read_timeout=api.read_timeout_seconds) as client:
         try:
-            body, headers = await client.read_with_headers(ask_token(), limits.passage)
-            info = parse_key_info(body)
+            info = parse_key_info(await client.read(ask_token(), limits.passage))
             yield check_scopes(info.name, info.scopes)
-            yield check_clock(clock_skew(headers.get("Date", ""), clock.now().wall))
+            yield check_clock(clock.now())
         except Refusal as refusal:
             yield problem(as_error(refusal, f"the key's scopes from {api.base_url}"))
             if refusal.act is Act.STOP_RUN:
@@ -137,13 +145,27 @@ def check_scopes(name: str, scopes: tuple[str, ...]) -> Finding:
     )
 
 
-def check_clock(skew: float) -> Finding:
-    if abs(skew) <= SKEW:
+def check_clock(now: Moment) -> Finding:
+    """Return what is to be said of this machine's wall clock beside the server's."""
+    if now.server is None:
+        return Finding(
+            ExitCode.COMPLETE,
+            "the answers give no usable Date, so the server's clock is not known",
+            "Each sync lists the returns from the same day again, and after a reboot it may wait for quota that it "
+            "has. If a proxy on the way removes the header, let it pass.",
+            is_warning=True,
+        )
+    ahead, behind = now.wall - now.server.latest, now.server.earliest - now.wall
+    if max(ahead, behind) <= SKEW:
         return well("this machine's clock agrees with the server's")
-    direction = "behind" if skew > 0 else "ahead of"
-    return well(
-        f"this machine's clock is {abs(skew):.0f} s {direction} the server's; that is allowed for",
-        "Set the clock all the same: dates of files and logs are wrong.",
+    way = f"{human_time(ahead)} ahead of" if ahead > 0 else f"{human_time(behind)} behind"
+    return Finding(
+        ExitCode.COMPLETE,
+        f"this machine's clock is {way} the server's",
+        "The archive goes by the server's clock, but the dates of logs and files, the nightly timer and certificates "
+        "go by this one. `timedatectl set-ntp true` sets it and keeps it right. Where it is wrong after each boot: "
+        "`timedatectl set-local-rtc 0`, then `hwclock --systohc`. In a container: set the clock of its host.",
+        is_warning=True,
     )
 
 

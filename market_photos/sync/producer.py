@@ -13,12 +13,13 @@ from typing import TypeVar
 
 from market_photos import crash
 from market_photos.archive.returns import PackedPage
+from market_photos.clock import Moment, iso
 from market_photos.errors import ServerUnavailable, UsageError
 from market_photos.market.protocol import Act, Ask, Method, Refusal, ask_return, ask_returns
 from market_photos.market.records import Listing, parse_listing, parse_return, read_returns
 from market_photos.sync.refusals import as_error
 from market_photos.sync.retry import Patience
-from market_photos.sync.spans import Span, day_of, fresh, months
+from market_photos.sync.spans import Span, day_of, fresh, is_ahead, months
 from market_photos.sync.store import Store
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,10 @@ MAX_PASSES = 3
 SHOWN_PROBLEMS = 10
 #: Restarts of a listing whose page token is refused.
 MAX_RESTARTS = 3
+NO_SERVER_TIME = (
+    "store %s: the server's clock is not known, as its answers give no Date or contradict each other: how far the "
+    "returns are listed is not moved on, and the next run lists them again"
+)
 
 
 class Producer:
@@ -40,26 +45,53 @@ class Producer:
         self._listing = int(store.started_at * 1000)
 
     async def nightly(self, *, full: bool) -> None:
-        """What was updated since the watermark; everything where `full`. Moves the watermark to the run's start."""
+        """What was updated since the watermark; everything where `full`. Moves the watermark to the run's start.
+
+        By the server's clock. Where that is not known the watermark stays, and the next run lists the same again.
+        """
         store = self._store
         settings = store.settings.sync
         watermark = await store.catalog.do(store.catalog.returns.watermark)
-        started_at = store.clock.now().wall
+        began = store.clock.now()
+        if watermark is not None and is_ahead(watermark, began.server):
+            self._disbelieve(watermark)
+            watermark = None
         span = Span(None, None) if full else fresh(watermark, settings.overlap_days, settings.first_sync_from)
-        if await self._list(span):
-            await store.catalog.do(store.catalog.returns.move_watermark, started_at)
+        is_listed = await self._list(span)
+        reached = store.clock.at(began)  # the answers of the listing have told more of the server's clock
+        if watermark is not None and not full and is_ahead(watermark, reached):
+            self._disbelieve(watermark)
+            is_listed = await self._list(fresh(None, 0, settings.first_sync_from))
+        if reached is None:
+            log.warning(NO_SERVER_TIME, store.title)
+        elif is_listed:
+            await store.catalog.do(store.catalog.returns.move_watermark, reached.earliest)
             crash.point("watermark-moved")
+
+    def _disbelieve(self, watermark: float) -> None:
+        """What was listed under a clock that was ahead may lack anything: list it all once more."""
+        log.warning(
+            "store %s: returns were listed up to %s, says the catalogue, but the server's clock has not come so far: "
+            "a clock was wrong; everything is listed again",
+            self._store.title,
+            iso(watermark),
+        )
 
     async def backfill(self, first: dt.date, last: dt.date) -> None:
         """A span in windows of a month, newest first; finished ones are not listed again."""
         catalog = self._store.catalog
         finished = await catalog.do(catalog.returns.finished_windows)
-        today = day_of(self._store.started_at)
+        began = self._store.clock.now()
         for window in months(first, last):
             name = (str(window.first), str(window.last))
             # A window that reaches into today is not over: it is listed again next time.
-            if name not in finished and await self._list(window) and window.last and window.last < today:
+            if name not in finished and await self._list(window) and self._is_over(window, began):
                 await catalog.do(catalog.returns.finish_window, *name)
+
+    def _is_over(self, window: Span, began: Moment) -> bool:
+        """Whether the window had passed when the listing began, by the server's clock."""
+        server = self._store.clock.at(began)
+        return server is not None and window.last is not None and window.last < day_of(server.earliest)
 
     async def refresh(self) -> None:
         """During a backfill: what is new, for a seller's 48 hours do not wait for an archive."""

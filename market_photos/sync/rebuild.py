@@ -71,8 +71,9 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
         _throw_away(folder)
         with Catalog(folder, campaign, clock, name=UNFINISHED_NAME) as catalog:
             run = catalog.runs.begin(command)
-            _fill(catalog, folder, rebuilt, clock.now().wall - limits.period_seconds)
-            _assume_requests(catalog, rebuilt, limits, last_sign, clock.now().wall)
+            now = clock.now().wall
+            _fill(catalog, folder, rebuilt, now - limits.period_seconds)
+            _assume_requests(catalog, rebuilt, limits, last_sign, now)
             found = {state.value: count for state, count in rebuilt.photos.items()}
             catalog.runs.end(run, ExitCode.COMPLETE, {"returns": rebuilt.returns, **found})
         with files.disk_errors(folder):
@@ -157,7 +158,7 @@ def _return_folders(folder: Path, rebuilt: Rebuilt) -> Iterator[Path]:
 
 def _assume_requests(catalog: Catalog, rebuilt: Rebuilt, limits: Limits, last_sign: float, now: float) -> None:
     """On the safe side, without making anybody wait for a quota that is there: see this module's head."""
-    catalog.requests.assume(Method.PHOTO, rebuilt.recent)
+    catalog.requests.assume(Method.PHOTO, [max(0.0, now - wall) for wall in rebuilt.recent])
     if last_sign < now - limits.period_seconds and not rebuilt.recent:
         return
     amounts = {
@@ -166,4 +167,4 @@ def _assume_requests(catalog: Catalog, rebuilt: Rebuilt, limits: Limits, last_si
         Method.RETURN: RETURN_REQUESTS,
     }
     for method, amount in amounts.items():
-        catalog.requests.assume(method, [now] * math.floor(amount * ASSUMED_SHARE))
+        catalog.requests.assume(method, [0.0] * math.floor(amount * ASSUMED_SHARE))

@@ -16,7 +16,7 @@ from market_photos.archive.catalog import Catalog
 from market_photos.archive.ground import Ground
 from market_photos.archive.photos import MAX_FAILURES
 from market_photos.archive.volume import network_share
-from market_photos.clock import Clock, iso
+from market_photos.clock import Clock, ServerClock, iso
 from market_photos.config import Settings
 from market_photos.console import current_store, redact
 from market_photos.errors import (
@@ -55,7 +55,7 @@ class Run:
         self.settings = settings
         self.plan = plan
         self.options = options
-        self.clock = clock
+        self.clock = ServerClock.of(clock)
         self.rng = rng
         self.stores: list[Store] = []
         self.has_stores = False
@@ -138,6 +138,7 @@ class Run:
             catalog = await asyncio.to_thread(Catalog, ground.folder, candidate.campaign, self.clock, ground=ground)
             opened.push_async_callback(asyncio.to_thread, catalog.close)
             await catalog.do(_name, catalog, candidate)
+            await catalog.do(catalog.requests.settle_ages)
             listed = opened.enter_context(scratch(catalog, self.clock)) if self.options.dry_run else catalog
             store = Store(
                 campaign=candidate.campaign,
@@ -195,7 +196,7 @@ class Run:
         for key, reason, failures, not_before in await catalog.do(
             catalog.photos.failures, SHOWN_FAILURES, self.plan.only
         ):
-            report.failures.append(Failure(str(key), reason, next_try(failures, not_before, self.clock.now().wall)))
+            report.failures.append(Failure(str(key), reason, next_try(failures, not_before, self.clock.now().best)))
 
     def _hours_at_quota(self, reports: list[StoreReport]) -> float | None:
         """Of a dry run: stores are fetched side by side, so the one with the most photos decides."""

@@ -7,6 +7,8 @@ every span that is asked for is a day wider at both ends, and what comes twice i
 import datetime as dt
 from typing import NamedTuple
 
+from market_photos.clock import SLACK, ServerTime
+
 DAY = dt.timedelta(days=1)
 
 
@@ -30,6 +32,11 @@ class Span(NamedTuple):
 def day_of(wall: float) -> dt.date:
     """The date of a moment (seconds since 1970), in UTC."""
     return dt.datetime.fromtimestamp(wall, dt.UTC).date()
+
+
+def is_ahead(watermark: float, server: ServerTime | None) -> bool:
+    """Return whether a watermark lies in the server's future, so that it was set by a clock that was wrong."""
+    return server is not None and watermark > server.latest + SLACK
 
 
 def fresh(watermark: float | None, overlap_days: int, first_sync_from: dt.date | None) -> Span:

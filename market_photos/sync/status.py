@@ -34,6 +34,8 @@ class StoreStatus:
     """When the last `sync` ended with exit code 0, seconds since 1970."""
     progress: View | None
     """How far the run is that is at work."""
+    now: float
+    """Seconds since 1970 by the server's clock, as far as the catalogue tells it."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -95,7 +97,7 @@ def statuses(archive: Path, campaigns: tuple[int, ...], limits: Limits, clock: C
 def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> StoreStatus:
     tally = catalog.photos.tally()
     at_work = lock.held_by(folder / layout.LOCK_NAME)
-    period, now = limits.period_seconds, clock.now()
+    period, now = limits.period_seconds, catalog.now()
     sent = [Spent(r.sent, r.answered) for r in catalog.requests.past_requests() if r.method == Method.PHOTO]
     counted = sum(1 for seconds in ages(sent, now, period) if seconds < period)
     left = max(0, limits.photo_requests - counted)
@@ -112,4 +114,5 @@ def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> Sto
         last_run=next(iter(catalog.runs.last()), None),
         last_sync=catalog.runs.last_complete("sync"),
         progress=read_view(folder, clock) if at_work else None,
+        now=now.best,
     )

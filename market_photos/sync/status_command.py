@@ -37,7 +37,7 @@ def show(settings: Settings, asked: Asked, clock: Clock) -> ExitCode:
     wanted = _wanted(settings, asked)
     present = tuple(campaign for campaign in wanted if asked.max_age is None or _is_there(archive, campaign))
     found = list(statuses(archive, present, settings.limits, clock)) if present else []
-    problems = [] if asked.max_age is None else overdue(found, wanted, asked.max_age, clock.now().wall)
+    problems = [] if asked.max_age is None else overdue(found, wanted, asked.max_age)
     if asked.as_json:
         about = {"overdue": problems} if asked.max_age is not None else {}
         console.give({"archive": str(archive), "stores": [one.as_json() for one in found], **about})
@@ -65,20 +65,20 @@ def watch(look: Callable[[], ExitCode], seconds: float, *, clear: bool) -> ExitC
         return code
 
 
-def overdue(found: Sequence[StoreStatus], wanted: Sequence[int], max_age: float, wall: float) -> list[str]:
+def overdue(found: Sequence[StoreStatus], wanted: Sequence[int], max_age: float) -> list[str]:
     """Which stores have no complete sync of the last `max_age` seconds, in words; a store without any is one."""
     by_campaign = {status.campaign: status for status in found}
-    problems = [_overdue(by_campaign.get(campaign), campaign, max_age, wall) for campaign in wanted]
+    problems = [_overdue(by_campaign.get(campaign), campaign, max_age) for campaign in wanted]
     if not wanted:
         problems = ["there is no store in the archive: no sync has ever run here"]
     return [problem for problem in problems if problem]
 
 
-def _overdue(status: StoreStatus | None, campaign: int, max_age: float, wall: float) -> str:
+def _overdue(status: StoreStatus | None, campaign: int, max_age: float) -> str:
     title = f"store {campaign} {status.name if status else ''}".strip()
     if status is None or status.last_sync is None:
         return f"{title}: no sync has ever been complete (exit 0){_at_work(status)}"
-    age = wall - status.last_sync
+    age = status.now - status.last_sync
     if age <= max_age:
         return ""
     return (

@@ -11,7 +11,7 @@ from market_photos.archive.ground import Ground
 from market_photos.archive.photos import Archived, Claim, State
 from market_photos.archive.returns import Found, PackedPage
 from market_photos.archive.suffix import Kind
-from market_photos.clock import Clock, Moment, age
+from market_photos.clock import Clock, Moment, ServerClock, age
 from market_photos.config import Settings
 from market_photos.console import redact
 from market_photos.market.client import Client, PassageFor
@@ -98,7 +98,7 @@ class Store:
         ledger: Catalog,
         client: Client,
         settings: Settings,
-        clock: Clock,
+        clock: ServerClock,
         rng: Random,
         stop: Stop,
         budget: Budget,
@@ -116,7 +116,7 @@ class Store:
         self.rng = rng
         self.stop = stop
         self.budget = budget
-        self.started_at = clock.now().wall
+        self.started_at = clock.now().best
         self.counters = Counters()
         self.health = Health()
         self.deferred = Deferred()

@@ -10,7 +10,7 @@ import pytest
 from market_photos.market import slots
 from market_photos.sandbox import Market, running
 from market_photos.sync import retry
-from tests.integration.harness import World
+from tests.integration.harness import ServerWall, World
 
 MakeWorld = Callable[..., World]
 
@@ -24,7 +24,9 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             market = Market(seed=1)
             for _ in range(stores):
                 market.add_store()
-            return World(market, stack.enter_context(running(market, **options)), tmp_path, settings or {})
+            wall = ServerWall()
+            sandbox = stack.enter_context(running(market, **{"wall": wall} | options))
+            return World(market, sandbox, tmp_path, settings or {}, server_wall=wall)
 
         yield make
 

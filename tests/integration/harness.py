@@ -71,6 +71,16 @@ class JumpingClock:
         return moment._replace(wall=moment.wall + self.seconds)
 
 
+@dataclass
+class ServerWall:
+    """The server's clock: right, unless it is set ahead by so many seconds."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
 def nightly(*, full: bool = False) -> Plan:
     return Plan(lambda producer: producer.nightly(full=full), everything=full)
 
@@ -84,6 +94,7 @@ class World:
     folder: Path
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
+    server_wall: ServerWall = field(default_factory=ServerWall)
     written: list[str] = field(default_factory=list)
     """All that the program has printed."""
 

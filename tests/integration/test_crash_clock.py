@@ -75,7 +75,8 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("moment", SEASONS, ids=str)
 def test_summer_time_ends_and_begins(world: World, moment: dt.datetime) -> None:
     """Across the change the quota holds, and the watermark is the start of the run in universal time."""
-    world.clock = JumpingClock(moment.timestamp() - time.time())
+    world.server_wall.ahead = moment.timestamp() - time.time()
+    world.clock = JumpingClock(world.server_wall.ahead)
     report = world.sync()
     _assert_all_is_well(world, report.exit_code)
     [store] = report.stores

@@ -9,7 +9,7 @@ from market_photos.archive.lock import Lock
 from market_photos.errors import ExitCode, KeyRefused
 from market_photos.sandbox import ABSENT, actions
 from tests.integration.conftest import MakeWorld
-from tests.integration.harness import JumpingClock, World, counts_of, fill, nightly
+from tests.integration.harness import World, counts_of, fill, nightly
 
 DAY_S = 86_400
 
@@ -229,7 +229,7 @@ def test_a_dry_run_of_what_was_given_up_and_of_one_return(world: World) -> None:
     lost = fill(store, returns=2)[0]
     store.lose(lost)
     world.sync()
-    world.clock = JumpingClock(31 * DAY_S)
+    world.server_wall.ahead = 31 * DAY_S
     assert world.sync(dry_run=True).stores[0].would_fetch == 0
     assert world.sync(full=True, dry_run=True).stores[0].would_fetch == 1
     back = store.add_return(photos=3)
@@ -248,12 +248,12 @@ def test_gone_is_remembered(world: World) -> None:
     asked = []
     for days, full in ((0, False), (0, True), (29, True), (31, False), (31, True), (31, True)):
         world.log.clear()
-        world.clock = JumpingClock(days * DAY_S)
+        world.server_wall.ahead = days * DAY_S
         assert world.sync(full=full).exit_code is ExitCode.COMPLETE
         asked.append(world.log.count("photo"))
     assert asked == [0, 0, 0, 0, 1, 0]
     store.find(lost)
-    world.clock = JumpingClock(70 * DAY_S)
+    world.server_wall.ahead = 70 * DAY_S
     world.sync(full=True)
     assert world.states() == {"archived": 2}
     assert there.image_hash not in {entry.image_hash for entry in world.log.of("photo")}
@@ -275,7 +275,7 @@ def test_a_failed_photo_is_tried_next_run_and_given_up_after_ten(world: World, q
     fault = world.sandbox.faults.add(actions.status(500), image_hash=bad.image_hash, times=None)
     asked = []
     for night in range(12):
-        world.clock = JumpingClock(night * DAY_S)
+        world.server_wall.ahead = night * DAY_S
         report = world.sync()
         assert (report.exit_code, counts_of(report)["failed"]) == (ExitCode.FAILED, 1)
         asked.append(fault.hits)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from market_photos.clock import Moment, ServerTime
 from market_photos.errors import ExitCode
 from market_photos.market.records import Store
 from market_photos.sync.doctor import check_clock, check_scopes, check_stores
@@ -27,12 +28,26 @@ def test_scopes(scopes: tuple[str, ...], code: ExitCode) -> None:
 
 
 @pytest.mark.parametrize(
-    ("skew", "word"), [(0, "agrees"), (60, "agrees"), (61, "61 s behind"), (-3600, "3600 s ahead of")]
+    ("wall", "words", "is_warning"),
+    [
+        (1000.0, "agrees", False),
+        (940.0, "agrees", False),
+        (1061.0, "agrees", False),
+        (939.0, "1 min 01 s behind", True),
+        (4602.0, "1 h 00 min ahead of", True),
+        (1000 + 400 * 86_400.0, "ahead of", True),
+    ],
 )
-def test_clock(skew: float, word: str) -> None:
-    """The server's clock ahead means that ours is behind; it is allowed for, so no problem."""
-    finding = check_clock(skew)
-    assert (finding.code, word in finding.text) == (ExitCode.COMPLETE, True)
+def test_a_clock_that_is_off_by_more_than_a_minute_is_a_warning(wall: float, words: str, is_warning: bool) -> None:
+    """It says which way, by how much and how to mend it; a sync goes by the server's clock, so it is no problem."""
+    finding = check_clock(Moment(wall, server=ServerTime(1000, 1001)))
+    assert (finding.code, words in finding.text, finding.is_warning) == (ExitCode.COMPLETE, True, is_warning)
+    assert ("timedatectl set-ntp true" in finding.hint) is is_warning
+
+
+def test_a_server_that_gives_no_date_is_a_warning() -> None:
+    finding = check_clock(Moment(1000.0))
+    assert (finding.is_warning, "no usable Date" in finding.text) == (True, True)
 
 
 def store(number: int, **fields: Any) -> Store:

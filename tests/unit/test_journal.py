@@ -10,21 +10,24 @@ import pytest
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.journal import KEEP_REQUESTS, PastRequest
 from market_photos.archive.returns import PackedPage
-from market_photos.clock import Moment
+from market_photos.clock import Moment, ServerTime, age
 from market_photos.errors import CatalogUnusable, ExitCode
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
+
+SERVER = 1_795_000_000.0
+HOUR = 3600
 
 
 def test_a_request_is_on_record_at_once(tmp_path: Path) -> None:
     """Another process sees it, with its moment and photo; the answer comes with the next transaction, or a flush."""
-    clock = ToldClock(wall=1000.5, boot="b", uptime=50.25)
+    clock = ToldClock(wall=5, boot="b", uptime=50.25, server=1000.5)
     with (
         Catalog(tmp_path, CAMPAIGN, clock) as run,
         Catalog(tmp_path, CAMPAIGN, clock, read_only=True) as reader,
     ):
         first, second = run.requests.sent("photo", 5), run.requests.sent("returns", None)
         assert first != second
-        sent = Moment(1000.5, "b", 50.25)
+        sent = Moment(0, "b", 50.25, ServerTime(1000.5, 1000.5))
         assert reader.requests.past_requests() == [
             PastRequest("photo", sent, None),
             PastRequest("returns", sent, None),
@@ -33,10 +36,11 @@ def test_a_request_is_on_record_at_once(tmp_path: Path) -> None:
         run.requests.answered(second, clock.now())
         assert reader.requests.past_requests()[1].answered is None
         run.requests.flush()
-        assert reader.requests.past_requests()[1].answered == Moment(1002.5, "b", 52.25)
+        answered = Moment(0, "b", 52.25, ServerTime(1002.5, 1002.5))
+        assert reader.requests.past_requests()[1].answered == answered
         run.requests.answered(first, clock.now())
         run.returns.record_page(PackedPage([a_return(1)]))
-        assert reader.requests.past_requests()[0].answered == Moment(1002.5, "b", 52.25)
+        assert reader.requests.past_requests()[0].answered == answered
 
 
 def test_an_answer_survives_a_transaction_that_fails(tmp_path: Path) -> None:
@@ -56,7 +60,7 @@ def test_an_answer_survives_a_transaction_that_fails(tmp_path: Path) -> None:
         other.execute("ALTER TABLE requests RENAME COLUMN elsewhere TO answered")
         other.close()
         catalog.requests.flush()
-        assert catalog.requests.past_requests()[0].answered == clock.now()
+        assert catalog.requests.past_requests()[0].answered == Moment(0, clock.boot, clock.uptime)
 
 
 def nothing(clock: ToldClock) -> None:
@@ -71,9 +75,18 @@ def set_back(clock: ToldClock) -> None:
     clock.jump(-7200)
 
 
-def set_back_over_a_boot(clock: ToldClock) -> None:
-    clock.jump(-7200)
+def set_forward_over_a_boot(clock: ToldClock) -> None:
+    clock.jump(9 * 86_400)
     clock.reboot()
+
+
+def not_told_after_a_boot(clock: ToldClock) -> None:
+    clock.reboot()
+    clock.server = None
+
+
+def moved_under_the_same_boot_id(clock: ToldClock) -> None:
+    clock.uptime += 7200
 
 
 Step = Callable[[ToldClock], None]
@@ -92,12 +105,15 @@ Step = Callable[[ToldClock], None]
         (3601, set_back, 3600, False),  # and set back: it is not kept for ever
         (10, ToldClock.reboot, 3600, True),
         (3601, ToldClock.reboot, 3600, False),
-        (10, set_back_over_a_boot, 3600, True),
+        (10, set_forward_over_a_boot, 3600, True),
+        (9 * 86_400, not_told_after_a_boot, 3600, True),
+        (10, moved_under_the_same_boot_id, 3600, True),
+        (3601, moved_under_the_same_boot_id, 3600, False),
     ],
 )
 def test_what_still_counts(tmp_path: Path, passed: float, then: Step, period: float, kept: bool) -> None:
-    """By true age, whatever is done to the clock within a boot; another boot leaves the wall clock only."""
-    clock = ToldClock()
+    """By true age, whatever is done to the clock: by the uptime and the server's time, and by neither alone."""
+    clock = ToldClock(server=SERVER)
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
         catalog.requests.sent("photo", 1)
         clock.pass_time(passed)
@@ -106,17 +122,43 @@ def test_what_still_counts(tmp_path: Path, passed: float, then: Step, period: fl
         assert bool(catalog.requests.past_requests()) is kept
 
 
-def test_a_system_without_boots(tmp_path: Path) -> None:
-    """Where the system tells no boot the wall clock is all there is."""
-    clock = ToldClock(boot="", uptime=0.0)
+def lost_over_a_boot(clock: ToldClock) -> None:
+    clock.reboot()
+    clock.server = None
+
+
+def from_the_future(clock: ToldClock) -> None:
+    clock.reboot()
+    clock.server = SERVER - 400 * 86_400
+
+
+def uptime_from_the_future(clock: ToldClock) -> None:
+    clock.uptime = 3
+
+
+@pytest.mark.parametrize("happens", [lost_over_a_boot, from_the_future, uptime_from_the_future])
+def test_a_request_without_an_age_counts_for_one_period_from_when_it_is_first_seen(
+    tmp_path: Path, happens: Step
+) -> None:
+    """Not for one more in each run; and one whose age is known is left as it is."""
+    clock = ToldClock(server=SERVER)
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
-        catalog.requests.sent("photo", 1)
-        clock.jump(KEEP_REQUESTS - 1)
-        catalog.requests.forget_requests(3600)
-        assert len(catalog.requests.past_requests()) == 1
-        clock.jump(2)
-        catalog.requests.forget_requests(3600)
-        assert catalog.requests.past_requests() == []
+        sent = catalog.requests.sent("photo", 1)
+        clock.pass_time(10)
+        catalog.requests.answered(sent, clock.now())
+        catalog.requests.settle_ages()
+
+        def ages() -> list[float]:
+            return [age(one.answered or one.sent, clock.now()) for one in catalog.requests.past_requests()]
+
+        clock.pass_time(20)
+        assert ages() == [20]
+        happens(clock)
+        catalog.requests.settle_ages()
+        assert ages() == [0]
+        clock.pass_time(HOUR)
+        catalog.requests.settle_ages()
+        assert ages() == [HOUR]
 
 
 def test_the_hour_begins_with_the_answer(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A listing is recorded in its order, each page once, and the next page does not wait for that."""
 
 import asyncio
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from tests.unit.worlds import CAMPAIGN, ToldClock
 
 #: Returns on a page.
 SIZE = 3
+SERVER = 1_795_000_000
+DAY = 86_400
 
 
 def body(number: int, following: str | None) -> bytes:
@@ -36,9 +39,13 @@ class Pages:
         self.asked = asyncio.Event()
         self.tokens: list[str | None] = []
         self.change: Callable[[bytes], bytes] = lambda content: content
+        self.first_days: list[str | None] = []
+        self.on_read: Callable[[], None] = lambda: None
 
     async def read(self, ask: Ask, passage_for: Callable[[str], object]) -> bytes:
         self.tokens.append(dict(ask.query).get("pageToken"))
+        self.first_days.append(dict(ask.query).get("fromDate"))
+        self.on_read()
         self.asked.set()
         number = len(self.tokens) - 1
         return self.change(body(number, self._following[number]))
@@ -81,7 +88,7 @@ def catalog(tmp_path: Path) -> Any:
 async def test_the_next_page_does_not_wait(catalog: Catalog) -> None:
     """The second page is on its way before the first is recorded: recording waits for that, and all goes on."""
     client = Pages("two", None)
-    store = a_store(catalog, client, ToldClock())
+    store = a_store(catalog, client, ToldClock(wall=5, server=SERVER))
     real = store.record_page
 
     async def record_once_two_are_asked_for(*given: Any, **named: Any) -> Any:
@@ -95,7 +102,53 @@ async def test_the_next_page_does_not_wait(catalog: Catalog) -> None:
     await Producer(store).nightly(full=True)
     assert client.tokens == [None, "two"]
     assert store.counters.returns == store.counters.found == 2 * SIZE
-    assert catalog.returns.watermark() == int(store.started_at)
+    assert catalog.returns.watermark() == SERVER
+
+
+@pytest.mark.parametrize(
+    ("known", "server", "first_day", "moved_to"),
+    [
+        (SERVER - DAY, SERVER, "2026-11-13", SERVER),  # three days' overlap and one for time zones
+        (SERVER + 9 * DAY, SERVER, None, SERVER),  # set by a clock that was ahead: all is listed, and it is mended
+        (SERVER - DAY, None, "2026-11-13", SERVER - DAY),  # not told: it stays
+        (None, None, None, None),
+    ],
+)
+async def test_the_watermark_goes_by_the_servers_clock(
+    catalog: Catalog, known: float | None, server: float | None, first_day: str | None, moved_to: float | None
+) -> None:
+    """Whatever this machine's wall clock says."""
+    if known is not None:
+        catalog.returns.move_watermark(known)
+    client = Pages(None)
+    await Producer(a_store(catalog, client, ToldClock(wall=SERVER + 400 * DAY, server=server))).nightly(full=False)
+    assert client.first_days == [first_day]
+    assert catalog.returns.watermark() == moved_to
+
+
+async def test_a_watermark_that_turns_out_to_be_ahead_is_listed_before_once_more(catalog: Catalog) -> None:
+    """The server's time became known only with the answers of the listing itself."""
+    catalog.returns.move_watermark(SERVER + 9 * DAY)
+    clock = ToldClock()
+    client = Pages(None, None)
+    client.on_read = lambda: setattr(clock, "server", SERVER)
+    await Producer(a_store(catalog, client, clock)).nightly(full=False)
+    assert client.first_days == ["2026-11-23", None]
+    assert catalog.returns.watermark() == SERVER
+
+
+@pytest.mark.parametrize(("server", "is_finished"), [(SERVER, False), (SERVER + 13 * DAY, True), (None, False)])
+async def test_a_window_is_finished_by_the_servers_clock(
+    catalog: Catalog, server: float | None, is_finished: bool
+) -> None:
+    """A window that was finished by a clock that was ahead is listed again."""
+    november = dt.date(2026, 11, 1), dt.date(2026, 11, 30)
+    clock = ToldClock(wall=SERVER + 400 * DAY, server=server)
+    for runs in (1, 2):
+        client = Pages(None)
+        await Producer(a_store(catalog, client, clock)).backfill(*november)
+        assert len(client.tokens) == (0 if is_finished and runs == 2 else 1)
+        clock.pass_time(1)
 
 
 async def test_what_is_reserved_and_not_sent_is_given_back(catalog: Catalog) -> None:

@@ -24,7 +24,7 @@ def archive(tmp_path: Path) -> Path:
     """An archive of one store: a photo in each state, a run, a window, a watermark and a request."""
     folder = tmp_path / str(CAMPAIGN)
     folder.mkdir()
-    with Catalog(folder, CAMPAIGN, ToldClock()) as catalog:
+    with Catalog(folder, CAMPAIGN, ToldClock(server=1_795_000_000.0)) as catalog:
         catalog.returns.record_page(
             PackedPage([a_return(n, f"h{n}", created_at=1_700_000_000 + n) for n in range(5)])
         )
@@ -36,7 +36,7 @@ def archive(tmp_path: Path) -> Path:
         catalog.returns.move_watermark(1_700_000_000)
         catalog.returns.finish_window("2024-01-01", "2024-01-31")
         catalog.runs.end(catalog.runs.begin("sync"), ExitCode.COMPLETE, {"downloaded": 1})
-        catalog.requests.answered(catalog.requests.sent("photo", 1), ToldClock().now())
+        catalog.requests.answered(catalog.requests.sent("photo", 1), ToldClock(server=1_795_000_000.0).now())
     return tmp_path
 
 

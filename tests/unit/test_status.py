@@ -8,7 +8,7 @@ from market_photos.sync.status import StoreStatus
 
 def status(pending: int, seconds_left: float) -> StoreStatus:
     tally = {state: Tally() for state in State} | {State.PENDING: Tally(pending)}
-    return StoreStatus(101, "shop", tally, 0, None, 5000, 4000, seconds_left, None, None, None, None)
+    return StoreStatus(101, "shop", tally, 0, None, 5000, 4000, seconds_left, None, None, None, None, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from market_photos.archive.photos import Archived
-from market_photos.clock import Moment
+from market_photos.clock import Moment, ServerTime
 from market_photos.model import PhotoKey, Return
 
 CAMPAIGN = 7
@@ -20,12 +20,21 @@ class ToldClock:
     wall: float = 1_790_000_000.0
     boot: str = "boot-1"
     uptime: float = 5000.0
+    server: float | None = None
+    """The server's time, where it is known."""
 
     def now(self) -> Moment:
-        return Moment(self.wall, self.boot, self.uptime)
+        server = None if self.server is None else ServerTime(self.server, self.server)
+        return Moment(self.wall, self.boot, self.uptime, server)
+
+    def at(self, moment: Moment) -> ServerTime | None:
+        """As a ServerClock has it."""
+        server = self.now().server
+        return server and server.later(moment.uptime - self.uptime)
 
     def pass_time(self, seconds: float) -> None:
         self.wall += seconds
+        self.server = None if self.server is None else self.server + seconds
         self.uptime += seconds
 
     def jump(self, seconds: float) -> None:
