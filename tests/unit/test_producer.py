@@ -153,7 +153,7 @@ async def test_a_window_is_finished_by_the_servers_clock(
 
 async def test_what_is_reserved_and_not_sent_is_given_back(catalog: Catalog) -> None:
     """No request is left on record that was never sent, so none is missing from the quota."""
-    store = a_store(catalog, Pages("two", "three", None), ToldClock())
+    store = a_store(catalog, Pages("two", "three", None), ToldClock(server=SERVER))
     await Producer(store).nightly(full=True)
     await catalog.do(catalog.requests.flush)
     assert catalog.requests.past_requests() == []  # this client passes no limits, so nothing was sent
@@ -162,7 +162,7 @@ async def test_what_is_reserved_and_not_sent_is_given_back(catalog: Catalog) -> 
 
 async def test_a_listing_in_circles_keeps_what_it_brought(catalog: Catalog) -> None:
     """A token that comes twice ends it; the page that brought it is recorded, the watermark stays."""
-    store = a_store(catalog, Pages("two", "three", "two", None), ToldClock())
+    store = a_store(catalog, Pages("two", "three", "two", None), ToldClock(server=SERVER))
     with pytest.raises(ServerUnavailable, match="in circles"):
         await Producer(store).nightly(full=True)
     assert store.counters.pages == 3
@@ -187,7 +187,7 @@ async def test_a_record_that_is_too_deep_spoils_only_itself(catalog: Catalog, le
     """At the same depth on every interpreter: it is named, its neighbours are kept, the listing is not complete."""
     client = Pages(None)
     client.change = lambda content: with_depth(content, levels)
-    store = a_store(catalog, client, ToldClock())
+    store = a_store(catalog, client, ToldClock(server=SERVER))
     await Producer(store).nightly(full=True)
     assert (store.counters.returns, store.counters.unreadable) == ((SIZE, 0) if is_kept else (SIZE - 1, 1))
     assert is_kept or "its record is nested more than 500 levels deep" in store.counters.problems[0]
