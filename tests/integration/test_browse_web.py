@@ -411,6 +411,17 @@ async def test_the_search_holds_its_state_in_the_address(store: ArchiveOf) -> No
         assert "Nothing was found" in await text_of(client, "/?q=zzz")
 
 
+async def test_a_search_that_takes_too_long_is_ended(store: ArchiveOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says so and what to do; without the search it is as ever."""
+    for _ in range(60):
+        store.add(comment="скол")
+    async with served(store.archive) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr("market_photos.browse.stores.SEARCH_SECONDS", -1)
+            assert "Use fewer or longer words" in await text_of(client, "/?q=%D1%81%D0%BA%D0%BE%D0%BB")
+        assert "Use fewer" not in await text_of(client, "/?q=%D1%81%D0%BA%D0%BE%D0%BB")
+
+
 async def test_last_night_at_a_glance(store: ArchiveOf) -> None:
     """When, how long, what came, what failed and why, in words; what is pending."""
     store.fail(store.add(), "the server answered 503 four times")
