@@ -5,21 +5,33 @@ return and a return not its page. It is named in words beside the rows: nobody s
 complete.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from market_photos.market.json_body import parse_json
+from market_photos.market import damaged
 from market_photos.market.protocol import Act, Refusal, clean, error_texts, parse_date
 from market_photos.model import PhotoKey, Return
 
 T = TypeVar("T")
 #: Ids are kept as 64-bit numbers, as SQLite does.
 MAX_ID = 2**63 - 1
-Id = Annotated[int, Field(ge=0, le=MAX_ID)]
+#: The last second of the year 9999: the catalogue keeps no later one.
+_MAX_MOMENT = 253_402_300_799
+#: Characters of an image hash that a URL still holds, whatever they are.
+_MAX_HASH = 1000
+
+
+def _number(value: Any) -> Any:
+    """Raise ValueError where pydantic would take something else for a number: true for 1, "1_0" for 10."""
+    if isinstance(value, bool) or (isinstance(value, str) and not (value.isascii() and value.isdecimal())):
+        raise ValueError("it is no number")
+    return value
+
+
+Id = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MAX_ID)]
 _ID: TypeAdapter[int] = TypeAdapter(Id)
 
 
@@ -86,12 +98,29 @@ class Listing:
 
     records: list[Any]
     next_token: str | None
+    unreadable: tuple[str, ...] = ()
+    """Records that were damaged, in words."""
+
+
+class PageTokenLost(Refusal):
+    """A page of returns whose records can be read, but not what page comes next."""
+
+    def __init__(self, refusal: Refusal, page: Listing) -> None:
+        super().__init__(refusal.act, refusal.reason, refusal.status)
+        self.page = page
 
 
 def parse_listing(body: bytes) -> Listing:
-    """Raises Refusal (RETRY) where the body is not a page of returns."""
-    result = _result(_object(body))
-    return Listing(_list(result, "returns"), _next_token(result))
+    """Raises Refusal (RETRY) where the body is not a page of returns, PageTokenLost where only its token is none."""
+    content, unreadable = _object(body, depth=3)
+    result = _result(content)
+    records = _list(result, "returns")
+    if unreadable:
+        records = [record for record in records if record is not None]
+    try:
+        return Listing(records, _next_token(result), unreadable)
+    except Refusal as refusal:
+        raise PageTokenLost(refusal, Listing(records, None, unreadable)) from refusal
 
 
 def read_returns(campaign: int, records: Iterable[Any]) -> tuple[list[Return], list[str]]:
@@ -108,9 +137,10 @@ def read_returns(campaign: int, records: Iterable[Any]) -> tuple[list[Return], l
 
 def parse_return(campaign: int, body: bytes) -> Page[Return]:
     """A page of one. Raises Refusal (RETRY) where the body is not the record of a return."""
-    unreadable: list[str] = []
+    content, problems = _object(body, depth=1)
+    unreadable = list(problems)
     try:
-        row = _parse_return(campaign, _result(_object(body)), unreadable)
+        row = _parse_return(campaign, _result(content), unreadable)
     except ValidationError as error:
         _unlike(_first_problem(error))
     return Page([row], None, tuple(unreadable))
@@ -118,9 +148,11 @@ def parse_return(campaign: int, body: bytes) -> Page[Return]:
 
 def parse_campaigns(body: bytes) -> Page[Store]:
     """Raises Refusal (RETRY) where the body is not a page of campaigns."""
-    content = _object(body)
-    rows, unreadable = [], []
+    content, problems = _object(body, depth=2)
+    rows, unreadable = [], list(problems)
     for record in _list(content, "campaigns"):
+        if record is None and problems:
+            continue
         try:
             rows.append(Store.model_validate(record))
         except ValidationError as error:
@@ -130,7 +162,7 @@ def parse_campaigns(body: bytes) -> Page[Store]:
 
 def parse_key_info(body: bytes) -> KeyInfo:
     """Raises Refusal (RETRY) where the body does not describe a key."""
-    key = _result(_object(body)).get("apiKey")
+    key = _result(_object(body, depth=1)[0]).get("apiKey")
     scopes = key.get("authScopes") if isinstance(key, dict) else None
     if not isinstance(key, dict) or not isinstance(scopes, list):
         _unlike("it does not describe the key")
@@ -145,13 +177,15 @@ def _parse_return(campaign: int, record: Any, unreadable: list[str]) -> Return:
     for item, image in _images(view.items, problems):
         if not _encodable(image):
             problems.append(f"the image hash {clean(image, 40)!r} is not valid text")
+        elif len(image) > _MAX_HASH:
+            problems.append(f"the image hash {clean(image, 40)!r}… has {len(image)} characters")
         elif (item_id := _id_or_none(item)) is None:
             problems.append("a photo without a usable returnItemId cannot be asked for")
         else:
             photos[PhotoKey(campaign, view.orderId, view.id, item_id, image)] = None
     unreadable += [f"return {view.id}: {problem}" for problem in dict.fromkeys(problems)]
     created, updated = view.creationDate or "", view.updateDate or ""
-    created_at = int(parse_date(created) or parse_date(updated) or 0)
+    created_at = min(max(0, int(parse_date(created) or parse_date(updated) or 0)), _MAX_MOMENT)
     return Return(campaign, view.orderId, view.id, created, created_at, updated, record, tuple(photos))
 
 
@@ -185,9 +219,14 @@ def _id_or_none(value: Any) -> int | None:
         return None
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _object(body: bytes, depth: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The content, and what of it is damaged, in words. `depth`: of the brackets around its records."""
+    problems: list[str] = []
     try:
-        content = parse_json(body, parse_constant=_no_constant, parse_float=_finite)
+        try:
+            content = damaged.loads(body)
+        except (ValueError, RecursionError):
+            content, problems = damaged.mend(body, depth)
     except (ValueError, RecursionError):
         _unlike(f"it is no JSON but begins with {clean(body[:40].decode('ascii', 'replace'), 40)!r}")
     if not isinstance(content, dict):
@@ -195,16 +234,7 @@ def _object(body: bytes) -> dict[str, Any]:
     if content.get("status") == "ERROR":
         codes, messages = error_texts(body)
         _unlike(f"it says ERROR: {messages or codes}")
-    return content
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _finite(text: str) -> float | str:
-    """A number too great for a float stays text: as infinity it could not be written as JSON again."""
-    return number if math.isfinite(number := float(text)) else text
+    return content, tuple(clean(problem, 300) for problem in problems)
 
 
 def _result(content: dict[str, Any]) -> dict[str, Any]:
@@ -233,7 +263,8 @@ def _next_token(content: dict[str, Any]) -> str | None:
 
 
 def _encodable(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+    """Whether the text is as the server meant it: half a character, or U+FFFD for one, is not."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" or char == "\ufffd" for char in text)
 
 
 def _unlike(what: str) -> NoReturn:

@@ -16,7 +16,7 @@ from market_photos.archive.returns import PackedPage
 from market_photos.clock import Moment, iso
 from market_photos.errors import ServerUnavailable, UsageError
 from market_photos.market.protocol import Act, Ask, Method, Refusal, ask_return, ask_returns
-from market_photos.market.records import Listing, parse_listing, parse_return, read_returns
+from market_photos.market.records import Listing, PageTokenLost, parse_listing, parse_return, read_returns
 from market_photos.sync.refusals import as_error
 from market_photos.sync.retry import Patience
 from market_photos.sync.spans import Span, day_of, fresh, is_ahead, months
@@ -31,6 +31,8 @@ SLICE = 20
 MAX_PASSES = 3
 #: Unreadable records that the summary names.
 SHOWN_PROBLEMS = 10
+#: Pages in a row that may bring no return that is new to the listing: the server may filter after it has cut pages.
+MAX_BARREN = 500
 #: Restarts of a listing whose page token is refused.
 MAX_RESTARTS = 3
 NO_SERVER_TIME = (
@@ -139,7 +141,7 @@ class Producer:
 
     async def _pass(self, span: Span) -> tuple[int, int]:
         """One listing from the first page to the last: returns that moved meanwhile, photos that were new."""
-        moved = found = restarts = 0
+        moved = found = restarts = barren = 0
         token: str | None = None
         seen: set[int] = set()
         coming = self._ask(span, token)
@@ -148,6 +150,8 @@ class Producer:
                 try:
                     page = await coming
                 except Refusal as refusal:
+                    if isinstance(refusal, PageTokenLost):
+                        await self._take_in(refusal.page, goes_on=False)
                     if refusal.act is not Act.RESTART_LISTING or token is None or restarts >= MAX_RESTARTS:
                         raise as_error(refusal, "the list of returns") from refusal
                     token, seen, restarts = None, set(), restarts + 1
@@ -159,13 +163,15 @@ class Producer:
                 if goes_on:
                     seen.add(hash(token))
                     coming = self._ask(span, token)
-                added = await self._take_in(page, goes_on=goes_on)
-                moved, found = moved + added[0], found + added[1]
-                if goes_on:
-                    continue
-                if token is not None:
-                    raise self._in_circles()
-                return moved, found
+                new, repeated, photos = await self._take_in(page, goes_on=goes_on)
+                moved, found = moved + repeated, found + photos
+                barren = 0 if new else barren + 1
+                if token is None:
+                    return moved, found
+                if not goes_on:
+                    raise self._in_circles("a page token came twice")
+                if barren >= MAX_BARREN:
+                    raise self._in_circles(f"{barren} pages in a row brought nothing new")
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
@@ -175,9 +181,10 @@ class Producer:
         """The page on its way, while the one before is worked on."""
         return asyncio.create_task(self._read(ask_returns(self._store.campaign, *span.asked(), token), parse_listing))
 
-    async def _take_in(self, page: Listing, *, goes_on: bool) -> tuple[int, int]:
+    async def _take_in(self, page: Listing, *, goes_on: bool) -> tuple[int, int, int]:
         """In slices: what is on its way does not wait for a whole page to be read."""
         packed = PackedPage()
+        packed.unreadable += page.unreadable
         for start in range(0, len(page.records), SLICE):
             await asyncio.sleep(0)
             found, problems = read_returns(self._store.campaign, page.records[start : start + SLICE])
@@ -185,9 +192,9 @@ class Producer:
             packed.add(found)
         return await self._record(packed, goes_on=goes_on)
 
-    def _in_circles(self) -> ServerUnavailable:
+    def _in_circles(self, why: str) -> ServerUnavailable:
         return ServerUnavailable(
-            f"store {self._store.title}: the list of returns goes in circles: a page token came twice.",
+            f"store {self._store.title}: the list of returns goes in circles: {why}.",
             "A fault of the server. What was listed is kept; run the same command again later.",
         )
 
@@ -204,8 +211,8 @@ class Producer:
                 log.info("store %s: %s; again in %.1f s", store.title, refusal, pause)
                 await asyncio.sleep(pause)
 
-    async def _record(self, page: PackedPage, *, goes_on: bool = False) -> tuple[int, int]:
-        """Returns that moved, photos that are new."""
+    async def _record(self, page: PackedPage, *, goes_on: bool = False) -> tuple[int, int, int]:
+        """Returns that are new to this listing, returns that it had brought before, photos that are new."""
         store = self._store
         found = await store.record_page(page, self._listing, goes_on=goes_on)
         crash.point("page-recorded")
@@ -220,4 +227,4 @@ class Producer:
                 counters.problems.append(problem)
         if found.photos:
             store.tell()
-        return found.repeated, found.photos
+        return len(page.returns) - found.repeated, found.repeated, found.photos

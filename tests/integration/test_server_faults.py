@@ -505,6 +505,19 @@ def test_a_token_that_comes_again(world: World) -> None:
     world.assert_archive_is_right()
 
 
+def test_a_listing_that_never_ends(world: World) -> None:
+    """The first page for ever, each time with a new token: bounded, exit 8; its photos are archived."""
+    fill(world.market.stores[101], returns=3)
+    world.sandbox.faults.add(actions.ever_new_tokens(), kind="returns", times=ALWAYS)
+    report = world.sync()
+    assert (report.exit_code, report.stores[0].watermark) == (ExitCode.SERVER, None)
+    assert "nothing new" in str(report.stores[0].error)
+    assert world.states() == {"archived": 3}
+    world.sandbox.faults.clear()
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    world.assert_archive_is_right()
+
+
 def test_a_token_that_is_refused(world: World) -> None:
     """Bad page token in mid-listing: from the start again, a few times; nothing comes twice."""
     fill(world.market.stores[101], returns=250)

@@ -17,7 +17,7 @@ from market_photos.archive.photos import State
 from market_photos.errors import ServerUnavailable
 from market_photos.market.protocol import Ask
 from market_photos.sync.counters import Counters
-from market_photos.sync.producer import Producer
+from market_photos.sync.producer import MAX_BARREN, Producer
 from market_photos.sync.store import CatalogLedger, Store
 from tests.unit.worlds import CAMPAIGN, ToldClock
 
@@ -203,3 +203,40 @@ async def test_a_single_record_that_is_too_deep(catalog: Catalog, levels: int, i
     await Producer(store).one(1, 1)
     assert (store.counters.returns, store.counters.unreadable) == ((1, 0) if is_kept else (0, 1))
     assert is_kept or "nested more than 500 levels deep" in store.counters.problems[0]
+
+
+class Endless(Pages):
+    """The same page for ever, or an empty one, each time with another token."""
+
+    async def read(self, ask: Ask, passage_for: Callable[[str], object]) -> bytes:
+        self.tokens.append(dict(ask.query).get("pageToken"))
+        return self.change(body(0, f"token {len(self.tokens)}"))
+
+
+@pytest.mark.parametrize("rows", [0, SIZE])
+async def test_ever_new_tokens_without_anything_new_end(catalog: Catalog, rows: int) -> None:
+    """What was listed is kept, the watermark stays, and the pages are bounded."""
+    client = Endless()
+    if not rows:
+        client.change = lambda content: page([], json.loads(content)["result"]["paging"]["nextPageToken"])
+    store = a_store(catalog, client, ToldClock())
+    with pytest.raises(ServerUnavailable, match="nothing new"):
+        await Producer(store).nightly(full=True)
+    assert len(client.tokens) <= MAX_BARREN + 2
+    assert catalog.photos.tally()[State.PENDING].photos == rows
+    assert catalog.returns.watermark() is None
+
+
+async def test_a_long_listing_with_gaps_is_not_cut(catalog: Catalog) -> None:
+    """Empty pages, fewer in a row than the bound, do not end it, however many there are in all."""
+    following = [f"token {number}" for number in range(3 * (MAX_BARREN // 2))]
+    client = Pages(*following, None)
+    client.change = lambda content: content if len(client.tokens) % 200 == 0 else without_rows(content)
+    store = a_store(catalog, client, ToldClock())
+    await Producer(store).nightly(full=True)
+    assert store.counters.pages == len(following) + 1
+    assert catalog.returns.watermark() is not None
+
+
+def without_rows(content: bytes) -> bytes:
+    return page([], json.loads(content)["result"].get("paging", {}).get("nextPageToken"))

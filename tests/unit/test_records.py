@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from market_photos.market.protocol import Act, Refusal
 from market_photos.market.records import (
     Page,
+    PageTokenLost,
     Store,
     parse_campaigns,
     parse_key_info,
@@ -28,7 +29,7 @@ def parse_returns(campaign: int, body: bytes) -> Page[Return]:
     """A page as the producer reads it."""
     listing = parse_listing(body)
     rows, unreadable = read_returns(campaign, listing.records)
-    return Page(rows, listing.next_token, tuple(unreadable))
+    return Page(rows, listing.next_token, (*listing.unreadable, *unreadable))
 
 
 def listing(*returns: Any, **result: Any) -> bytes:
@@ -181,8 +182,6 @@ NO_PAGES = [
     b'{"result":{"returns":[],"paging":"x"},"campaigns":[],"paging":"x"}',
     b'{"result":{"returns":[],"paging":{"nextPageToken":5}},"campaigns":[],"paging":{"nextPageToken":5}}',
     rb'{"result":{"returns":[],"paging":{"nextPageToken":"\ud800"}},"campaigns":[],"paging":{"nextPageToken":"\ud800"}}',
-    b'{"result":{"returns":[NaN]},"campaigns":[NaN]}',
-    b'{"result":{"returns":[' + b"9" * 5000 + b']},"campaigns":[' + b"9" * 5000 + b"]}",
     b'{"result":{"returns":[]},"campaigns":[]',
     b"[" * 100_000,
 ]
@@ -202,6 +201,106 @@ def test_an_error_with_a_200_says_so() -> None:
     """The server's own words are kept."""
     with pytest.raises(Refusal, match="it says ERROR: try later"):
         parse_returns(7, b'{"status":"ERROR","errors":[{"message":"try later"}]}')
+
+
+GOOD = b'{"id":1,"orderId":2,"items":[{"decisions":[{"returnItemId":3,"images":["aa"]}]}]}'
+
+
+@pytest.mark.parametrize(
+    ("bad", "photos"),
+    [
+        (b'{"id":9,"orderId":8,"x":"\xff","items":[{"decisions":[{"returnItemId":10,"images":["bb"]}]}]}', ["bb"]),
+        (b'{"id":9,"orderId":8,"x":NaN,"items":[{"decisions":[{"returnItemId":10,"images":["bb"]}]}]}', ["bb"]),
+        (b'{"id":9,"orderId":8,"x":[Infinity,-Infinity],"items":null}', []),
+        (b'{"id":9,"orderId":8,"x":' + b"9" * 5000 + b"}", []),
+        (b'{"id":' + b"9" * 5000 + b',"orderId":8}', []),
+        (b'{"id":9,"orderId":8,"x":"a raw \n line and a \t tab"}', []),
+        (b'{"id":9,"orderId":8,"items":[{"decisions":[{"returnItemId":10,"images":["b\xd0","cc"]}]}]}', ["cc"]),
+        (b'{"id":9,"orderId":8,"items":[{"decisions":[{"returnItemId":NaN,"images":["bb"]}]}]}', []),
+        (b'{"id":9,"orderId":8,"x":"\\x41"}', []),
+        (b'{"id":9,"orderId":8,"x":undefined}', []),
+        (b'{"id":9 "orderId":8}', []),
+        (b"{'id':9}", []),
+        (b"NaN", []),
+        (b"9" * 5000, []),
+    ],
+)
+def test_a_damaged_record_costs_only_itself(bad: bytes, photos: list[str]) -> None:
+    """Records before and after it are there, the next page is known, what is kept of it is sound JSON."""
+    more = GOOD.replace(b'"id":1', b'"id":4')
+    records = b",".join([GOOD, bad, more])
+    page = parse_returns(7, b'{"result":{"returns":[' + records + b'],"paging":{"nextPageToken":"n"}}}')
+    assert [row.id for row in page.rows if row.id != 9] == [1, 4]
+    assert hashes(page) == ["aa", *photos, "aa"]
+    assert page.next_token == "n"
+    assert page.unreadable
+    assert all(problem.isprintable() for problem in page.unreadable)
+    for row in page.rows:
+        json.loads(json.dumps(row.record, ensure_ascii=False, allow_nan=False).encode())
+
+
+@pytest.mark.parametrize("rest", [b"garbage", b"\0", b"}", b'{"result":{"returns":[]}}', b"<html>"])
+def test_what_follows_a_page_is_named(rest: bytes) -> None:
+    page = parse_returns(7, b'{"result":{"returns":[' + GOOD + b"]}}" + rest)
+    assert hashes(page) == ["aa"]
+    assert len(page.unreadable) == 1
+
+
+def test_a_sound_character_is_not_damage() -> None:
+    """U+FFFD in one record is what the seller typed, though another record is damaged."""
+    body = '{"result":{"returns":[{"id":1,"orderId":2,"x":"\ufffd"},{"id":9,"orderId":8,"x":NaN}]}}'.encode()
+    page = parse_returns(7, body)
+    assert [row.record["x"] for row in page.rows] == ["\ufffd", "NaN"]
+    assert len(page.unreadable) == 1
+
+
+def test_a_lost_page_token_does_not_lose_the_page() -> None:
+    with pytest.raises(PageTokenLost) as caught:
+        parse_listing(listing(record(decision("aa")), paging={"nextPageToken": 5}))
+    assert (len(caught.value.page.records), caught.value.act) == (1, Act.RETRY)
+
+
+@pytest.mark.parametrize("value", [True, False, None, 1.5, "", "1_0", " 1", "٣", 10**30, "9" * 5000, [1], {"id": 1}])
+def test_what_is_no_id(value: Any) -> None:
+    """A truth value would be return 1, and its photos another return's."""
+    page = parse_returns(7, listing(record(decision("aa"), id=value), record(decision("bb", item=value))))
+    assert hashes(page) == []
+    assert len(page.unreadable) == 2
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "0000-00-00",
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "2026-01-01T00:00:00+99:99",
+        "\u202e",
+        "9" * 99,
+    ],
+)
+def test_odd_dates_lose_no_photo(date: str) -> None:
+    page = parse_returns(7, listing(record(decision("aa"), creationDate=date)))
+    assert hashes(page) == ["aa"]
+    assert 0 <= page.rows[0].created_at <= 253_402_300_799
+
+
+def test_a_hash_that_no_url_holds() -> None:
+    page = parse_returns(7, listing(record(decision("x" * 1_000_000, "aa"))))
+    assert hashes(page) == ["aa"]
+    assert len(page.unreadable[0]) < 200
+
+
+def test_a_damaged_answer_about_one_return() -> None:
+    page = parse_return(7, b'{"status":"OK","result":' + GOOD.replace(b"{", b'{"x":NaN,', 1) + b"}")
+    assert hashes(page) == ["aa"]
+    assert len(page.unreadable) == 1
+
+
+def test_a_damaged_campaign_costs_only_itself() -> None:
+    page = parse_campaigns(b'{"campaigns":[{"id":1},{"id":2,"x":NaN},{"id":3,"x":undefined},{"id":4}]}')
+    assert [store.id for store in page.rows] == [1, 2, 4]
+    assert len(page.unreadable) == 2
 
 
 def test_a_number_beyond_floats_survives() -> None:
