@@ -1,4 +1,4 @@
-"""An embedded Market: a small imitation of the seller's API on 127.0.0.1, for the demo and the integration tests.
+"""The embedded Market: an imitation of the seller's API on 127.0.0.1, for the demo and the integration tests.
 
     market = Market(seed=1)
     market.add_store(campaign=101).add_return(photos=3)
@@ -7,7 +7,8 @@
         ...
         assert sandbox.log.count("photo") == 5
 
-It keeps to what is documented. Where nothing is, it does what a client must survive, or lets the test choose.
+It behaves as the API's documentation says. Where that says nothing, it does what is most difficult for
+a client, or the test chooses.
 """
 
 from market_photos.sandbox import actions

@@ -1,14 +1,14 @@
-"""What can go wrong with an answer. Each function makes an action for `Faults.add`.
+"""What can go wrong with an answer. Each function returns an action for `Faults.add`.
 
 Instead of the answer     status, quota_420, parallel_420, redirect, raw
-Late                      delay, drip
-Never                     hang, endless
-Broken off                cut (FIN), reset (RST), cut_chunked
-Wrongly framed            wrong_length, no_length, chunked
+Slow                      delay, drip
+Without an end            hang, endless
+Cut off                   cut (FIN), reset (RST), cut_chunked
+Other framing             wrong_length, no_length, chunked
 Other content             body, html, text, nothing, error_with_200, content_type, content_encoding, encoded,
                           padded_to
-Pages that mislead        repeated_token, empty_page, shift_page, edit, drop_paging, ever_new_tokens, empty_lists
-Anything else             meanwhile (something happens in the world), headers
+Misleading pages          repeated_token, empty_page, shift_page, edit, drop_paging, ever_new_tokens, empty_lists
+Anything else             meanwhile (changes the Market during the answer), headers
 """
 
 import json
@@ -32,27 +32,29 @@ HTML = b"<html><head><title>502</title></head><body><h1>Bad Gateway</h1></body><
 
 
 def status(code: int, message: str | None = None, *, body: bytes | None = None, **names: str) -> Action:
-    """Answer with this status and the API's error body; or with `body` (HTML, say) and no word of its type.
+    """Answer with this status and the API's error body, or with `body` and no Content-Type.
 
-    `names` are further headers, `retry_after="5"`.
+    `names` are further headers: `retry_after="5"`.
     """
     extra = {name.replace("_", "-").title(): value for name, value in names.items()}
 
-    def act(call: Call, reply: Reply) -> Reply:
-        told = error(code, f"ERROR_{code}", message or f"Status {code} on demand")
+    def apply(call: Call, reply: Reply) -> Reply:
+        problem = error(code, f"ERROR_{code}", message or f"Status {code} on demand")
         kept = _without(reply.headers, "Content-Type")
         if body is not None:
             return replace(reply, status=code, headers=kept | extra, body=body)
-        return replace(reply, status=code, headers=kept | told.headers | extra, body=told.body)
+        return replace(reply, status=code, headers=kept | problem.headers | extra, body=problem.body)
 
-    return act
+    return apply
 
 
 def quota_420(until: float | str | None = 3600.0) -> Action:
-    """The quota is said to be spent until so many seconds from now (negative: past); text stands as it is; None: no
-    such header."""
+    """Answer that the quota is spent.
 
-    def act(call: Call, reply: Reply) -> Reply:
+    `until` is in seconds from now, negative for the past; a string is sent unchanged; None leaves the header out.
+    """
+
+    def apply(call: Call, reply: Reply) -> Reply:
         text = f"Hit rate limit of 5000 requests per 1 hour for resource {call.kind} for {call.campaign}"
         refused = status(420, text)(call, reply)
         if until is None:
@@ -60,42 +62,45 @@ def quota_420(until: float | str | None = 3600.0) -> Action:
         date = until if isinstance(until, str) else formatdate(time.time() + until, usegmt=True)
         return replace(refused, headers=refused.headers | {UNTIL: date, REMAINING: "0"})
 
-    return act
+    return apply
 
 
 def parallel_420(parallel: int = 4) -> Action:
-    def act(call: Call, reply: Reply) -> Reply:
+    """Answer that too many requests of the store are in flight."""
+
+    def apply(call: Call, reply: Reply) -> Reply:
         text = f"Hit rate limit of {parallel} parallel requests for campaignId {call.campaign}"
         return status(420, text)(call, reply)
 
-    return act
+    return apply
 
 
 def redirect(url: str | None = None, code: int = 302) -> Action:
-    """To `url`; None: to the same address again, a loop."""
+    """Redirect to `url`, or to the same address again, which is a loop."""
 
-    def act(call: Call, reply: Reply) -> Reply:
+    def apply(call: Call, reply: Reply) -> Reply:
         return replace(reply, status=code, headers={"Location": url or call.request.target}, body=b"")
 
-    return act
+    return apply
 
 
 def raw(head: bytes, body: bytes = b"") -> Action:
-    """These bytes in the place of status line and headers."""
+    """Send these bytes in place of the status line and the headers."""
     return _with(raw=head, body=body, framing="close")
 
 
 def delay(seconds: float) -> Action:
+    """Wait before the answer, in addition to other delays."""
     return lambda call, reply: replace(reply, delay=reply.delay + seconds)
 
 
 def drip(rate: float) -> Action:
-    """The body at so many bytes per second."""
+    """Send the body at this rate, in bytes per second."""
     return _with(rate=rate)
 
 
 def hang(after: int | None = None) -> Action:
-    """Say nothing; or the header and `after` bytes of the body, then nothing. No FIN until the client leaves."""
+    """Send nothing, or the header and `after` bytes of the body, and keep the connection open."""
     return _broken(after, ending="hang")
 
 
@@ -115,172 +120,174 @@ def cut(after: int | None = None) -> Action:
 
 
 def cut_chunked(after: int) -> Action:
-    """A chunked body that ends without its last chunk."""
+    """Send a chunked body without its last chunk."""
     return _with(framing="chunked", stop_after=after)
 
 
 def wrong_length(by: int) -> Action:
-    """A Content-Length that is off by so much; the body is sent whole."""
+    """Send a Content-Length that is wrong by `by` bytes, and the whole body."""
     return lambda call, reply: replace(reply, declared=max(0, len(reply.body) + by))
 
 
 def no_length() -> Action:
-    """The close of the connection ends the body. With `cut`, nobody can tell that it is cut."""
+    """Send no Content-Length: the end of the connection ends the body. A cut is then not visible to the client."""
     return _with(framing="close")
 
 
 def chunked() -> Action:
+    """Send the body in chunks."""
     return _with(framing="chunked")
 
 
 def body(content: bytes, content_type: str | None = "") -> Action:
-    """Other bytes with the same status. Their type stays, or is `content_type`, or with None none at all."""
+    """Send other bytes with the same status. `content_type` replaces their type; None removes it."""
 
-    def act(call: Call, reply: Reply) -> Reply:
+    def apply(call: Call, reply: Reply) -> Reply:
         changed = replace(reply, body=content)
         return changed if content_type == "" else _typed(changed, content_type)
 
-    return act
+    return apply
 
 
 def html() -> Action:
-    """200 with the page of a proxy."""
+    """Answer 200 with an HTML page, as a proxy might."""
     return body(HTML, "text/html; charset=utf-8")
 
 
 def text(words: str = "ok") -> Action:
+    """Answer with plain text."""
     return body(words.encode(), "text/plain")
 
 
 def nothing() -> Action:
-    """200 with an empty body."""
+    """Answer 200 with an empty body."""
     return body(b"")
 
 
 def padded_to(size: int) -> Action:
-    """A valid picture of exactly this many bytes."""
+    """Send a valid picture of exactly `size` bytes."""
     return lambda call, reply: replace(reply, body=pictures.padded(size, reply.headers["Content-Type"]))
 
 
 def error_with_200(message: str = "Internal error") -> Action:
-    """`status: ERROR` in a 200."""
+    """Answer 200 with `status: ERROR`."""
 
-    def act(call: Call, reply: Reply) -> Reply:
-        told = error(200, "INTERNAL_ERROR", message)
-        return replace(reply, status=200, headers=reply.headers | told.headers, body=told.body)
+    def apply(call: Call, reply: Reply) -> Reply:
+        problem = error(200, "INTERNAL_ERROR", message)
+        return replace(reply, status=200, headers=reply.headers | problem.headers, body=problem.body)
 
-    return act
+    return apply
 
 
 def content_type(value: str | None) -> Action:
-    """Call it something else; None: by no name at all."""
+    """Send another Content-Type; None sends none."""
     return lambda call, reply: _typed(reply, value)
 
 
 def content_encoding(value: str = "gzip") -> Action:
-    """Say that the body is encoded, which it is not."""
+    """Send a Content-Encoding for a body that is not encoded."""
     return headers({"Content-Encoding": value})
 
 
 def encoded(value: str, encode: Callable[[bytes], bytes]) -> Action:
     """Send the body encoded, and say so."""
 
-    def act(call: Call, reply: Reply) -> Reply:
+    def apply(call: Call, reply: Reply) -> Reply:
         return replace(reply, headers=reply.headers | {"Content-Encoding": value}, body=encode(reply.body))
 
-    return act
+    return apply
 
 
 def headers(more: Mapping[str, str | None]) -> Action:
-    """Further or other headers; None takes one away."""
+    """Add or replace headers; None removes one."""
 
-    def act(call: Call, reply: Reply) -> Reply:
+    def apply(call: Call, reply: Reply) -> Reply:
         merged = reply.headers | dict(more)
         return replace(reply, headers={name: value for name, value in merged.items() if value is not None})
 
-    return act
+    return apply
 
 
 def repeated_token() -> Action:
-    """The next page's token is this page's own: a client that follows it never ends."""
+    """Send the page's own token as that of the next page: a client that follows it never ends."""
 
-    def act(page: Record, call: Call) -> None:
+    def apply(page: Record, call: Call) -> None:
         if token := call.request.query.get("pageToken"):
             page["paging"] = {"nextPageToken": token}
 
-    return edit(act)
+    return edit(apply)
 
 
 def empty_page() -> Action:
-    """No returns, but a fresh token that leads to them."""
+    """Send no returns, but a new token that leads to them."""
     nonces = count(1)
 
-    def act(page: Record, call: Call) -> None:
+    def apply(page: Record, call: Call) -> None:
         _emptied(page)
         page["paging"] = {"nextPageToken": _token_near(call, 0, next(nonces))}
 
-    return edit(act)
+    return edit(apply)
 
 
 def shift_page(by: int) -> Action:
-    """The next page begins `by` later than it should (returns are missed) or, negative, earlier (come twice)."""
+    """Let the next page begin `by` returns later, so that some are missed, or earlier, so that some come twice."""
 
-    def act(page: Record, call: Call) -> None:
+    def apply(page: Record, call: Call) -> None:
         listed = page.get("returns") or page.get("campaigns") or []
         if page.get("paging"):
             page["paging"] = {"nextPageToken": _token_near(call, len(listed) + by)}
 
-    return edit(act)
+    return edit(apply)
 
 
 def drop_paging() -> Action:
-    """No `paging` at all, wherever more is to come."""
+    """Send no `paging`, though there are more pages."""
     return edit(lambda page, call: page.pop("paging", None))
 
 
 def ever_new_tokens() -> Action:
-    """The first page again and again, each time with a token that never came before."""
+    """Send the first page for every token, each time with a new token of a next page."""
     nonces = count(1)
 
-    def act(page: Record, call: Call) -> None:
+    def apply(page: Record, call: Call) -> None:
         page["paging"] = {"nextPageToken": _token_at_start(call, next(nonces))}
 
-    return edit(act)
+    return edit(apply)
 
 
 def empty_lists() -> Action:
-    """`images: []` and `decisions: []` for null: the official description allows null, absence or one entry."""
+    """Send `images` and `decisions` as empty lists instead of null, which the API's description does not allow."""
 
-    def act(page: Record, call: Call) -> None:
+    def apply(page: Record, call: Call) -> None:
         for item in [item for back in page.get("returns", []) for item in back["items"]]:
             item["decisions"] = item.get("decisions") or []
             for decision in item["decisions"]:
                 decision["images"] = decision.get("images") or []
 
-    return edit(act)
+    return edit(apply)
 
 
 def edit(change: Callable[[Record, Call], Any]) -> Action:
-    """Change the decoded answer: its `result`, or where there is none the whole. Errors stay as they are."""
+    """Change the decoded answer: its `result` if it has one, else all of it. Errors are not changed."""
 
-    def act(call: Call, reply: Reply) -> Reply:
+    def apply(call: Call, reply: Reply) -> Reply:
         if reply.status != 200:
             return reply
         content = json.loads(reply.body)
         change(content.get("result", content), call)
         return replace(reply, body=json_reply(content).body)
 
-    return act
+    return apply
 
 
 def meanwhile(happens: Callable[[], Any]) -> Action:
-    """Something happens in the world while the answer, already made, is on its way."""
+    """Call a function, for example to change the Market, between building the answer and sending it."""
 
-    def act(call: Call, reply: Reply) -> Reply:
+    def apply(call: Call, reply: Reply) -> Reply:
         happens()
         return reply
 
-    return act
+    return apply
 
 
 def _with(**changes: Any) -> Action:

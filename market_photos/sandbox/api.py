@@ -1,4 +1,4 @@
-"""The seller's API without its sockets: a request in, a reply out."""
+"""The methods of the seller's API: from a request to a reply, without sockets."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from market_photos.sandbox.store import Store
 from market_photos.sandbox.wire import Reply, Request
 from market_photos.sandbox.world import USEFUL_SCOPES, Market
 
-_MOST_PER_PAGE = 100
-_USUAL_PER_PAGE = 50
+_MAX_PER_PAGE = 100
+_DEFAULT_PER_PAGE = 50
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was understood as one of the API's methods; of kind "other" when it was not."""
+    """A request with the API method that it calls; its kind is "other" if it calls none."""
 
     request: Request
     kind: str
@@ -26,8 +26,8 @@ class Call:
     image_hash: str | None = None
 
 
-def understand(request: Request) -> Call:
-    """Which method is asked for, and of what."""
+def parse_call(request: Request) -> Call:
+    """Return the method that the request calls, and its parameters."""
     try:
         match request.path:
             case ["v2", "campaigns"]:
@@ -47,8 +47,8 @@ def understand(request: Request) -> Call:
     return Call(request, "other")
 
 
-def turned_away(market: Market, call: Call) -> Reply | None:
-    """The refusal that needs no look at the data: no such method, no such key."""
+def check_request(market: Market, call: Call) -> Reply | None:
+    """Return the error for an unknown method or key, None for a valid request."""
     if call.kind == "other":
         return error(404, "NOT_FOUND", "No such method")
     if call.request.method != ("POST" if call.kind == "token" else "GET"):
@@ -59,7 +59,7 @@ def turned_away(market: Market, call: Call) -> Reply | None:
 
 
 def answer(market: Market, call: Call) -> Reply:
-    """What the API says when neither limits nor faults interfere."""
+    """Return the answer to a valid request, before limits and faults."""
     try:
         if call.kind == "token":
             return _token(market)
@@ -77,9 +77,9 @@ def _token(market: Market) -> Reply:
 
 
 def _campaigns(market: Market, query: dict[str, str]) -> Reply:
-    limit = limit_of(query, usual=_MOST_PER_PAGE)
-    if limit > _MOST_PER_PAGE:
-        raise Refused(400, "BAD_REQUEST", f"limit must be at most {_MOST_PER_PAGE}")
+    limit = limit_of(query, default=_MAX_PER_PAGE)
+    if limit > _MAX_PER_PAGE:
+        raise Refused(400, "BAD_REQUEST", f"limit must be at most {_MAX_PER_PAGE}")
     stores = list(market.stores.values())
     start = offset_of(query, Filters())
     following = paging(start + limit, len(stores), Filters())
@@ -103,7 +103,7 @@ def _of_store(store: Store, call: Call) -> Reply:
 
 def _returns(store: Store, query: dict[str, str]) -> Reply:
     filters = filters_of(query)
-    limit = min(limit_of(query, usual=_USUAL_PER_PAGE), _MOST_PER_PAGE)
+    limit = min(limit_of(query, default=_DEFAULT_PER_PAGE), _MAX_PER_PAGE)
     listing, start = store.listing(filters), offset_of(query, filters)
     page = [back.record() for back in listing[start : start + limit]]
     following = paging(start + limit, len(listing), filters)

@@ -1,4 +1,4 @@
-"""The sandbox as a command."""
+"""Run the sandbox as a command."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from market_photos.sandbox import ALWAYS, Faults, Limits, Market, Quota, Sandbox
 
 
 def add_faults(faults: Faults) -> None:
-    """What a client meets in an ordinary week, seldom enough that everything comes in the end."""
+    """Add the faults of an ordinary week, rare enough that retries succeed."""
     faults.add(actions.status(503), kind="photo", probability=0.05, times=ALWAYS)
     faults.add(actions.cut(900), kind="photo", probability=0.04, times=ALWAYS)
     faults.add(actions.reset(None), kind="photo", probability=0.03, times=ALWAYS)
@@ -21,7 +21,7 @@ def add_faults(faults: Faults) -> None:
 def serve_until_interrupted(
     *, port: int, stores: int, returns: int, photos: int, latency: float, quota: int, period: float, faults: bool
 ) -> None:
-    """Raises UsageError where the port is taken."""
+    """Serve an embedded Market until Ctrl-C. Raises UsageError where the port is in use."""
     market = Market()
     market.populate(stores=stores, returns=returns, photos=photos)
     limits = Limits(photos=Quota(quota, period), returns=Quota(5000, period))
@@ -39,7 +39,7 @@ def serve_until_interrupted(
 
 
 def configuration(sandbox: Sandbox, quota: int, period: float) -> str:
-    """What a user pastes into a file and a shell."""
+    """Return a configuration file and commands for a user to paste."""
     return f"""\
 # An embedded Market serves on {sandbox.url} until Ctrl-C. Save these lines as sandbox.toml:
 

@@ -1,11 +1,11 @@
-"""Faults on demand: which request, and what goes wrong with its answer.
+"""Choose which requests get a fault, and what goes wrong with their answers.
 
     sandbox.faults.add(actions.status(503), kind="photo", times=2)
     sandbox.faults.add(actions.cut(1000), image_hash=photo.image_hash, times=ALWAYS)
     sandbox.faults.add(actions.reset(), kind="connect", nth=3)
 
-The actions are in actions.py. Faults that match the same request apply one after the other: a delay and a cut make a
-late cut.
+actions.py has the actions. Faults that match the same request are applied one after the other: a delay and a cut
+give a late cut.
 """
 
 import random
@@ -17,21 +17,21 @@ from market_photos.sandbox.wire import Reply
 
 ALWAYS = None
 
-#: What a fault makes of the answer that the request would have had.
+#: Returns the faulty answer, given the request and its regular answer.
 Action = Callable[[Call, Reply], Reply]
 
 
 @dataclass(eq=False)
 class Fault:
-    """An action and the requests it is for; a condition of None is for all.
+    """An action and the conditions on which it is applied; None is no condition.
 
-    kind         "campaigns", "returns", "return", "photo", "token", "other", or "connect": as a connection opens,
-                 before anything is read (there only `hang`, `reset` and `delay` mean something)
-    when         any further condition
-    nth          begin with the nth request that meets the conditions above, counted from 1
-    times        so many requests, or ALWAYS
-    probability  each of them with this chance
-    hits         how often it has struck
+    kind         "campaigns", "returns", "return", "photo", "token", "other", or "connect": when a connection opens,
+                 before anything is read (only `hang`, `reset` and `delay` make sense then)
+    when         a further condition
+    nth          the first request that gets the fault, among those that meet the conditions above, counted from 1
+    times        the number of requests that get it, or ALWAYS
+    probability  the chance of each of them to get it
+    hits         how many requests got it so far
     """
 
     action: Action
@@ -45,20 +45,20 @@ class Fault:
     hits: int = 0
     _seen: int = 0
 
-    def strikes(self, call: Call, rng: random.Random) -> bool:
-        """Whether this request gets it; asked once per request, for it counts."""
-        if not self._meant(call):
+    def decide(self, call: Call, rng: random.Random) -> bool:
+        """Decide whether the request gets the fault. Counts the request: call it once for each."""
+        if not self._matches(call):
             return False
         self._seen += 1
         if self._seen < self.nth or (self.times is not None and self.hits >= self.times):
             return False
-        struck = self.probability >= 1 or rng.random() < self.probability
-        self.hits += struck
-        return struck
+        is_hit = self.probability >= 1 or rng.random() < self.probability
+        self.hits += is_hit
+        return is_hit
 
-    def _meant(self, call: Call) -> bool:
+    def _matches(self, call: Call) -> bool:
         return (
-            # a fault of no kind is for requests; a connection is none yet
+            # a fault without a kind applies to requests, not to connections
             (self.kind == call.kind if self.kind else call.kind != "connect")
             and self.campaign in {None, call.campaign}
             and self.image_hash in {None, call.image_hash}
@@ -68,7 +68,7 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The faults in force. Chances are drawn from `rng`: the same seed and requests have the same faults."""
+    """The active faults. With the same seed of `rng`, the same requests get the same faults."""
 
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     rules: list[Fault] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Faults:
         times: int | None = 1,
         probability: float = 1.0,
     ) -> Fault:
-        """Arrange for a fault; see Fault. Once, unless told otherwise."""
+        """Add a fault, see Fault; by default for a single request."""
         self.rules.append(Fault(action, kind, campaign, image_hash, when, nth, times, probability))
         return self.rules[-1]
 
@@ -96,6 +96,7 @@ class Faults:
         self.rules.remove(fault)
 
     def applied(self, call: Call, reply: Reply) -> Reply:
-        for fault in [rule for rule in self.rules if rule.strikes(call, self.rng)]:
+        """Return the reply after all faults that the request gets."""
+        for fault in [rule for rule in self.rules if rule.decide(call, self.rng)]:
             reply = fault.action(call, reply)
         return reply

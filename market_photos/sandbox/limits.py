@@ -1,9 +1,9 @@
-"""The Market's own limits, kept by the server whatever its client believes.
+"""The limits of the Market, enforced by the server.
 
-- Parallel requests: of one store, at most `parallel` at once. A request counts until its answer's last byte is sent,
-  also when the client has hung up meanwhile.
-- Quota: of one method and store, at most `amount` in a window. Windows are fixed and aligned to the clock.
-- What is answered with 2xx or 4xx spends quota; a 420 does not. Of 5xx nothing is documented: `spend_on_5xx` decides.
+- Parallel requests: at most `parallel` per store. A request counts until the last byte of its answer is sent, even if
+  the client has hung up.
+- Quota: at most `amount` requests per method, store and window. Windows are fixed and aligned to the clock.
+- Answers of 2xx and 4xx spend quota, a 420 does not. For 5xx nothing is documented: `spend_on_5xx` decides.
 """
 
 import math
@@ -21,17 +21,18 @@ class Quota:
     period: float = HOUR
 
     def window(self, wall: float) -> int:
+        """Return the number of the window that contains a moment."""
         return math.floor(wall / self.period)
 
     def until(self, wall: float) -> str:
-        """The end of this window as a date, rounded up to its whole second."""
+        """Return the end of the current window as an HTTP date, rounded up to a second."""
         end = (self.window(wall) + 1) * self.period
         return formatdate(math.ceil(end), usegmt=True)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The documented figures. A quota is named after the kind of request it is for."""
+    """The documented limits; one quota per kind of request."""
 
     parallel: int = 4
     photos: Quota = Quota(5_000)
@@ -54,7 +55,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Visit:
-    """One request that was let in, or would have been."""
+    """A request as the limits see it."""
 
     kind: str
     campaign: int | None
@@ -63,14 +64,14 @@ class Visit:
 
 @dataclass
 class Ledger:
-    """What is in flight and what is spent. Of each method and store it remembers the current window only."""
+    """The requests in flight and the quota spent in the current window of each method and store."""
 
     limits: Limits
     in_flight: Counter[int] = field(default_factory=Counter)
     _spent: dict[tuple[str, int | None], tuple[int, int]] = field(default_factory=dict)
 
     def enter(self, visit: Visit) -> str:
-        """Let the request in and reckon it as spent; or the text of the 420 that refuses it."""
+        """Count the request and return an empty string, or return the message of the 420 that refuses it."""
         refusal = self._refusal(visit)
         if not refusal:
             self._book(visit, +1)
@@ -79,22 +80,23 @@ class Ledger:
         return refusal
 
     def leave(self, visit: Visit) -> None:
-        """The answer's last byte is sent."""
+        """Count the request as finished: the last byte of its answer is sent."""
         if visit.campaign is not None:
             self.in_flight[visit.campaign] -= 1
 
     def settle(self, visit: Visit, status: int) -> None:
-        """The answer's status is known: give back what it does not spend."""
+        """Give back the request's quota if an answer of this status spends none."""
         if status == 420 or (status >= 500 and not self.limits.spend_on_5xx):
             self._book(visit, -1)
 
     def headers(self, visit: Visit) -> dict[str, str]:
+        """Return the headers about the quota of the request's method and store."""
         quota = self.limits.quota(visit.kind)
         remaining = max(0, quota.amount - self.spent(visit))
         return {LIMIT: str(quota.amount), REMAINING: str(remaining), UNTIL: quota.until(visit.wall)}
 
     def spent(self, visit: Visit) -> int:
-        """What this visit's window has seen of its method and store."""
+        """Return the quota spent in the request's window by its method and store."""
         window, spent = self._spent.get((visit.kind, visit.campaign), (0, 0))
         return spent if window == self.limits.quota(visit.kind).window(visit.wall) else 0
 

@@ -1,4 +1,4 @@
-"""What the sandbox was asked, as tests look at it."""
+"""The log of requests, for tests."""
 
 import time
 from collections import Counter
@@ -10,10 +10,10 @@ from market_photos.sandbox.api import Call
 
 @dataclass(eq=False)
 class Entry:
-    """One request; `answered`, `status` and the bytes of its body follow while it is served.
+    """One request. `answered`, `status` and `bytes_sent` are set while it is served.
 
-    `arrived` and `answered` are of time.monotonic(), `wall` is the sandbox's wall clock on arrival. `parallel` is how
-    many requests of the store were in flight on arrival, this one included. A status of 0: no answer was begun.
+    `arrived` and `answered` come from time.monotonic(); `wall` is the sandbox's wall clock on arrival. `parallel`
+    counts the store's requests in flight on arrival, this one included. Status 0: nothing was answered.
     """
 
     kind: str
@@ -32,13 +32,13 @@ class Entry:
 
     @property
     def seconds(self) -> float:
-        """From arrival to the last byte; so far, while it is in flight."""
+        """Seconds from arrival to the last byte, or until now if it is still in flight."""
         return (self.answered or time.monotonic()) - self.arrived
 
 
 @dataclass(repr=False)
 class Log:
-    """All entries in the order of arrival. `kind` and `campaign` narrow each question; None asks for all."""
+    """All requests in the order of arrival. `kind` and `campaign` select some of them; None selects all."""
 
     entries: list[Entry] = field(default_factory=list)
     _in_flight: Counter[int | None] = field(default_factory=Counter)
@@ -56,6 +56,7 @@ class Log:
         return f"<Log: {dict(Counter((entry.kind, entry.status) for entry in self.entries))}>"
 
     def arrive(self, call: Call, wall: float) -> Entry:
+        """Log a request on its arrival."""
         self._in_flight[call.campaign] += 1
         request = call.request
         entry = Entry(
@@ -74,10 +75,12 @@ class Log:
         return entry
 
     def leave(self, entry: Entry, sent: int) -> None:
+        """Log the end of the answer, of which `sent` bytes of the body were sent."""
         entry.answered, entry.bytes_sent = time.monotonic(), sent
         self._in_flight[entry.campaign] -= 1
 
     def of(self, kind: str | None = None, campaign: int | None = None, status: int | None = None) -> list[Entry]:
+        """Return the selected entries."""
         return [
             entry
             for entry in self.entries
@@ -88,25 +91,25 @@ class Log:
         return len(self.of(kind, campaign, status))
 
     def worst_parallel(self, campaign: int | None = None) -> int:
-        """The most requests that one store had in flight at once; what concerns no store is left out."""
+        """Return the highest number of requests that one store had in flight at once."""
         return max((entry.parallel for entry in self.of(campaign=campaign) if entry.campaign is not None), default=0)
 
     def worst_window(
         self, kind: str, seconds: float, campaign: int | None = None, when: Callable[[Entry], float] | None = None
     ) -> int:
-        """The most arrivals of this kind that one store had in any [t, t + seconds), wherever it starts."""
+        """Return the highest number of arrivals at one store within any window [t, t + seconds)."""
         arrivals: dict[int | None, list[float]] = {}
         for entry in self.of(kind, campaign):
             arrivals.setdefault(entry.campaign, []).append(when(entry) if when else entry.arrived)
         return max((most_within(sorted(times), seconds) for times in arrivals.values()), default=0)
 
     def clear(self) -> None:
-        """Forget what is answered; what is in flight still counts as such."""
+        """Remove the answered requests; those in flight stay."""
         self.entries = [entry for entry in self.entries if entry.answered is None]
 
 
 def most_within(times: list[float], seconds: float) -> int:
-    """The most of these sorted times that lie in one half-open window of that length."""
+    """Return how many of the sorted times lie in the fullest half-open window of that length."""
     most = first = 0
     for index, moment in enumerate(times):
         while moment - times[first] >= seconds:

@@ -1,4 +1,4 @@
-"""A listing's query: filters, limit, and the opaque tokens between pages."""
+"""Read the query of a listing: filters, limit and page token."""
 
 import base64
 import json
@@ -9,17 +9,18 @@ from datetime import date
 from market_photos.sandbox.replies import Refused
 from market_photos.sandbox.returns import Filters
 
-_MOST_ORDER_IDS = 50
-#: Makes every token begin with `+/`: a client that does not encode its query is found out.
+_MAX_ORDER_IDS = 50
+#: Makes every token begin with `+/`, so that a client which does not encode its query fails.
 _SALT = b"\xfb\xff"
 
 Query = dict[str, str]
 
 
 def filters_of(query: Query) -> Filters:
+    """Return the filters of a query. Raises Refused where one is invalid."""
     order_ids = _listed(query, "orderIds")
-    if len(order_ids) > _MOST_ORDER_IDS:
-        raise Refused(400, "BAD_REQUEST", f"orderIds: at most {_MOST_ORDER_IDS}")
+    if len(order_ids) > _MAX_ORDER_IDS:
+        raise Refused(400, "BAD_REQUEST", f"orderIds: at most {_MAX_ORDER_IDS}")
     try:
         return Filters(
             from_date=_day(query.get("fromDate")),
@@ -33,15 +34,16 @@ def filters_of(query: Query) -> Filters:
         raise Refused(400, "BAD_REQUEST", str(problem)) from problem
 
 
-def limit_of(query: Query, usual: int) -> int:
-    text = query.get("limit", str(usual))
+def limit_of(query: Query, default: int) -> int:
+    """Return the number of records per page. Raises Refused where it is invalid."""
+    text = query.get("limit", str(default))
     if not text.isdecimal() or int(text) < 1:
         raise Refused(400, "BAD_REQUEST", "limit must be at least 1")
     return int(text)
 
 
 def offset_of(query: Query, filters: Filters) -> int:
-    """Where the page begins. A token belongs to its filters: with others it is a bad one."""
+    """Return where the page begins. Raises Refused for a bad token, also for one of other filters."""
     token = query.get("pageToken", query.get("page_token"))
     if token is None:
         return 0
@@ -55,11 +57,12 @@ def offset_of(query: Query, filters: Filters) -> int:
 
 
 def paging(end: int, whole: int, filters: Filters) -> Query:
+    """Return the `paging` of a page that ends at `end` of `whole` records."""
     return {"nextPageToken": token_at(end, filters)} if end < whole else {}
 
 
 def token_at(offset: int, filters: Filters, nonce: int = 0) -> str:
-    """The token of the page that begins there; another nonce makes another token of the same page."""
+    """Return a token of the page that begins at `offset`; each nonce gives another token."""
     return base64.b64encode(_SALT + json.dumps([offset, _fingerprint(filters), nonce]).encode()).decode()
 
 

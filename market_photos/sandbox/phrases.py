@@ -1,4 +1,4 @@
-"""What buyers and shops say, and the words the Market uses for it."""
+"""Texts and values for invented returns."""
 
 COMMENTS = (
     "Коробка пришла мятая, внутри трещина на корпусе.",

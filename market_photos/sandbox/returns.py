@@ -1,4 +1,4 @@
-"""One return as the API tells it, and which returns a listing holds."""
+"""A return as the API describes it, and the filters and orders of listings."""
 
 import zlib
 from collections.abc import Callable
@@ -22,12 +22,12 @@ class _Absent:
         return False
 
 
-#: The value of a field that the record must not have; None is the API's null.
+#: The value of a field that is left out of the record; None is the API's null.
 ABSENT: Any = _Absent()
 
 
 class Return:
-    """A return. Its attributes may be changed at any time, `record()` tells the present state."""
+    """A return. Its attributes may be changed at any time; `record()` has their current values."""
 
     __slots__ = ("created", "fields", "id", "items", "order", "store", "type", "updated")
 
@@ -52,11 +52,11 @@ class Return:
         return f"<Return {self.id} of order {self.order}, updated {self.updated:%Y-%m-%d}>"
 
     def decisions(self) -> list[Record]:
-        """Those that are there, however the record says that there are none."""
+        """Return the decisions of all items, none if they are null or absent."""
         return [decision for item in self.items for decision in item.get("decisions") or () if decision]
 
     def record(self) -> Record:
-        """The ReturnDTO."""
+        """Return the API's ReturnDTO."""
         dates = {"creationDate": stamp(self.created, self.id), "updateDate": stamp(self.updated, self.id + 1)}
         told = {"id": self.id, "orderId": self.order, "returnType": self.type, **dates, "items": self.items}
         record: Record = present(told | self.fields)
@@ -64,14 +64,14 @@ class Return:
 
 
 def present(value: Any) -> Any:
-    """The value without its ABSENT fields, at any depth."""
+    """Return the value without its ABSENT fields, at any depth."""
     if isinstance(value, dict):
         return {name: present(inner) for name, inner in value.items() if inner is not ABSENT}
     return [present(inner) for inner in value] if isinstance(value, list) else value
 
 
 def stamp(moment: datetime, number: int) -> str:
-    """ISO with Moscow's offset and a fraction of 0 to 3 digits: the API sends all four."""
+    """Return an ISO 8601 date with Moscow's offset and a fraction of 0 to 3 digits: the API sends all four forms."""
     local = moment.astimezone(MOSCOW)
     fraction = f"{local.microsecond:06d}"[: number % 4]
     return f"{local:%Y-%m-%dT%H:%M:%S}{'.' if fraction else ''}{fraction}+03:00"
@@ -79,7 +79,7 @@ def stamp(moment: datetime, number: int) -> str:
 
 @dataclass(frozen=True)
 class Filters:
-    """What the query narrows a listing to; hashable, so that pages of one listing know each other."""
+    """The filters of a listing; hashable, so that all pages of a listing share one sorted list."""
 
     from_date: date | None = None
     to_date: date | None = None
@@ -89,6 +89,7 @@ class Filters:
     order_ids: frozenset[int] = frozenset()
 
     def passes(self, back: Return, to_date_inclusive: bool) -> bool:
+        """Return whether the listing contains the return."""
         return (
             self._in_dates(back.updated.astimezone(MOSCOW).date(), to_date_inclusive)
             and (not self.type or back.type == self.type)
@@ -103,7 +104,7 @@ class Filters:
         return self.to_date is None or day < self.to_date or (to_date_inclusive and day == self.to_date)
 
 
-#: The API documents no order. "scattered" is stable and means nothing, which is what a client must survive.
+#: The API documents no order. "scattered" is stable but arbitrary, the most difficult one for a client.
 ORDERS: dict[str, Callable[[Return], Any]] = {
     "scattered": lambda back: (zlib.crc32(str(back.id).encode()), back.id),
     "id": lambda back: back.id,

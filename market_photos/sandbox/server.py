@@ -1,9 +1,9 @@
-"""The embedded Market: the seller's API on 127.0.0.1.
+"""Serve the embedded Market, the seller's API, on 127.0.0.1.
 
 async with Sandbox(market) as sandbox:
-    ...  sandbox.url, sandbox.log, sandbox.faults; sandbox.market may change meanwhile
+    ...  sandbox.url, sandbox.log, sandbox.faults; sandbox.market may be changed
 
-with running(market) as sandbox:      # in a thread of its own, for a program that runs as a subprocess
+with running(market) as sandbox:      # in a thread, for programs that run as subprocesses
 """
 
 import asyncio
@@ -16,24 +16,24 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Any, Self
 
-from market_photos.sandbox.api import Call, answer, turned_away, understand
+from market_photos.sandbox.api import Call, answer, check_request, parse_call
 from market_photos.sandbox.faults import Faults
 from market_photos.sandbox.limits import Ledger, Limits, Visit
 from market_photos.sandbox.log import Entry, Log
 from market_photos.sandbox.replies import error
-from market_photos.sandbox.wire import Line, Reply, Request, read_request
+from market_photos.sandbox.wire import Connection, Reply, Request, read_request
 from market_photos.sandbox.world import Market
 
 HOST = "127.0.0.1"
-#: What a broken-off connection answers: nothing, until a fault says how.
-_SILENCE = Reply(head=False)
+#: The reply to a connection that a fault breaks off before a request.
+_NO_REPLY = Reply(head=False)
 
 
 class Sandbox:
-    """One server over one market, with its own limits, faults and log.
+    """A server for one market, with its own limits, faults and log.
 
-    `latency` is the time in seconds that each answer takes; `wall` the server's clock, for windows, `Date` and the
-    log. On leaving, whatever is in flight is broken off.
+    `latency` is the duration of each answer in seconds; `wall` is the server's clock for quota windows, `Date` and
+    the log. At the end of the block, requests in flight are cut off.
     """
 
     def __init__(
@@ -83,63 +83,65 @@ class Sandbox:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: one request, one answer."""
-        line = Line(reader, writer)
+        """Answer the one request of a connection."""
+        connection = Connection(reader, writer)
         try:
-            if await self._broken_at_connect(line):
+            if await self._broken_at_connect(connection):
                 return
             request = await read_request(reader)
             if request is not None:
-                await self._exchange(understand(request), line)
+                await self._exchange(parse_call(request), connection)
         except ConnectionError:
-            pass  # the client hung up, as clients may
+            pass  # the client hung up
         except asyncio.CancelledError:
-            line.abort()
+            connection.abort()
             raise
         finally:
-            await line.close()
+            await connection.close()
 
-    async def _broken_at_connect(self, line: Line) -> bool:
+    async def _broken_at_connect(self, connection: Connection) -> bool:
         call = Call(Request("CONNECT", ""), "connect")
-        reply = self.faults.applied(call, _SILENCE)
-        if reply is _SILENCE:
+        reply = self.faults.applied(call, _NO_REPLY)
+        if reply is _NO_REPLY:
             return False
         entry = self.log.arrive(call, self._wall())
         try:
             await asyncio.sleep(reply.delay)
-            await line.end(reply.ending)
+            await connection.end(reply.ending)
         finally:
             self.log.leave(entry, 0)
-        # a mere delay breaks nothing off
+        # after a fault that only delays, the request is read and answered
         return reply.stop_after is not None
 
-    async def _exchange(self, call: Call, line: Line) -> None:
+    async def _exchange(self, call: Call, connection: Connection) -> None:
         entry = self.log.arrive(call, self._wall())
         try:
-            refusal = turned_away(self.market, call)
+            refusal = check_request(self.market, call)
             if refusal:
-                await self._say(call, refusal, entry, line)
+                await self._respond(call, refusal, entry, connection)
             else:
-                await self._within_limits(call, entry, line)
+                await self._answer_within_limits(call, entry, connection)
         finally:
-            self.log.leave(entry, line.sent)
+            self.log.leave(entry, connection.sent)
 
-    async def _within_limits(self, call: Call, entry: Entry, line: Line) -> None:
+    async def _answer_within_limits(self, call: Call, entry: Entry, connection: Connection) -> None:
         visit = Visit(call.kind, call.campaign, entry.wall)
         if text := self.ledger.enter(visit):
             reply = error(420, "LIMIT_EXCEEDED", text)
-            await self._say(call, self._with_quota(reply, visit), entry, line)
+            await self._respond(call, self._with_quota(reply, visit), entry, connection)
             return
         try:
-            await self._say(call, self._with_quota(answer(self.market, call), visit), entry, line, visit)
+            await self._respond(call, self._with_quota(answer(self.market, call), visit), entry, connection, visit)
         finally:
             self.ledger.leave(visit)
 
     def _with_quota(self, reply: Reply, visit: Visit) -> Reply:
         return replace(reply, headers=reply.headers | self.ledger.headers(visit))
 
-    async def _say(self, call: Call, reply: Reply, entry: Entry, line: Line, visit: Visit | None = None) -> None:
-        """The last steps of every answer: what all have in common, what goes wrong, and out."""
+    async def _respond(
+        self, call: Call, reply: Reply, entry: Entry, connection: Connection, visit: Visit | None = None
+    ) -> None:
+        """Add the headers of every answer, apply the faults, and send it."""
         common = {"Date": formatdate(entry.wall, usegmt=True), "traceparent": _traceparent()}
         reply = self.faults.applied(call, replace(reply, headers=common | reply.headers, delay=self.latency))
         if visit:
@@ -147,8 +149,8 @@ class Sandbox:
         if reply.delay:
             await asyncio.sleep(reply.delay)
         entry.status = reply.status if reply.head else 0
-        await line.send(reply)
-        await line.end(reply.ending)
+        await connection.send(reply)
+        await connection.end(reply.ending)
 
 
 def _traceparent() -> str:
@@ -156,7 +158,7 @@ def _traceparent() -> str:
 
 
 async def serve(market: Market, *, ready: Callable[[Sandbox], Any] = print, **options: Any) -> None:
-    """Serve until cancelled; `ready` is called once the port is open. Options are those of Sandbox."""
+    """Serve until cancelled; call `ready` when the port is open. Options are those of Sandbox."""
     async with Sandbox(market, **options) as sandbox:
         ready(sandbox)
         await asyncio.Event().wait()
@@ -164,7 +166,7 @@ async def serve(market: Market, *, ready: Callable[[Sandbox], Any] = print, **op
 
 @contextmanager
 def running(market: Market, **options: Any) -> Iterator[Sandbox]:
-    """A sandbox in a thread with a loop of its own, from here to the end of the block."""
+    """Run a sandbox in a thread with its own event loop until the end of the block."""
     started: list[Sandbox] = []
     opened = threading.Event()
     loop = asyncio.new_event_loop()

@@ -18,7 +18,7 @@ AVAILABLE = "AVAILABLE"
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo by its place, with what is served there."""
+    """A photo, and what is served at its address."""
 
     campaign: int
     order: int
@@ -31,7 +31,7 @@ class Photo:
 
     @property
     def body(self) -> bytes:
-        """Drawn each time it is asked for: a world of many photos stays small."""
+        """The bytes that are served. They are made each time, so that markets with many photos need little memory."""
         if self.given is not None:
             return self.given
         drawn = self.content_type if self.content_type in {JPEG, PNG} else JPEG
@@ -43,8 +43,8 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class _Dress:
-    """How a photo is served; what is None is as usual."""
+class _PhotoOptions:
+    """How a photo is served; None stands for the default."""
 
     content_type: str | None = None
     body: bytes | None = None
@@ -52,7 +52,7 @@ class _Dress:
 
 
 class Store:
-    """A campaign. `fields` override or extend its record."""
+    """A store, called campaign in the API. `fields` override or extend its record."""
 
     def __init__(self, market: "Market", campaign: int, fields: Record) -> None:
         self.market = market
@@ -66,7 +66,7 @@ class Store:
             "placementType": "FBS",
             "apiAvailability": AVAILABLE,
         } | fields
-        self._dresses: dict[tuple[int, str], _Dress] = {}
+        self._photo_options: dict[tuple[int, str], _PhotoOptions] = {}
         self._gone: set[tuple[int, str]] = set()
         self._listings: dict[Any, Sequence[Return]] = {}
 
@@ -74,6 +74,7 @@ class Store:
         return f"<Store {self.campaign}: {len(self.returns)} returns>"
 
     def record(self) -> Record:
+        """Return the API's record of the store."""
         record: Record = present(self.fields)
         return record
 
@@ -83,7 +84,7 @@ class Store:
 
     @property
     def has_photos(self) -> bool:
-        """LAAS stores list returns, but have no photo method."""
+        """Whether the store has the photo method: LAAS stores only list returns."""
         return bool(self.fields["placementType"] != "LAAS")
 
     def add_return(
@@ -104,12 +105,12 @@ class Store:
         size: int | None = None,
         **fields: Any,
     ) -> Return:
-        """A return with one item, one decision and `photos` photos, unless told otherwise.
+        """Add a return, by default with one item, one decision and `photos` photos.
 
         Without photos its `images` are null: the API never sends an empty list. `actions.empty_lists` does.
-        `comment`, `images` (hashes), `decisions` and `items` stand in the record as they are given; each but the last
-        may be None or ABSENT. `item` is the decision's returnItemId. `fields` do the same at the top:
-        `refundStatus=ABSENT`, `newField=1`. `content_type` and `size` tell how its photos are served.
+        `comment`, `images` (hashes), `decisions` and `items` are used in the record unchanged; all but the last may
+        be None or ABSENT. `item` is the decision's returnItemId. `fields` are fields of the record:
+        `refundStatus=ABSENT`, `newField=1`. `content_type` and `size` say how the photos are served.
         """
         market = self.market
         if images is ...:
@@ -127,37 +128,37 @@ class Store:
             items=[market.item(decisions)] if items is None else items,
             fields=market.return_fields(type) | fields,
         )
-        return self._added(back, _Dress(content_type, None, size))
+        return self._added(back, _PhotoOptions(content_type, None, size))
 
-    def add_photo(self, back: Return, image_hash: str | None = None, **dress: Any) -> Photo:
-        """One more photo on the return's last decision; its update date stays, for nothing says that it moves."""
+    def add_photo(self, back: Return, image_hash: str | None = None, **options: Any) -> Photo:
+        """Add a photo to the return's last decision. Its update date stays: it is not documented that it changes."""
         decision = back.decisions()[-1]
         image_hash = image_hash or self.market.image_hash()
         decision["images"] = [*_images(decision), image_hash]
-        self._dresses[decision["returnItemId"], image_hash] = _Dress(**dress)
+        self._photo_options[decision["returnItemId"], image_hash] = _PhotoOptions(**options)
         return self.photos(back)[-1]
 
     def serve(
         self, photo: Photo, *, body: bytes | None = None, content_type: str | None = None, size: int | None = None
     ) -> None:
-        """From now on answer this photo with these bytes, or this type, or a picture of this size."""
-        self._dresses[photo.item, photo.image_hash] = _Dress(content_type, body, size)
+        """Serve the photo with these bytes, this type, or a picture of this size."""
+        self._photo_options[photo.item, photo.image_hash] = _PhotoOptions(content_type, body, size)
 
     def lose(self, photo: Photo) -> None:
-        """The photo is gone: still listed, but answered with 404."""
+        """Answer 404 for the photo, which stays in the listing."""
         self._gone.add((photo.item, photo.image_hash))
 
     def find(self, photo: Photo) -> None:
-        """The photo is there again."""
+        """Serve a lost photo again."""
         self._gone.discard((photo.item, photo.image_hash))
 
     def remove(self, back: Return) -> None:
-        """The return is neither listed nor answered any more."""
+        """Remove the return from listings and answers."""
         del self.returns[back.id]
         self.changed()
 
     def photos(self, back: Return) -> list[Photo]:
-        """The photos of one return in the order of its record, those that are gone included."""
+        """Return the photos of a return in the order of its record, including lost ones."""
         return [
             self._photo(back, decision["returnItemId"], image_hash)
             for decision in back.decisions()
@@ -165,7 +166,7 @@ class Store:
         ]
 
     def photo(self, order: int, return_id: int, item: int, image_hash: str) -> Photo | None:
-        """The photo at this very place; None when there is none, or none any more."""
+        """Return the photo at this address, or None if there is none or it is lost."""
         back = self.returns.get(return_id)
         if back is None or back.order != order or (item, image_hash) in self._gone:
             return None
@@ -173,7 +174,7 @@ class Store:
         return next(found, None)
 
     def listing(self, filters: Filters) -> Sequence[Return]:
-        """The returns that pass, in the Market's order; sorted once, then kept for the next page."""
+        """Return the matching returns in the Market's order. The sorted list is kept for the next page."""
         order, inclusive = self.market.listing_order, self.market.to_date_inclusive
         key = (filters, order, inclusive)
         if key not in self._listings:
@@ -182,25 +183,25 @@ class Store:
         return self._listings[key]
 
     def changed(self) -> None:
-        """What was sorted before holds no more."""
+        """Forget the sorted lists after a change."""
         self._listings.clear()
 
-    def _added(self, back: Return, dress: _Dress) -> Return:
+    def _added(self, back: Return, options: _PhotoOptions) -> Return:
         self.returns[back.id] = back
         self.changed()
-        if dress != _Dress():
-            self._dresses |= {(photo.item, photo.image_hash): dress for photo in self.photos(back)}
+        if options != _PhotoOptions():
+            self._photo_options |= {(photo.item, photo.image_hash): options for photo in self.photos(back)}
         return back
 
     def _photo(self, back: Return, item: int, image_hash: str) -> Photo:
-        dress = self._dresses.get((item, image_hash), _Dress())
-        # one in five is a PNG, the same ones each time
+        options = self._photo_options.get((item, image_hash), _PhotoOptions())
+        # one in five, depending on the hash, is a PNG
         usual = PNG if zlib.crc32(image_hash.encode()) % 5 == 0 else JPEG
         place = (self.campaign, back.order, back.id, item, image_hash)
-        return Photo(*place, dress.content_type or usual, dress.body, dress.size)
+        return Photo(*place, options.content_type or usual, options.body, options.size)
 
 
 def _images(decision: Record) -> list[str]:
-    """The hashes that can be asked for: none where the decision has no id of its own."""
+    """Return the hashes that have an address: none if the decision has no id."""
     images = decision.get("images")
     return images if isinstance(images, list) and isinstance(decision.get("returnItemId"), int) else []

@@ -1,6 +1,6 @@
-"""HTTP/1.1 as the sandbox speaks it: one request per connection, and answers that may break off anywhere.
+"""Speak HTTP/1.1: one request per connection, and answers that may break off anywhere.
 
-Written on bare sockets, for a web framework would keep us from sending what a broken server sends.
+It uses asyncio's streams: a web framework would not send what a broken server sends.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
 _PIECE = 64 * 1024
-#: A drip sends this often, so that its pieces are small.
-_DRIP_EVERY_S = 0.02
-#: Time for the kernel to hand over what it holds: a reset discards what is unsent.
-_LET_GO_S = 0.02
+#: Pause between the pieces of a slow body.
+_DRIP_PAUSE_S = 0.02
+#: Time for the kernel to send its buffer, which a reset discards.
+_FLUSH_S = 0.02
 _PHRASES = {420: "Enhance Your Calm", 423: "Locked", 499: "Client Closed Request"}
 
 Framing = Literal["length", "chunked", "close"]
@@ -26,7 +26,7 @@ Ending = Literal["close", "reset", "hang"]
 
 @dataclass(frozen=True)
 class Request:
-    """What came in; the target as it stood on the request line."""
+    """A request, with the target as it was on the request line."""
 
     method: str
     target: str
@@ -35,7 +35,7 @@ class Request:
 
     @property
     def path(self) -> list[str]:
-        """The segments, each percent-decoded once and not resolved: a hash of `..` or `a%2Fb` arrives as it is."""
+        """The segments, each percent-decoded once; `..` is not resolved, and `%2F` does not separate segments."""
         return [unquote(segment) for segment in self.target.partition("?")[0].split("/")[1:]]
 
     @property
@@ -45,17 +45,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, and how it goes over the wire.
+    """An answer, and how it is sent.
 
     delay       seconds before anything is sent
-    framing     by Content-Length, chunked, or by closing the connection
-    declared    a Content-Length that is not the body's
+    framing     how the body ends: by Content-Length, chunked, or by closing the connection
+    declared    the Content-Length, if it is not that of the body
     head        whether status line and headers are sent at all
     raw         sent instead of status line and headers
-    stop_after  bytes of the body to send; negative: so many less than all
-    ending      how the connection ends: closed, reset (RST), or left open until the client goes
+    stop_after  bytes of the body to send; negative: all but so many
+    ending      how the connection ends: closed, reset (RST), or open until the client closes it
     rate        bytes per second
-    endless     sent after all that, again and again until the client goes, with a pause of so many seconds
+    endless     bytes sent after that again and again until the client closes, with a pause in seconds
     """
 
     status: int = 200
@@ -76,6 +76,7 @@ class Reply:
         return memoryview(self.body)[: self.stop_after]
 
     def head_bytes(self) -> bytes:
+        """Return the status line and the headers, or what is sent in their place."""
         if self.raw is not None or not self.head:
             return self.raw or b""
         lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}", "Connection: close"]
@@ -96,7 +97,7 @@ def _phrase(status: int) -> str:
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """The next request, or None if the client leaves before it is whole."""
+    """Read a request; return None if the client closes before its end."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         line, *fields = head.rstrip("\r\n").split("\r\n")
@@ -109,18 +110,18 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     return Request(method, target, headers, body)
 
 
-class Line:
-    """One connection's sending half. `sent` counts the bytes of the body, framing aside."""
+class Connection:
+    """The sending half of a connection. `sent` counts the bytes of the body without framing."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self.sent = 0
-        # drain() now means that the kernel has it all
+        # drain() then returns only when the kernel has everything
         writer.transport.set_write_buffer_limits(0)
 
     async def send(self, reply: Reply) -> None:
-        """All that the reply sends; how the connection then ends is left to `end`."""
+        """Send the reply; `end` then ends the connection."""
         await self._write(reply.head_bytes())
         for piece in _pieces(reply.sent_body, reply.rate):
             await self._write(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) if reply.framing == "chunked" else piece)
@@ -134,10 +135,11 @@ class Line:
             await asyncio.sleep(reply.endless[1])
 
     async def end(self, ending: Ending) -> None:
+        """Reset the connection, or wait until the client closes it; `close` is left to the caller."""
         if ending == "hang":
-            await self._until_the_client_goes()
+            await self._wait_for_client_to_close()
         if ending == "reset":
-            await asyncio.sleep(_LET_GO_S)
+            await asyncio.sleep(_FLUSH_S)
             self._reset()
 
     async def close(self) -> None:
@@ -146,24 +148,24 @@ class Line:
             await self._writer.wait_closed()
 
     def abort(self) -> None:
-        """Close without waiting for a client that does not read."""
+        """Close at once, also if the client does not read."""
         self._writer.transport.abort()
 
     async def _write(self, data: bytes | memoryview) -> None:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def _until_the_client_goes(self) -> None:
+    async def _wait_for_client_to_close(self) -> None:
         with suppress(ConnectionError):
             while await self._reader.read(_PIECE):
                 pass
 
     def _reset(self) -> None:
-        linger_for_no_time = struct.pack("ii", 1, 0)
-        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_no_time)
+        no_linger = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
         self._writer.transport.abort()
 
 
 def _pieces(body: memoryview, rate: float | None) -> Iterator[memoryview]:
-    size = max(1, int(rate * _DRIP_EVERY_S)) if rate else _PIECE
+    size = max(1, int(rate * _DRIP_PAUSE_S)) if rate else _PIECE
     return (body[at : at + size] for at in range(0, len(body), size))

@@ -1,12 +1,12 @@
-"""The Market as data: a key, its stores, their returns, the photos on them.
+"""The data of the embedded Market: a key, its stores, their returns and photos.
 
     market = Market(seed=1)
     store = market.add_store(campaign=101)
     back = store.add_return(photos=3, comment="Коробка пришла мятая")
-    back.record()        # as the API tells it
-    market.photos()      # with the bytes the API would serve
+    back.record()        # the API's record
+    market.photos()      # with the bytes that the API serves
 
-Everything may be changed while the sandbox serves it. Two markets of the same seed, `now` and calls are equal.
+Everything may be changed while the sandbox serves it. Markets with the same seed, `now` and calls are equal.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ from market_photos.sandbox.store import Photo, Store
 
 KEY = f"ACMA:{'Sandbox0' * 5}:0a1b2c3d"
 READ_ONLY = "INVENTORY_AND_ORDER_PROCESSING_READ_ONLY"
-#: Any of them opens the methods that the sandbox has.
+#: Each of these allows all methods of the sandbox.
 USEFUL_SCOPES = {READ_ONLY, "INVENTORY_AND_ORDER_PROCESSING", "ALL_METHODS", "ALL_METHODS_READ_ONLY"}
 
 
 class Market:
-    """All that one key can see.
+    """Everything that one key gives access to.
 
-    `listing_order` is "scattered", "id" or "updated"; `to_date_inclusive` whether `toDate` is in the listing: neither
-    is documented, so both can be had.
+    `listing_order` is "scattered", "id" or "updated"; `to_date_inclusive` says whether a listing includes `toDate`.
+    Neither is documented.
     """
 
     def __init__(self, seed: int = 1, *, key: str = KEY, now: datetime | None = None) -> None:
@@ -50,7 +50,7 @@ class Market:
         return f"<Market: {len(self.stores)} stores, {len(self.return_ids)} returns>"
 
     def add_store(self, campaign: int | None = None, name: str = "", **fields: Any) -> Store:
-        """A store that is open to the API. `fields` override or extend its record; `name` is its domain."""
+        """Add a store with access to the API. `fields` override or extend its record; `name` is its domain."""
         campaign = campaign or max(self.stores, default=100) + 1
         named = {"domain": name} if name else {}
         self.stores[campaign] = Store(self, campaign, named | fields)
@@ -65,11 +65,11 @@ class Market:
         return [back.id for back in self.returns]
 
     def photos(self) -> list[Photo]:
-        """Every photo that any return names, in the order the returns were added."""
+        """Return the photos of all returns, in the order in which the returns were added."""
         return [photo for back in self.returns for photo in back.store.photos(back)]
 
     def populate(self, *, stores: int = 2, returns: int = 40, photos: int = 120, months: int = 5) -> None:
-        """Fill in a believable past: `returns` and `photos` in all, spread over the stores and the last `months`."""
+        """Add `returns` with `photos` in total, spread over the stores and the last `months`."""
         shops = [self.add_store(name=phrases.STORES[number % len(phrases.STORES)]) for number in range(stores)]
         shares = self._shares(photos, returns)
         for number, share in enumerate(shares):
@@ -78,7 +78,7 @@ class Market:
             shops[number % stores].add_return(share, created=created, updated=updated)
 
     def image_hash(self) -> str:
-        """Forty hex digits, as they were seen."""
+        """Return a new hash of forty hex digits, the only form seen so far."""
         return hashlib.sha1(f"{self._seed}/{next(self._hashes)}".encode()).hexdigest()
 
     def return_id(self, type: str) -> int:
@@ -114,7 +114,7 @@ class Market:
         }
 
     def _shares(self, whole: int, parts: int) -> list[int]:
-        """`whole` in `parts` uneven pieces."""
+        """Return `parts` random numbers that add up to `whole`."""
         shares = [0] * parts
         for _ in range(whole):
             shares[self._rng.randrange(parts)] += 1
