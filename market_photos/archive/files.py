@@ -79,6 +79,16 @@ def identity(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
 
+def is_there(path: Path) -> bool:
+    """Whether the file exists. Raises ArchiveUnwritable where that cannot be told, as Path.exists may not."""
+    with disk_errors(path):
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -118,9 +128,7 @@ def require_marker(folder: Path, marker: str | None) -> None:
     """Raises ArchiveUnwritable where the file that says "the right volume is mounted here" is not in the folder."""
     if marker is None:
         return
-    with disk_errors(folder):
-        is_there = (folder / marker).exists()
-    if not is_there:
+    if not is_there(folder / marker):
         raise ArchiveUnwritable(
             f"{folder}: there is no {marker} in it, so this is not the archive's volume, or it is not mounted. "
             "Nothing was written.",

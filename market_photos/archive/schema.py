@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from market_photos.archive.files import disk_errors
+from market_photos.archive.files import disk_errors, is_there
 from market_photos.archive.medium import readable_uri
 from market_photos.archive.packing import unpack
 from market_photos.archive.rules import ALL, STATES, check
@@ -148,7 +148,7 @@ def open_catalog(
             "Use a Python with a newer SQLite: that of Debian 12 or Ubuntu 22.04, or a later one.",
         )
     with disk_errors(path):
-        if not path.exists():
+        if not is_there(path):
             if read_only or not may_be_new:
                 raise _lost(path, may_be_new)
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from market_photos.archive import layout
+from market_photos.archive.files import is_there
 from market_photos.archive.rules import sound
 from market_photos.archive.schema import open_catalog, record_of, unusable
 from market_photos.errors import CatalogUnusable
@@ -147,7 +148,7 @@ class _Rows:
 def snapshot(archive: Path, campaign: int) -> Iterator[Snapshot]:
     """The store's catalogue as it is now. Raises CatalogUnusable."""
     path = layout.store_folder(archive, campaign) / layout.CATALOG_NAME
-    if not path.exists():
+    if not is_there(path):
         raise CatalogUnusable(
             f"{path}: there is no catalogue of store {campaign}.",
             "Check --campaign and directory in [archive]. Where the photos are there and only the catalogue is lost: "

@@ -6,12 +6,14 @@ not there at all. What a run changes meanwhile is looked at once more before it 
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.digests import file_sha256, in_threads
+from market_photos.archive.files import disk_errors
 from market_photos.archive.inventory import KnownPhoto, KnownReturn
 from market_photos.archive.layout import (
     HOLD_NAME,
@@ -73,7 +75,11 @@ class Verifier:
         self._leftovers: list[Problem] = []
 
     def problems(self) -> Iterator[Problem]:
-        """As they are found. Raises CatalogUnusable, ArchiveUnwritable."""
+        """As they are found. Raises CatalogUnusable, and ArchiveUnwritable where a folder may not be read."""
+        with disk_errors(self._folder):
+            yield from self._problems()
+
+    def _problems(self) -> Iterator[Problem]:
         for job, changed in in_threads(self._compare, self._jobs(), self._threads):
             yield from self._take()
             yield from filter(self._still, changed)
@@ -220,11 +226,10 @@ def _why_left(state: State) -> str:
 
 
 def _entries(folder: Path) -> "list[os.DirEntry[str]]":
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    """Return what is in the folder, by name; nothing where there is none. Raises ArchiveUnwritable."""
+    with disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+    return []
 
 
 def _difference(path: Path, sha256: bytes) -> str:

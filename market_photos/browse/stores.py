@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from market_photos.archive import layout
 from market_photos.archive.catalog import known_stores
+from market_photos.archive.files import is_there
 from market_photos.archive.rules import sound
 from market_photos.archive.schema import open_catalog, unusable
 from market_photos.browse import index
@@ -104,7 +105,7 @@ class Stores:
 
     def campaigns(self) -> list[int]:
         """Return those that have a catalogue. Raises ArchiveUnwritable where the archive may not be read."""
-        return [one for one in known_stores(self.archive) if (self.folder(one) / layout.CATALOG_NAME).exists()]
+        return [one for one in known_stores(self.archive) if is_there(self.folder(one) / layout.CATALOG_NAME)]
 
     def folder(self, campaign: int) -> Path:
         return layout.store_folder(self.archive, campaign)

@@ -87,7 +87,7 @@ def _last_sign(folder: Path) -> float:
     """When something last happened in the store's folder, seconds since 1970."""
     names = (layout.LOCK_NAME, *(f"{layout.CATALOG_NAME}{companion}" for companion in COMPANIONS))
     paths = [folder, folder / layout.PHOTOS, *(folder / name for name in names)]
-    return max(path.stat().st_mtime for path in paths if path.exists())
+    return max(path.stat().st_mtime for path in paths if files.is_there(path))
 
 
 def _out_of_the_way(folder: Path, campaign: int, clock: Clock) -> list[Path]:

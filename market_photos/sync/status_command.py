@@ -10,7 +10,7 @@ import click
 
 from market_photos import console
 from market_photos.archive import layout
-from market_photos.archive.catalog import known_stores
+from market_photos.archive.catalog import is_store, known_stores
 from market_photos.clock import Clock, iso
 from market_photos.config import Settings
 from market_photos.errors import ExitCode
@@ -102,5 +102,4 @@ def _wanted(settings: Settings, asked: Asked) -> tuple[int, ...]:
 
 def _is_there(archive: Path, campaign: int) -> bool:
     """Whether the store has been worked on. Photos without a catalogue: let the catalogue complain."""
-    folder = layout.store_folder(archive, campaign)
-    return (folder / layout.CATALOG_NAME).exists() or (folder / layout.PHOTOS).exists()
+    return is_store(layout.store_folder(archive, campaign))

@@ -182,18 +182,41 @@ def test_a_command_that_writes_says_that_it_cannot(tmp_path: Path, seal: Seal, c
         case.assert_no_key()
 
 
-@pytest.mark.parametrize("command", ["status", "verify", "export", "sync", "rebuild", "browse"])
-@pytest.mark.parametrize("folder", [".", str(CAMPAIGN)])
-def test_an_archive_that_may_not_be_read(tmp_path: Path, command: str, folder: str) -> None:
+READING = [
+    "status",
+    "status --max-age 1d --campaign 101",
+    "verify",
+    "export --format csv --out -",
+    "export --format csv --out - --campaign 101",
+    "sync",
+    "rebuild",
+    "browse",
+]
+
+
+@pytest.mark.parametrize("command", READING)
+@pytest.mark.parametrize("rights", [0, 0o400])
+@pytest.mark.parametrize("folder", [".", "101"])
+def test_an_archive_that_may_not_be_read(tmp_path: Path, folder: str, rights: int, command: str) -> None:
     """It is there: to say "no archive yet" would be untrue."""
-    options = {"export": ("--format", "csv", "--out", "-")}
+    _assert_not_readable(tmp_path, folder, rights, command)
+
+
+@pytest.mark.parametrize("rights", [0, 0o400, 0o100])
+@pytest.mark.parametrize("folder", ["101/photos", "101/photos/*", "101/photos/*/*"])
+def test_photos_that_may_not_be_read(tmp_path: Path, folder: str, rights: int) -> None:
+    _assert_not_readable(tmp_path, folder, rights, "verify")
+
+
+def _assert_not_readable(tmp_path: Path, folder: str, rights: int, command: str) -> None:
+    prefix = _bound_by_rights()
     with a_case(tmp_path, synced=True) as case:
-        prefix = _bound_by_rights()
-        (case.archive / folder).chmod(0)
+        target = case.archive if folder == "." else next(case.archive.glob(folder))
+        target.chmod(rights)
         try:
-            outcome = case.run(command, *options.get(command, ()), prefix=prefix)
+            outcome = case.run(*command.split(), prefix=prefix)
         finally:
-            (case.archive / folder).chmod(0o700)
+            target.chmod(0o700)
         assert outcome.code == 5, outcome.said
         assert str(case.archive) in outcome.said
         assert "right to read" in outcome.said
