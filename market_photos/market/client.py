@@ -266,7 +266,8 @@ def _host(url: URL) -> str:
 
 def _broken(url: URL, error: aiohttp.ClientError) -> Refusal:
     is_private = isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PrivateAddress)
-    return Refusal(Act.GIVE_UP if is_private else Act.RETRY, f"{_host(url)}: {clean(_in_words(error), 300)}")
+    is_final = is_private or isinstance(error, aiohttp.InvalidURL)
+    return Refusal(Act.GIVE_UP if is_final else Act.RETRY, f"{_host(url)}: {clean(_in_words(error), 300)}")
 
 
 def _in_words(error: aiohttp.ClientError) -> str:  # noqa: PLR0911 - one line for each kind of error

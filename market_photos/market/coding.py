@@ -10,7 +10,7 @@ from typing import Protocol
 
 from market_photos.market.protocol import Act, Refusal, clean
 
-#: Bytes that one step of a decoder makes at most: a few KB of input may hold gigabytes.
+#: Bytes that one step of a decoder makes, br up to twice as many: a few KB of input may hold gigabytes.
 PIECE_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _NOT_A_CODING = {"", "identity", "chunked"}
@@ -105,9 +105,10 @@ class _Brotli:
     def pieces(self, data: bytes) -> Iterator[bytes]:
         self._is_empty = False
         try:
-            yield self._decompressor.process(data, output_buffer_limit=PIECE_BYTES)
-            while not self._decompressor.can_accept_more_data():
-                yield self._decompressor.process(b"", output_buffer_limit=PIECE_BYTES)
+            # The limit is a soft one, and only an empty piece tells that no more is to come.
+            while piece := self._decompressor.process(data, output_buffer_limit=PIECE_BYTES):
+                yield piece
+                data = b""
         except self._brotli.error as error:
             raise _broken("br") from error
 

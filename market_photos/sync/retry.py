@@ -19,6 +19,8 @@ FIRST_PAUSE = 1.0
 LONGEST_WAIT = 60.0
 #: 420s in a row for one photo or page, each with its pause or wait; they are no attempts, but end some time too.
 MAX_YIELDS = 60
+#: 420s for one photo between which other photos came: the limits let those pass, so it is this photo that is refused.
+MAX_OWN_YIELDS = {Act.YIELD_SLOT: 10, Act.WAIT_QUOTA: 3}
 
 #: Different photos that fail alike before the first success, after which the run stops: it would burn the quota.
 ALIKE = 20
@@ -38,20 +40,26 @@ class Patience:
 
     attempts: int = 0
     yields: int = 0
+    own_yields: int = 0
+    came: int = 0
+    """Other photos that had come at the last 420."""
 
     @property
     def is_last(self) -> bool:
         """Whether no further attempt follows this one."""
         return self.attempts >= ATTEMPTS - 1
 
-    def after(self, refusal: Refusal, rng: Random) -> float | None:
-        """Seconds to wait before asking again; None: give up.
+    def after(self, refusal: Refusal, rng: Random, came: int = 0) -> float | None:
+        """Seconds to wait before asking again; None: give up. `came`: how many other photos came in this run so far.
 
         After a 420 the limits themselves make us wait, and it is no attempt. Pauses are exponential with full jitter.
         """
-        if refusal.act in (Act.YIELD_SLOT, Act.WAIT_QUOTA):
+        if refusal.act in MAX_OWN_YIELDS:
             self.yields += 1
-            return 0.0 if self.yields < MAX_YIELDS else None
+            self.own_yields += came > self.came
+            self.came = came
+            is_refused = self.yields >= MAX_YIELDS or self.own_yields >= MAX_OWN_YIELDS[refusal.act]
+            return None if is_refused else 0.0
         self.attempts += 1
         if refusal.act is not Act.RETRY or self.attempts >= ATTEMPTS:
             return None

@@ -168,7 +168,7 @@ class Worker:
             await store.record_gone(claim, refusal.reason)
             return None
         before = attempt.patience.attempts
-        pause = attempt.patience.after(refusal, store.rng)
+        pause = attempt.patience.after(refusal, store.rng, store.counters.downloaded)
         if refusal.act is Act.FORGET:
             store.doubt(claim, refusal.reason)
         elif pause is None:

@@ -70,6 +70,7 @@ ARCHIVED = [
     pytest.param(head(JPEG, status=b"HTTP/1.1 200 " + CP1251), id="reason in cp1251"),
     pytest.param(head(JPEG, b"Content-Range: bytes 0-9/10"), id="200 with a range"),
     pytest.param(head(JPEG, status=b"HTTP/1.1 100 Continue\r\n\r\n" * 1000 + b"HTTP/1.1 200 OK"), id="1 000 x 100"),
+    pytest.param(head(JPEG, b"Set-Cookie: =;;" + CP1251, b"Set-Cookie: a=b; Max-Age=" + CP1251), id="cookies"),
     pytest.param(actions.encoded("gzip", gzip.compress), id="gzip"),
     pytest.param(actions.encoded("x-gzip, identity", gzip.compress), id="x-gzip, identity"),
     pytest.param(actions.encoded("deflate", zlib.compress), id="deflate"),
@@ -194,6 +195,16 @@ def test_another_host_does_not_speak_for_the_api(world: World, status: int) -> N
     assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"archived": 29, "failed": 1})
     assert f"127.0.0.1 answers HTTP {status}" in report.stores[0].failures[0].reason
     assert report.seconds < 15
+
+
+@pytest.mark.parametrize("action", [actions.parallel_420(), actions.quota_420(0.3), actions.quota_420(None)])
+def test_a_photo_that_is_always_refused_by_a_limit(world: World, action: Action) -> None:
+    """The limits let the others pass, so it is the photo: failed after a few waits, not after sixty."""
+    photos = fill(world.market.stores[101], returns=60)
+    world.sandbox.faults.add(action, image_hash=photos[-1].image_hash, times=ALWAYS)
+    report = world.sync()
+    assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"archived": 59, "failed": 1})
+    assert world.log.count("photo", status=420) <= 15
 
 
 @pytest.mark.parametrize("status", [403, 423])
