@@ -102,6 +102,34 @@ def test_what_cannot_be_shown_is_told(tmp_path: Path, body: bytes) -> None:
     assert not list(tmp_path.glob(f"{thumbs.FOLDER}/**/*.part"))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [bomb(30_000, 30_000), progressive(16_000, 12_000, scans=1), progressive(2_000, 1_000, scans=3_000)],
+    ids=["png", "much-memory", "many-scans"],
+)
+def test_what_is_refused_by_its_headers_costs_neither_memory_nor_time(tmp_path: Path, body: bytes) -> None:
+    """Peak memory and processor time of the whole process, most of them Python's own."""
+    (tmp_path / "photo").write_bytes(body)
+    command = [sys.executable, "-c", MEASURED, str(tmp_path / "photo"), "480"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    kilobytes, seconds = done.stderr.split()
+    assert done.returncode == draw.UNSHOWABLE
+    assert int(kilobytes) < 100_000
+    assert float(seconds) < 2
+
+
+#: ru_maxrss would tell the memory of this process, from before exec.
+MEASURED = """
+import re, sys, time
+from pathlib import Path
+from market_photos.browse import draw
+status = draw.main(*sys.argv[1:])
+peak = re.search("VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1]
+print(peak, time.process_time(), file=sys.stderr)
+sys.exit(status)
+"""
+
+
 def test_the_cost_of_a_jpeg_is_known_before_it_is_decoded() -> None:
     """Nothing is kept for one scan of all components; else two bytes a sample, and each scan visits each."""
     assert draw.jpeg_cost(picture(size=(640, 480))) == (0, 0)
