@@ -45,9 +45,9 @@ def test_an_order_is_found(open_page: Open, words: str) -> None:
 def test_filters_narrow_and_can_be_taken_away(open_page: Open) -> None:
     page = open_page()
     wait_until_indexed(page)
-    page.get_by_label("Store").select_option("101")
+    page.locator("select[name=store]").select_option("101")
     page.wait_for_url(re.compile("store=101"))
-    page.get_by_label("Photos").select_option("failed")
+    page.locator("select[name=state]").select_option("failed")
     page.wait_for_url(re.compile("state=failed"))
     assert page.locator("article h2").all_inner_texts() == ["Order 888"]
     assert asked(page) == {"store": ["101"], "state": ["failed"]}

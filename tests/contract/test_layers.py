@@ -90,6 +90,16 @@ def test_one_file_opens_connections() -> None:
     assert found <= {"market/client.py", "report/ping.py", "sync/ping.py"}
 
 
+def test_one_file_imports_what_pages_are_made_with() -> None:
+    """Jinja2 and Babel take a tenth of a second to load, which only commands with pages may cost."""
+    users = {str(path.relative_to(PACKAGE)) for path in MODULES if imports_any(path, {"jinja2", "babel"})}
+    assert users == {"pages.py"}
+
+
+def imports_any(path: Path, packages: set[str]) -> bool:
+    return any(name.split(".")[0] in packages for name in imported(path))
+
+
 def test_the_drawn_tree_of_errors_is_the_classes() -> None:
     """Name, parent and exit code, as errors.py draws them."""
     drawn = re.findall(r"^    ([│├└─ ]*)([A-Z]\w+) +(\d+)? ", errors.__doc__ or "", re.MULTILINE)
