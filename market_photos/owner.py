@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from market_photos import console
-from market_photos.errors import UsageError, most_serious
+from market_photos.errors import ArchiveUnwritable, UsageError, most_serious
 from market_photos.options import STORE, campaigns_option, command_line, config_option
+from market_photos.text import one_line
 
 if TYPE_CHECKING:
     from market_photos.config import Settings
@@ -142,6 +143,14 @@ def prune(
     if as_json:
         console.give({"dry_run": dry_run, "pruned_returns": pruned, "stores": [plan.as_json() for plan in plans]})
     console.say(f"Pruned {pruned:,} returns; tombstones stay." if is_wanted else "Nothing was changed.")
+    left = [text for one in prunes for text in one.left]
+    for text in left:
+        console.say(f"left as it is: {one_line(text)}")
+    if left:
+        raise ArchiveUnwritable(
+            f"{len(left):,} files or folders of pruned returns could not be removed; they are named above.",
+            "Move them out of the archive, or delete them; then run the same prune once more.",
+        )
 
 
 def _confirmed(*, yes: bool) -> bool:

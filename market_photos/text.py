@@ -35,3 +35,8 @@ def encodable(value: str) -> str:
 def without_controls(value: str) -> str:
     """Return the string without control characters, in a form that UTF-8 can encode."""
     return _CONTROL.sub("", encodable(value).replace("\r\n", "\n"))
+
+
+def one_line(value: str) -> str:
+    """Return the string on one line, without control characters, in a form that UTF-8 can encode."""
+    return without_controls(value).replace("\n", "?").replace("\t", "?")

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from market_photos.archive import files, layout
+from market_photos.archive import files, layout, tree
 from market_photos.archive.database import Database
 from market_photos.archive.ground import Ground
 from market_photos.archive.inventory import Inventory
@@ -45,6 +45,12 @@ def _names(folder: Path) -> list[str]:
     return []
 
 
+def _has_photos(photos: Path) -> bool:
+    """Return whether anything lies in a month's folder. Raises ArchiveUnwritable."""
+    with files.disk_errors(photos):
+        return any(is_folder and tree.folders(photos / month) for month, is_folder in tree.folders(photos))
+
+
 class Catalog:
     """Blocks; inside the event loop use `await catalog.do(catalog.photos.claim)`."""
 
@@ -67,9 +73,7 @@ class Catalog:
         download everything again. With `read_only` also where there is none yet.
         """
         path = folder / name
-        has_photos = name == CATALOG_NAME and any(
-            _names(folder / PHOTOS / month) for month in _names(folder / PHOTOS)
-        )
+        has_photos = name == CATALOG_NAME and _has_photos(folder / PHOTOS)
         with ExitStack() as opened:
             if ground:
                 ground.require_same()

@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from market_photos.archive.tree import open_file
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -16,8 +18,8 @@ AHEAD = 8
 
 
 def file_sha256(path: Path) -> bytes:
-    """Raises OSError."""
-    with path.open("rb", buffering=0) as file:
+    """Return the SHA-256 of a regular file. Raises OSError."""
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 

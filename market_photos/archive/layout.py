@@ -36,6 +36,10 @@ _RETURN = re.compile(r"(0|[1-9]\d{0,18})-(0|[1-9]\d{0,18})", re.ASCII)
 _PLAIN = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
 _ODD = re.compile(r"[^A-Za-z0-9_-]+", re.ASCII)
 _SHOWN = 40
+_STORED_MONTH = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])", re.ASCII)
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,12}", re.ASCII)
+#: SQLite's largest integer.
+MOST_ID = 2**63 - 1
 
 
 def store_folder(archive: Path, campaign: int) -> Path:
@@ -50,7 +54,7 @@ def month_of(created: str) -> str:
 
 def parse_store_folder(name: str) -> int | None:
     """The store of a folder's name; None where it is none of ours."""
-    return int(name) if _STORE.fullmatch(name) and int(name) < 2**63 else None
+    return int(name) if _STORE.fullmatch(name) and int(name) <= MOST_ID else None
 
 
 def return_folder(month: str, order: int, return_id: int) -> Path:
@@ -61,7 +65,19 @@ def return_folder(month: str, order: int, return_id: int) -> Path:
 def parse_return_folder(name: str) -> tuple[int, int] | None:
     """Order and return of a folder's name; None where it is none of ours."""
     match = _RETURN.fullmatch(name)
-    return (int(match[1]), int(match[2])) if match else None
+    if not match or max(int(match[1]), int(match[2])) > MOST_ID:
+        return None
+    return int(match[1]), int(match[2])
+
+
+def is_month(name: str) -> bool:
+    """Return whether a folder in `photos` is one of ours."""
+    return name == UNDATED or bool(_STORED_MONTH.fullmatch(name))
+
+
+def is_suffix(ending: str) -> bool:
+    """Return whether a photo may have this suffix."""
+    return bool(_SUFFIX.fullmatch(ending))
 
 
 def photo_stem(key: PhotoKey) -> str:

@@ -9,7 +9,7 @@ files are still to go), then the files, then the note that they are gone. `unfin
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from market_photos import crash
@@ -46,6 +46,11 @@ WHERE id > ? AND created_at > 0 AND created_at < ? AND held_at IS NULL AND (reco
     AND {sound("returns", "r")}
 ORDER BY id LIMIT {BATCH}
 """
+#: Photos that were listed after the prune are left to be kept.
+_PRUNED = (
+    f"SELECT 1 FROM returns r WHERE id = ? AND (pruning = 1 OR NOT {_LEFT} AND "
+    "EXISTS (SELECT 1 FROM photos WHERE return_row = r.id AND state = 'pruned'))"
+)
 
 
 class Pruning:
@@ -108,14 +113,23 @@ class Pruning:
         found = self._db.rows("SELECT month, order_id, return_id, created_at FROM returns WHERE id = ?", row)[0]
         return found["month"], found["order_id"], found["return_id"], found["created_at"]
 
-    def hold(self, row: int, *, is_held: bool) -> bool:
-        """Keeps a return from pruning, or ends that. False where its photos are pruned already."""
+    def hold(self, row: int, mark: Callable[[], None]) -> bool:
+        """Keep a return from pruning. False where it is pruned, or is being pruned.
+
+        `mark` writes the file that says so, in the same transaction: a prune beside it is before or after both.
+        """
         with self._db.transaction() as connection:
-            cursor = connection.execute(
-                "UPDATE returns SET held_at = ? WHERE id = ? AND pruning = 0",
-                (self._db.now() if is_held else None, row),
-            )
-        return cursor.rowcount > 0
+            if connection.execute(_PRUNED, (row,)).fetchone():
+                return False
+            connection.execute("UPDATE returns SET held_at = ? WHERE id = ?", (self._db.now(), row))
+            mark()
+        return True
+
+    def release(self, row: int, unmark: Callable[[], None]) -> None:
+        """End that. `unmark` removes the file, in the same transaction."""
+        with self._db.transaction() as connection:
+            connection.execute("UPDATE returns SET held_at = NULL WHERE id = ?", (row,))
+            unmark()
 
     def _status(self, row: sqlite3.Row) -> str:
         packed = row["record"]

@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from market_photos import crash
-from market_photos.archive import files, layout
+from market_photos.archive import files, layout, tree
 from market_photos.archive.inventory import KnownPhoto
 
 
@@ -64,45 +63,50 @@ def write_tombstone(folder: Path, created_at: int, pruned_at: int, photos: Itera
     files.write_whole(folder / layout.TOMBSTONE_NAME, json.dumps(content, indent=1).encode() + b"\n")
 
 
-def read_tombstone(folder: Path) -> dict[str, Any] | None:
-    """What `write_tombstone` wrote; None where there is none that can be read."""
-    with suppress(OSError, ValueError):
-        content = json.loads((folder / layout.TOMBSTONE_NAME).read_bytes())
-        if isinstance(content, dict):
-            return content
-    return None
+def forget_aside(store: Path, folder: Path) -> list[Path]:
+    """Remove what verify has set aside of a return (`folder` relative to the store's); return what stays.
 
-
-def forget_aside(store: Path, folder: Path) -> None:
-    """Removes what verify has set aside of a return (`folder` relative to the store's). Raises ArchiveUnwritable."""
-    for aside in sorted((store / layout.SET_ASIDE).glob(f"*/{folder.relative_to(layout.PHOTOS)}")):
-        with files.disk_errors(aside):
-            for path in sorted(aside.iterdir()):
-                path.unlink(missing_ok=True)
-            aside.rmdir()
+    Follows no link; folders stay. Raises ArchiveUnwritable.
+    """
+    kept: list[Path] = []
+    place = folder.relative_to(layout.PHOTOS)
+    with files.disk_errors(store / layout.SET_ASIDE), tree.opened_folder(store, Path(layout.SET_ASIDE)) as days:
+        for day in tree.names(days) if days is not None else ():
+            aside = Path(layout.SET_ASIDE, day, place)
+            if tree.obstacle(store, aside):
+                continue
+            with tree.opened_folder(store, aside) as opened:
+                if opened is None:
+                    continue
+                kept += [aside / name for name in tree.remove_files(opened, tree.names(opened))]
+            with suppress(OSError):
+                (store / aside).rmdir()
+    return kept
 
 
 def forget_views(store: Path) -> None:
     """Removes what browse made of photos and records: small pictures and its index. Raises ArchiveUnwritable."""
     with files.disk_errors(store):
-        if (store / layout.THUMBNAILS).is_dir():
+        if (store / layout.THUMBNAILS).is_dir() and not (store / layout.THUMBNAILS).is_symlink():
             shutil.rmtree(store / layout.THUMBNAILS)
         for suffix in ("", "-wal", "-shm"):
             (store / f"{layout.BROWSE_INDEX}{suffix}").unlink(missing_ok=True)
 
 
-def empty(folder: Path, stems: Iterable[str], *, keep_record: bool) -> None:
-    """Removes the photos with these stems and the record, parts included; all else stays.
+def empty(store: Path, folder: Path, stems: Iterable[str], *, keep_record: bool) -> list[Path]:
+    """Remove the photos with these stems and the record, parts included; return what stays of them.
 
-    Raises ArchiveUnwritable.
+    `folder` is relative to the store's. Follows no link; folders stay. Raises ArchiveUnwritable.
     """
-    if not folder.is_dir():
-        return
     record = () if keep_record else (layout.RECORD_NAME.partition(".")[0],)
     ours = {*stems, *record}
-    with files.disk_errors(folder):
-        for path in sorted(folder.iterdir()):
-            if path.name.partition(".")[0] in ours:
-                path.unlink(missing_ok=True)
+    with files.disk_errors(store / folder), tree.opened_folder(store, folder) as opened:
+        if opened is None:
+            return []
+        kept = []
+        for name in tree.names(opened):
+            if name.partition(".")[0] in ours:
+                kept += [folder / name for name in tree.remove_files(opened, [name])]
                 crash.point("pruning")
-        files.sync_folder(folder)
+        os.fsync(opened)
+    return kept

@@ -5,12 +5,13 @@ not there at all. What a run changes meanwhile is looked at once more before it 
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from market_photos.archive import tree
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.digests import file_sha256, in_threads
 from market_photos.archive.files import disk_errors
@@ -96,21 +97,27 @@ class Verifier:
 
     def _jobs(self) -> Iterator[_Job]:
         """Walks the folders in their order on disk by name; the content of those that look well is to be compared."""
-        for month in _entries(self._folder / PHOTOS):
-            if not month.is_dir(follow_symlinks=False):
-                self._unknown(Path(month.path), "not one of ours")
+        photos = self._folder / PHOTOS
+        for month, is_folder in self._folders(photos):
+            if not is_folder:
+                self._unknown(photos / month, "not one of ours")
                 continue
-            for entry in _entries(Path(month.path)):
-                names = parse_return_folder(entry.name)
-                if names is None or not entry.is_dir(follow_symlinks=False):
-                    self._unknown(Path(entry.path), "not one of ours")
+            for name, is_inner_folder in self._folders(photos / month):
+                names = parse_return_folder(name)
+                if names is None or not is_inner_folder:
+                    self._unknown(photos / month / name, "not one of ours")
                     continue
-                job = self._visit(Path(entry.path), month.name, names)
+                job = self._visit(photos / month / name, month, names)
                 if self._full and job:
                     yield job
 
+    def _folders(self, parent: Path) -> list[tuple[str, bool]]:
+        with disk_errors(parent):
+            return tree.folders(parent)
+
     def _visit(self, folder: Path, month: str, names: tuple[int, int]) -> _Job | None:
-        entries = {entry.name: entry for entry in _entries(folder)}
+        with disk_errors(folder):
+            entries = tree.entries(folder)
         known = self._inventory.find(*names)
         if known is None or known.month != month:
             for name in entries:
@@ -122,25 +129,26 @@ class Verifier:
         ]
         has_record = known.is_saved and self._has_record(folder, known, entries)
         explained = {photo.name for photo in photos if photo.state is State.ARCHIVED}
-        for name in entries.keys() - explained - {RECORD_NAME, HOLD_NAME, TOMBSTONE_NAME}:
-            self._left(folder / name, photos)
+        owners = {photo.stem: photo for photo in photos}
+        for name in sorted(entries.keys() - explained - {RECORD_NAME, HOLD_NAME, TOMBSTONE_NAME}):
+            self._left(folder / name, owners)
         return _Job(folder, alike, known if has_record else None)
 
-    def _looks_well(self, folder: Path, photo: KnownPhoto, entries: "dict[str, os.DirEntry[str]]") -> bool:
+    def _looks_well(self, folder: Path, photo: KnownPhoto, entries: dict[str, os.stat_result]) -> bool:
         self.photos += 1
         path = (folder / photo.name).relative_to(self._folder)
         entry = entries.get(photo.name)
         if entry is None:
             self._found.append(Problem(Kind.MISSING, path, "on record as archived, but not there", photo))
             return False
-        size = entry.stat(follow_symlinks=False).st_size
+        size = entry.st_size
         self.size += size
-        if size != photo.size or not entry.is_file(follow_symlinks=False):
+        if size != photo.size or not stat.S_ISREG(entry.st_mode):
             self._found.append(Problem(Kind.CHANGED, path, f"{size:,} bytes, archived were {photo.size:,}", photo))
             return False
         return True
 
-    def _has_record(self, folder: Path, known: KnownReturn, entries: "dict[str, os.DirEntry[str]]") -> bool:
+    def _has_record(self, folder: Path, known: KnownReturn, entries: dict[str, os.stat_result]) -> bool:
         if RECORD_NAME in entries:
             return True
         path = (folder / RECORD_NAME).relative_to(self._folder)
@@ -189,9 +197,9 @@ class Verifier:
     def _unknown(self, path: Path, why: str) -> None:
         self._leftovers.append(Problem(Kind.UNKNOWN, path.relative_to(self._folder), why))
 
-    def _left(self, path: Path, photos: list[KnownPhoto]) -> None:
+    def _left(self, path: Path, owners: dict[str, KnownPhoto]) -> None:
         """A file in a return's folder that is no archived photo."""
-        owner = next((photo for photo in photos if photo.stem == path.name.partition(".")[0]), None)
+        owner = owners.get(path.name.partition(".")[0])
         if path.name.endswith(PART_SUFFIX):
             self._leftovers.append(Problem(Kind.TORN, path.relative_to(self._folder), "an unfinished file"))
         elif owner is None:
@@ -201,35 +209,31 @@ class Verifier:
 
     def _settled_leftovers(self) -> Iterator[Problem]:
         """What is in flight while a run is at work is no problem, nor what has got its row, or has gone."""
+        folder, archived = Path(), set[str]()
         for problem in self._leftovers:
             path = self._folder / problem.path
-            if not os.path.lexists(path) or self._has_row(path):
+            if path.parent != folder:
+                folder, archived = path.parent, self._archived_names(path.parent)
+            if not os.path.lexists(path) or path.name in archived:
                 continue
             if problem.kind is Kind.TORN and self._is_busy():
                 self.in_flight += 1
                 continue
             yield problem
 
-    def _has_row(self, path: Path) -> bool:
-        names = parse_return_folder(path.parent.name)
+    def _archived_names(self, folder: Path) -> set[str]:
+        """The files that the catalogue now expects in a return's folder."""
+        names = parse_return_folder(folder.name)
         known = self._inventory.find(*names) if names else None
-        if known is None or known.folder != path.parent.relative_to(self._folder):
-            return False
-        photos = self._inventory.photos(known.row)
-        return any(photo.name == path.name for photo in photos if photo.state is State.ARCHIVED)
+        if known is None or known.folder != folder.relative_to(self._folder):
+            return set()
+        return {photo.name for photo in self._inventory.photos(known.row) if photo.state is State.ARCHIVED}
 
 
 def _why_left(state: State) -> str:
     if state is State.PRUNED:
         return "pruned, but still there: run the same prune once more"
     return f"finished, but the photo is on record as {state}: left by a run that was cut short"
-
-
-def _entries(folder: Path) -> "list[os.DirEntry[str]]":
-    """Return what is in the folder, by name; nothing where there is none. Raises ArchiveUnwritable."""
-    with disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
-    return []
 
 
 def _difference(path: Path, sha256: bytes) -> str:
@@ -242,6 +246,6 @@ def _difference(path: Path, sha256: bytes) -> str:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return tree.content(path)
     except OSError:
         return None

@@ -2,20 +2,24 @@
 
 import datetime as dt
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from market_photos import crash
-from market_photos.archive import layout, lock, returnfolder
+from market_photos.archive import files, layout, lock, returnfolder, tree
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.inventory import KnownReturn
 from market_photos.archive.photos import State
 from market_photos.clock import Clock, iso
-from market_photos.errors import UsageError
-from market_photos.text import human_bytes
+from market_photos.errors import ArchiveUnwritable, UsageError
+from market_photos.text import human_bytes, one_line
 
+#: How the name of a catalogue begins that rebuild put aside.
+DAMAGED_NAME = f"{layout.CATALOG_NAME}.damaged-"
 _AGE = re.compile(r"([0-9]{1,4})([ymwd])")
 
 
@@ -56,10 +60,12 @@ class Doomed:
     undated: int = 0
     unfinished: int = 0
     """Returns that an earlier prune, cut short, has left half done."""
+    set_aside: dict[str, int] = field(default_factory=dict)
+    """Damaged catalogues that rebuild put aside, and their sizes: they hold the records of buyers."""
 
     @property
     def is_empty(self) -> bool:
-        return not self.returns and not self.unfinished
+        return not (self.returns or self.unfinished or self.set_aside)
 
     def lines(self) -> list[str]:
         lines = [f"Store {self.campaign}: nothing to prune"]
@@ -72,6 +78,10 @@ class Doomed:
             lines.append(f"  {self.lacking:,} photos that were never fetched will never be")
         if self.unfinished:
             lines.append(f"  {self.unfinished:,} returns of a prune that was cut short: their files go now")
+        for name, size in self.set_aside.items():
+            lines.append(
+                f"  {one_line(name)} ({human_bytes(size)}), put aside by rebuild: holds buyers' records, goes too"
+            )
         if self.held:
             lines.append(f"  {self.held:,} returns of that age are on hold and stay")
         if self.undated:
@@ -97,6 +107,8 @@ class Prune:
         self._before = before
         self._statuses = statuses
         self._clock = clock
+        self.left: list[str] = []
+        """What could not be removed, in words."""
 
     def plan(self) -> Doomed:
         pruning = self._catalog.pruning
@@ -105,6 +117,7 @@ class Prune:
             held=pruning.held(self._before),
             undated=pruning.undated(),
             unfinished=len(pruning.unfinished()),
+            set_aside=set_aside_catalogs(self._folder),
         )
         for one in pruning.candidates(self._before, self._statuses):
             doomed.oldest = min(doomed.oldest or one.created_at, one.created_at)
@@ -128,6 +141,7 @@ class Prune:
             if pruning.bury(one.row):
                 self._clear(one.row)
                 count += 1
+        self._forget_set_aside_catalogs()
         if count:
             # Once more, for pages may have been looked at meanwhile.
             returnfolder.forget_views(self._folder)
@@ -135,16 +149,35 @@ class Prune:
 
     def _clear(self, row: int) -> None:
         month, order, return_id, created_at = self._catalog.pruning.place(row)
-        folder = self._folder / layout.return_folder(month, order, return_id)
+        folder = layout.return_folder(month, order, return_id)
+        try:
+            _require_no_obstacle(self._folder, folder)
+        except ArchiveUnwritable as error:
+            self.left.append(error.message)  # its files are still to go: the next prune tries again
+            return
         photos = self._catalog.inventory.photos(row)
         pruned = [photo for photo in photos if photo.state is State.PRUNED]
         if pruned:
-            returnfolder.write_tombstone(folder, created_at, int(self._clock.now().wall), pruned)
+            returnfolder.write_tombstone(self._folder / folder, created_at, int(self._clock.now().wall), pruned)
         crash.point("pruning")
-        returnfolder.forget_aside(self._folder, layout.return_folder(month, order, return_id))
         has_others = any(photo.state not in (State.PRUNED, State.GONE) for photo in photos)
-        returnfolder.empty(folder, [photo.stem for photo in pruned], keep_record=has_others)
+        kept = returnfolder.forget_aside(self._folder, folder)
+        kept += returnfolder.empty(self._folder, folder, [photo.stem for photo in pruned], keep_record=has_others)
+        self.left += [f"{self._folder / path}: is a folder where a file should be." for path in kept]
         self._catalog.pruning.finish(row)
+
+    def _forget_set_aside_catalogs(self) -> None:
+        with files.disk_errors(self._folder):
+            for name in set_aside_catalogs(self._folder):
+                (self._folder / name).unlink(missing_ok=True)
+            files.sync_folder(self._folder)
+
+
+def set_aside_catalogs(store: Path) -> dict[str, int]:
+    """Return the files that `rebuild` put aside, and their sizes. Raises ArchiveUnwritable."""
+    with files.disk_errors(store):
+        found = {name: status for name, status in tree.entries(store).items() if name.startswith(DAMAGED_NAME)}
+    return {name: status.st_size for name, status in found.items() if stat.S_ISREG(status.st_mode)}
 
 
 @contextmanager
@@ -174,21 +207,33 @@ def set_hold(
 ) -> tuple[int, KnownReturn]:
     """Puts the one return with these numbers on hold, or releases it; beside a run, too.
 
-    The file goes first when a hold begins and last when it ends: with either in place nothing is pruned for good.
     Raises UsageError where there is no such return, more than one, or where it is pruned already.
     """
     campaign, found = _the_one(archive, campaigns, return_id, order, clock)
     store = layout.store_folder(archive, campaign)
     folder = store / found.folder
     with Catalog(store, campaign, clock) as catalog:
-        if is_held:
-            returnfolder.mark_held(folder, command, iso(clock.now().wall))
-        if not catalog.pruning.hold(found.row, is_held=is_held):
-            returnfolder.unmark_held(folder)
-            raise UsageError(f"Return {return_id} of store {campaign} is pruned already.", "Its photos are gone.")
+        _require_no_obstacle(store, found.folder)
         if not is_held:
-            returnfolder.unmark_held(folder)
+            catalog.pruning.release(found.row, partial(returnfolder.unmark_held, folder))
+        elif not catalog.pruning.hold(
+            found.row, partial(returnfolder.mark_held, folder, command, iso(clock.now().wall))
+        ):
+            raise UsageError(
+                f"Return {return_id} of store {campaign} is pruned, or is being pruned now: it cannot be held.",
+                "Its photos are gone, or go just now.",
+            )
     return campaign, found
+
+
+def _require_no_obstacle(store: Path, folder: Path) -> None:
+    with files.disk_errors(store / folder):
+        obstacle = tree.obstacle(store, folder)
+    if obstacle:
+        raise ArchiveUnwritable(
+            f"{obstacle}: is a link or a file where a folder of the archive should be; no link is followed.",
+            "Move it aside, or put the folder back; then run the same command again.",
+        )
 
 
 def _the_one(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from market_photos import crash
-from market_photos.archive import files, layout, lock
+from market_photos.archive import files, layout, lock, tree
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.digests import in_threads
 from market_photos.archive.photos import State
@@ -25,6 +25,7 @@ from market_photos.errors import CatalogDamaged, ExitCode, UsageError
 from market_photos.market.protocol import RETURN_REQUESTS, Method
 from market_photos.sections import Limits
 from market_photos.sync.salvage import salvage
+from market_photos.text import one_line
 
 #: The catalogue while it is made; its leftovers are thrown away.
 UNFINISHED_NAME = f"{layout.CATALOG_NAME}.rebuilding"
@@ -54,7 +55,7 @@ class Rebuilt:
             f"Store {self.campaign}: a new catalogue of {self.returns:,} returns: {on_disk:,} photos are here, "
             f"{lacking:,} are lacking{f', {pruned:,} pruned' * bool(pruned)}."
         )
-        return lines + [f"  left as it is: {path}: {why}" for path, why in self.unexplained]
+        return lines + [f"  left as it is: {one_line(str(path))}: {why}" for path, why in self.unexplained]
 
 
 def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, command: str) -> Rebuilt:
@@ -148,12 +149,21 @@ def _add(catalog: Catalog, batch: list[RestoredReturn], rebuilt: Rebuilt) -> Non
 
 
 def _return_folders(folder: Path, rebuilt: Rebuilt) -> Iterator[Path]:
-    for month in sorted((folder / layout.PHOTOS).glob("*")):
-        for path in sorted(month.glob("*")) if month.is_dir() else [month]:
-            if path.is_dir() and layout.parse_return_folder(path.name):
-                yield path
+    photos = folder / layout.PHOTOS
+    for month, is_folder in _folders(photos):
+        if not is_folder or not layout.is_month(month):
+            rebuilt.unexplained.append((Path(layout.PHOTOS, month), "not one of ours"))
+            continue
+        for name, is_inner_folder in _folders(photos / month):
+            if is_inner_folder and layout.parse_return_folder(name):
+                yield photos / month / name
             else:
-                rebuilt.unexplained.append((path.relative_to(folder), "not one of ours"))
+                rebuilt.unexplained.append((Path(layout.PHOTOS, month, name), "not one of ours"))
+
+
+def _folders(parent: Path) -> list[tuple[str, bool]]:
+    with files.disk_errors(parent):
+        return tree.folders(parent)
 
 
 def _assume_requests(catalog: Catalog, rebuilt: Rebuilt, limits: Limits, last_sign: float, now: float) -> None:

@@ -14,7 +14,7 @@ from market_photos.archive.photos import State
 from market_photos.archive.verify import Kind, Problem, Verifier
 from market_photos.clock import Clock, iso
 from market_photos.errors import ExitCode
-from market_photos.text import human_bytes
+from market_photos.text import human_bytes, one_line
 
 
 @dataclass
@@ -80,6 +80,7 @@ def verify_store(
         def is_busy() -> bool:
             return not repair and lock.held_by(folder / layout.LOCK_NAME) is not None
 
+        catalog.check()
         verifier = Verifier(catalog, folder, full=full, is_busy=is_busy)
         for problem in verifier.problems():
             result.counts[problem.kind] += 1
@@ -113,7 +114,7 @@ def _repair(catalog: Catalog, folder: Path, problem: Problem, result: Verified, 
 
 def problem_line(campaign: int, problem: Problem) -> str:
     """For people: what, where, why."""
-    return f"{problem.kind:8} {Path(str(campaign)) / problem.path}: {problem.detail}"
+    return one_line(f"{problem.kind:8} {Path(str(campaign)) / problem.path}: {problem.detail}")
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:

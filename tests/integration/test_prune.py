@@ -1,9 +1,11 @@
 """Prune: what goes is said before, what stays is a tombstone, and nothing that went is ever fetched again."""
 
+import contextlib
 import json
 import os
 import pty
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -172,6 +174,48 @@ def test_a_hold_exempts_until_it_is_released(case: Case) -> None:
     assert case.run("release", "--return", str(held)).code == 0
     assert _prune(case, "--older-than", "3y")["pruned_returns"] == 1
     assert _states(case) == {"archived": 4, "pruned": 4}
+
+
+def test_a_return_that_is_pruned_cannot_be_held(case: Case) -> None:
+    """Exit 2, also while its files are still to go; nothing says that it is on hold, and its folder gets no file."""
+    pruned = case.market.return_ids[0]
+    _prune(case, "--older-than", "3y")
+    for pruning in (0, 1):
+        with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3")) as connection, connection:
+            connection.execute("UPDATE returns SET pruning = ? WHERE return_id = ?", (pruning, pruned))
+        outcome = case.run("hold", "--return", str(pruned))
+        assert outcome.code == 2, outcome.said
+        assert "is pruned" in outcome.err
+        assert case.rows("SELECT count(*) FROM returns WHERE held_at IS NOT NULL") == [(0,)]
+        assert not list(case.store.rglob("hold"))
+
+
+def test_hold_and_prune_at_once(case: Case) -> None:
+    """Whoever comes first: it is held and stays whole, or it is pruned and the hold is refused."""
+    held = case.market.return_ids[0]
+    command = [sys.executable, "-m", "market_photos"]
+    ends = ["--config", str(case.config)]
+    prune = subprocess.Popen([*command, "prune", "--older-than", "3y", "--yes", *ends], stderr=subprocess.DEVNULL)
+    hold = case.run("hold", "--return", str(held))
+    assert prune.wait(timeout=60) == 0
+    states = case.rows(
+        f"SELECT DISTINCT state FROM photos p JOIN returns r ON r.id = return_row WHERE return_id = {held}"
+    )
+    assert (hold.code, states) in [(0, [("archived",)]), (2, [("pruned",)])]
+
+
+def test_catalogues_that_rebuild_put_aside_are_named_and_go(case: Case) -> None:
+    """They hold the records of buyers, those of pruned returns included."""
+    aside = case.store / "catalog.sqlite3.damaged-2026-01-01T000000Z"
+    aside.write_bytes(b"a buyer's words")
+    told = case.run("prune", "--older-than", "90y", "--dry-run")
+    assert aside.name in told.err
+    assert "buyers' records" in told.err
+    assert aside.exists()
+    assert case.run("prune", "--older-than", "90y").code == 2, "nobody said yes"
+    assert _prune(case, "--older-than", "90y")["stores"][0]["set_aside"] == {aside.name: 15}
+    assert not aside.exists()
+    assert _states(case) == {"archived": 8}
 
 
 def test_a_hold_names_exactly_one_return(tmp_path: Path) -> None:

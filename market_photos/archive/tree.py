@@ -1,0 +1,117 @@
+"""The folders and files below a store's folder as they lie there: no link is followed, only regular files are opened.
+
+`photos` and `set-aside` themselves may be links of the owner, to another volume.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+
+#: Bytes of the largest file that is read at once: a tombstone of 300 000 photos.
+MOST_BYTES = 64 * 1024 * 1024
+
+
+def open_file(path: Path) -> FileIO:
+    """Open a regular file for reading. Raises OSError, also where it is a link, a pipe or a device."""
+    if not stat.S_ISREG(path.lstat().st_mode):  # before it is opened: to open a device may do something
+        raise OSError(0, "not a regular file", str(path))
+    return open(path, "rb", buffering=0, opener=_without_links)
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def content(path: Path) -> bytes:
+    """Return what is in a regular file. Raises OSError, also where it is larger than MOST_BYTES."""
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise OSError(0, "too large", str(path))
+        return file.read()
+
+
+def names(folder: Path | int) -> list[str]:
+    """Return the names in a folder, sorted; none where it is not there. Raises OSError."""
+    with suppress(FileNotFoundError), os.scandir(folder) as found:
+        return sorted(entry.name for entry in found)
+    return []
+
+
+def entries(folder: Path) -> dict[str, os.stat_result]:
+    """Return the names in a folder with what each of them is, sorted by name. Raises OSError.
+
+    A name that vanishes meanwhile is left out.
+    """
+    found: dict[str, os.stat_result] = {}
+    for name in names(folder):
+        with suppress(FileNotFoundError):
+            found[name] = (folder / name).lstat()
+    return found
+
+
+def folders(parent: Path) -> list[tuple[str, bool]]:
+    """Return the names in a folder, sorted, and whether each is a real folder; none where it is not there.
+
+    Raises OSError.
+    """
+    with suppress(FileNotFoundError), os.scandir(parent) as found:
+        return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
+    return []
+
+
+def obstacle(store: Path, folder: Path) -> Path | None:
+    """Return the first part of `folder` (relative to the store's) that is there and is no real folder.
+
+    Raises OSError.
+    """
+    path = store / folder.parts[0]
+    for part in folder.parts[1:]:
+        path /= part
+        with suppress(FileNotFoundError):
+            if not stat.S_ISDIR(path.lstat().st_mode):
+                return path
+    return None
+
+
+@contextmanager
+def opened_folder(store: Path, folder: Path) -> Iterator[int | None]:
+    """Hold a folder (relative to the store's) open, for calls with `dir_fd`; None where it is not there.
+
+    Raises OSError where a link or a file is in its place.
+    """
+    try:
+        descriptor = os.open(store / folder.parts[0], os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        for part in folder.parts[1:]:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+    except FileNotFoundError:
+        os.close(descriptor)
+        yield None
+        return
+    except BaseException:
+        os.close(descriptor)
+        raise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def remove_files(folder: int, wanted: Iterable[str]) -> list[str]:
+    """Remove these names from an open folder; return those that are folders, which stay. Raises OSError."""
+    kept = []
+    for name in wanted:
+        with suppress(FileNotFoundError):
+            if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+                kept.append(name)
+            else:
+                os.unlink(name, dir_fd=folder)
+    return kept

@@ -1,0 +1,229 @@
+"""Whatever lies in the tree: rebuild, verify and prune name it, leave it alone, and follow nothing out of it."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from market_photos.sandbox import Market, running
+from market_photos.sync.salvage import salvage
+from tests.integration.archive_kit import CAMPAIGN, NOW, Case, a_case, photo_at
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[Case]:
+    """An archive that is complete."""
+    with a_case(tmp_path, odd=True, synced=True) as case:
+        yield case
+
+
+def _month(case: Case) -> Path:
+    return next((case.store / "photos").iterdir())
+
+
+def _lose_catalog(case: Case) -> None:
+    for path in case.store.glob("catalog.sqlite3*"):
+        path.unlink()
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    here = Path.cwd()
+    os.chdir(path.parent)  # a socket's path is short
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def _link_to_a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _link_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def _link_out(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+KINDS = [_pipe, _socket, _link_to_a_device, _link_to_itself, _link_out, _folder]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_what_is_no_file_is_named_and_left(case: Case, make: Callable[[Path], None]) -> None:
+    """In the place of a photo, of a record, of a tombstone, of a hold and of folders; nothing hangs."""
+    month = _month(case)
+    folder = photo_at(case, case.market.photos()[0]).parent
+    odd = [
+        folder / "70000001-abc.jpg",
+        folder / "pruned.json",
+        folder / "hold",
+        month / "1-1",
+        month.parent / "2020-01",
+    ]
+    odd += [month.parent / "not-a-month", month / "99999999999999999999-1", month / "9223372036854775808-1"]
+    if make is not _folder:
+        (month / "5-5").mkdir()
+        odd.append(month / "5-5" / "return.json")
+    for path in odd:
+        make(path)
+    before = {path: path.lstat().st_mode for path in odd}
+    files = len(case.files())
+    verified = case.run("verify", "--full")
+    assert verified.code in (0, 10)
+    _lose_catalog(case)
+    rebuilt = case.run("rebuild")
+    assert rebuilt.code == 0, rebuilt.said
+    assert "13 photos are here, 0 are lacking" in rebuilt.out
+    for name in ("70000001-abc.jpg", "99999999999999999999-1", "9223372036854775808-1", "not-a-month"):
+        assert name in rebuilt.out
+    assert {path: path.lstat().st_mode for path in odd} == before
+    asked = case.asked()
+    assert case.sync().code == 0
+    assert case.asked() == asked
+    assert len(case.files()) == files
+    case.assert_no_key()
+
+
+def test_names_that_are_not_utf_8_are_printed(case: Case) -> None:
+    """Or have line ends in them: one line each, and no traceback."""
+    folder = photo_at(case, case.market.photos()[0]).parent
+    for name in (b"\xd4\xee\xf2\xee.jpg", b"two\nlines", b"\x1b[31mred"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(b"mine")
+        Path(os.fsdecode(os.fsencode(folder.parent) + b"/" + name)).mkdir()
+    for command in (("verify",), ("verify", "--json"), ("prune", "--older-than", "90y", "--yes")):
+        assert "Traceback" not in case.run(*command).said
+    _lose_catalog(case)
+    rebuilt = case.run("rebuild")
+    assert rebuilt.code == 0, rebuilt.said
+    assert "two?lines" in rebuilt.out
+    assert "\x1b" not in rebuilt.out
+
+
+def _tombstone(folder: Path, photos: int) -> float:
+    """Seconds of processor time for a tombstone of so many photos that all lie there as well."""
+    folder.mkdir(parents=True)
+    listed = [{"item": number, "hash": f"{number:x}", "size": 1, "sha256": ""} for number in range(photos)]
+    (folder / "pruned.json").write_text(json.dumps({"created_at": 1, "pruned_at": 2, "photos": listed}))
+    for number in range(photos // 10):
+        (folder / f"{number}-{number:x}.jpg").write_bytes(b"\xff\xd8\xff")
+    began = time.process_time()
+    found = salvage(CAMPAIGN, folder).found
+    assert found is not None
+    assert len(found.photos) == photos
+    return time.process_time() - began
+
+
+def test_a_huge_tombstone_takes_linear_time(tmp_path: Path) -> None:
+    """Ten times the entries take about ten times as long, not a hundred times."""
+    small = _tombstone(tmp_path / "2026-01" / "1-1", 2_000)
+    large = _tombstone(tmp_path / "2026-01" / "1-2", 20_000)
+    assert large < 40 * small + 0.2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 200_000,
+        b'{"photos": ' * 50_000,
+        b'{"photos": [{"item": 9223372036854775808, "hash": "a"}, {"item": true, "hash": "b"}]}',
+        b'{"photos": [{"item": 1, "hash": "\\ud800"}, {"item": 1, "hash": ""}, {"item": -1, "hash": "a"}, 5]}',
+        b'{"created_at": 1e99, "pruned_at": 99999999999999999999, "photos": [{"item": 1, "hash": "a"}]}',
+        b'{"created_at": 99999999999999999999, "photos": 5}',
+        b"\xff\xfe",
+        b"",
+    ],
+)
+def test_a_tombstone_that_says_nonsense(case: Case, content: bytes) -> None:
+    """What can be understood of it is taken, the rest is nothing."""
+    photo_at(case, case.market.photos()[0]).with_name("pruned.json").write_bytes(content)
+    _lose_catalog(case)
+    rebuilt = case.run("rebuild")
+    assert rebuilt.code == 0, rebuilt.said
+    assert "13 photos are here" in rebuilt.out
+    assert case.sync().code == 0
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"id": 1, "orderId": 2, "x": ' + b"[" * 5000 + b"]" * 5000 + b"}", b"[" * 100_000]
+)
+def test_a_record_that_is_too_deep_is_left(case: Case, content: bytes) -> None:
+    folder = _month(case) / "2-1"
+    folder.mkdir()
+    (folder / "return.json").write_bytes(content)
+    (folder / "3-abc.jpg").write_bytes(b"\xff\xd8\xff\xd9")
+    _lose_catalog(case)
+    rebuilt = case.run("rebuild")
+    assert rebuilt.code == 0, rebuilt.said
+    assert "2-1/return.json" in rebuilt.out
+    assert "14 photos are here" in rebuilt.out
+
+
+def test_prune_deletes_nothing_behind_a_link(tmp_path: Path) -> None:
+    """A folder of the archive that became a link is named (5); put back, the same prune goes on."""
+    market = Market(seed=3, now=NOW)
+    market.add_store(CAMPAIGN).add_return(2)
+    with running(market) as sandbox:
+        case = Case(sandbox, tmp_path)
+        assert case.sync().code == 0
+        folder = photo_at(case, market.photos()[0]).parent
+        elsewhere = tmp_path / "elsewhere"
+        folder.rename(elsewhere)
+        folder.symlink_to(elsewhere)
+        before = sorted(path.name for path in elsewhere.iterdir())
+        outcome = case.run("prune", "--older-than", "1d", "--yes")
+        assert outcome.code == 5, outcome.said
+        assert str(folder) in outcome.said
+        assert sorted(path.name for path in elsewhere.iterdir()) == before
+        held = case.run("hold", "--return", str(market.return_ids[0]))
+        assert held.code in (2, 5)
+        assert sorted(path.name for path in elsewhere.iterdir()) == before
+        folder.unlink()
+        elsewhere.rename(folder)
+        assert case.run("prune", "--older-than", "1d", "--yes").code == 0
+        assert [path.name for path in folder.iterdir()] == ["pruned.json"]
+
+
+def test_what_is_set_aside_behind_a_link_stays(case: Case, tmp_path: Path) -> None:
+    """A day in set-aside that is a link leads out of the archive."""
+    photo = photo_at(case, case.market.photos()[0])
+    outside = tmp_path / "outside" / photo.parent.relative_to(case.store / "photos")
+    outside.mkdir(parents=True)
+    (outside / photo.name).write_bytes(b"mine")
+    (case.store / "set-aside").mkdir()
+    (case.store / "set-aside" / "2026-01-01").symlink_to(tmp_path / "outside")
+    assert case.run("prune", "--older-than", "1d", "--yes").code == 0
+    assert (outside / photo.name).read_bytes() == b"mine"
+
+
+def test_a_folder_in_a_photos_place_stops_no_prune(case: Case) -> None:
+    """It is named and stays; everything else goes."""
+    photo = photo_at(case, case.market.photos()[0])
+    photo.unlink()
+    photo.mkdir()
+    (photo / "mine").write_text("mine")
+    outcome = case.run("prune", "--older-than", "1d", "--yes")
+    assert outcome.code == 5
+    assert photo.name in outcome.said
+    assert (photo / "mine").read_text() == "mine"
+    assert {path.name for path in case.files()} == {"mine", "pruned.json"}
+
+
+def test_a_tree_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    """A folder that is gone by the time it is read holds nothing of ours."""
+    found = salvage(CAMPAIGN, tmp_path / "2026-01" / "1-1")
+    assert (found.found, found.unexplained) == (None, [])
