@@ -87,7 +87,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Raises ConfigError where the environment names a proxy that cannot be used."""
-        proxy_for(self._base)
+        self._proxy = proxy_for(self._base)
         self._session = aiohttp.ClientSession(
             # The API offers no keep-alive. Stores bound their connections themselves.
             connector=aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=_checked_socket),
@@ -135,7 +135,8 @@ class Client:
     async def _send(self, verb: str, url: URL, passage: Passage) -> AsyncIterator[ClientResponse]:
         # The guard comes late, so that the deadline for the head does not include the wait for the limits.
         steps = (passage, self._guard, self._timed)
-        request = self._session.request(verb, url, allow_redirects=False, middlewares=steps, proxy=proxy_for(url))
+        proxy = self._proxy if self._is_api(url) else proxy_for(url)
+        request = self._session.request(verb, url, allow_redirects=False, middlewares=steps, proxy=proxy)
         async with request as response:
             log.debug("%s %s: %s", verb, shortened(url), response.status)
             yield response

@@ -1,6 +1,7 @@
 """One odd answer costs one photo at the most: never another photo, the run, or the next night."""
 
 import gzip
+import socket
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -195,6 +196,28 @@ def test_another_host_does_not_speak_for_the_api(world: World, status: int) -> N
     assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"archived": 29, "failed": 1})
     assert f"127.0.0.1 answers HTTP {status}" in report.stores[0].failures[0].reason
     assert report.seconds < 15
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.2"], ["10.0.0.1", "192.168.0.1"], ["::1", "127.0.0.2"]])
+def test_a_redirect_to_a_name_with_private_addresses(
+    world: World, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+) -> None:
+    """The addresses are checked as the connection is opened, whatever the name is; nothing listens in vain."""
+
+    def resolve(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        assert host == "internal.example"
+        kinds = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses]
+        places = [(a, port, 0, 0) if ":" in a else (a, port) for a in addresses]
+        return [(kind, socket.SOCK_STREAM, 6, "", place) for kind, place in zip(kinds, places, strict=True)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    photos = fill(world.market.stores[101], returns=2)
+    action = actions.redirect("https://internal.example/x.jpg")
+    world.sandbox.faults.add(action, image_hash=photos[0].image_hash, times=ALWAYS)
+    report = world.sync()
+    assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"archived": 1, "failed": 1})
+    assert "private address" in report.stores[0].failures[0].reason
+    assert world.log.count("photo") == 2, "asking again would not help"
 
 
 @pytest.mark.parametrize("action", [actions.parallel_420(), actions.quota_420(0.3), actions.quota_420(None)])
