@@ -24,7 +24,7 @@ class Ground:
         """`marker`: a file that must stay in the archive's folder. Raises ArchiveUnwritable."""
         self.folder = folder
         self._marker = folder.parent / marker if marker else None
-        self._kept: dict[str, tuple[int, int]] = {}
+        self._kept: dict[str, tuple[Path, tuple[int, int]]] = {}
         self._open = ExitStack()
         with files.disk_errors(folder):
             self._descriptor = self._hold(folder)
@@ -39,7 +39,7 @@ class Ground:
         """
         with files.disk_errors(self.folder / name):
             known = known or identity(os.stat(name, dir_fd=self._descriptor))
-        self._kept = {**self._kept, name: known}  # another thread may be reading the old one
+        self._kept = {**self._kept, name: (self.folder / name, known)}  # another thread may be reading the old one
 
     def require_same(self) -> None:
         """Raise ArchiveUnwritable where the folder, or a file in it, is gone or another one is in its place."""
@@ -52,19 +52,20 @@ class Ground:
 
     def _changed(self) -> Path | None:
         path = self.folder
-        with files.disk_errors(path):
-            try:
-                if identity(path.stat()) != self._identity:
-                    return path
-                if self._marker:
-                    path = self._marker
-                    path.stat()
-                for name, known in self._kept.items():
-                    path = self.folder / name
-                    if identity(os.stat(name, dir_fd=self._descriptor)) != known:
-                        return path
-            except (FileNotFoundError, NotADirectoryError):
+        try:
+            if identity(path.stat()) != self._identity:
                 return path
+            if self._marker:
+                path = self._marker
+                path.stat()
+            for name, (path, known) in self._kept.items():
+                if identity(os.stat(name, dir_fd=self._descriptor)) != known:
+                    return path
+        except (FileNotFoundError, NotADirectoryError):
+            return path
+        except OSError:
+            with files.disk_errors(path):
+                raise
         return None
 
     def make_folder(self, folder: Path) -> None:
