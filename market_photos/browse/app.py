@@ -1,4 +1,4 @@
-"""The pages as an aiohttp application: guard at the door, errors in words, the index kept up to date beside it."""
+"""The aiohttp application: access rules, error pages, and the task that updates the indexes."""
 
 import asyncio
 import contextlib
@@ -9,12 +9,12 @@ from html import escape
 from aiohttp import web
 
 from market_photos.browse import security
-from market_photos.browse.security import Door, Handler
+from market_photos.browse.security import AccessPolicy, Handler
 from market_photos.browse.site import STATIC, Site, language_of, own_address, remember_language
 from market_photos.errors import MarketPhotosError
 
 log = logging.getLogger(__name__)
-#: Files of our own, by name; nothing else of the folder is served.
+#: Static files that are served, with their types.
 STATIC_TYPES = {
     "browse.css": "text/css",
     "browse.js": "text/javascript",
@@ -23,18 +23,18 @@ STATIC_TYPES = {
 }
 
 
-def make_app(site: Site, door: Door) -> web.Application:
+def make_app(site: Site, policy: AccessPolicy) -> web.Application:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not door.knows_host(request.headers.get("Host", "")):
+        if not policy.is_own_host(request.headers.get("Host", "")):
             return _error_page(site, request, 421)
         if request.method not in {"GET", "HEAD"}:
             return _error_page(site, request, 405)
         if request.path.startswith("/static/"):
             return await handler(request)
-        if door.token and "token" in request.query:
-            return _with_token(site, request, door)
-        return await handler(request) if door.lets_in(request) else _error_page(site, request, 401)
+        if policy.token and "token" in request.query:
+            return _with_token(site, request, policy)
+        return await handler(request) if policy.allows(request) else _error_page(site, request, 401)
 
     @web.middleware
     async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -44,7 +44,7 @@ def make_app(site: Site, door: Door) -> web.Application:
             return _error_page(site, request, error.status if error.status in _KNOWN else 400)
         except MarketPhotosError as error:
             return _error_page(site, request, 503, f"{error.message} {error.hint}")
-        except OSError as error:  # a disk that fails, or no file can be opened: the page tells, the log stays short
+        except OSError as error:  # a failing disk, or too many open files: no traceback
             log.info("%s: %s", request.path, error)
             return _error_page(site, request, 503, str(error))
         except Exception:
@@ -55,20 +55,20 @@ def make_app(site: Site, door: Door) -> web.Application:
     app.on_response_prepare.append(security.add_headers)
     app.add_routes(site.routes())
     app.add_routes([web.get("/static/{name:[a-z]+[.][a-z]+}", _static)])
-    app.cleanup_ctx.append(lambda _: _kept(site))
+    app.cleanup_ctx.append(lambda _: _update_indexes(site))
     return app
 
 
 _KNOWN = {400, 401, 404, 405, 421, 500, 503}
 
 
-async def _kept(site: Site) -> AsyncIterator[None]:
-    keeping = asyncio.create_task(site.keeper.run())
+async def _update_indexes(site: Site) -> AsyncIterator[None]:
+    updating = asyncio.create_task(site.index_refresher.run())
     yield
-    site.keeper.close()
-    keeping.cancel()
+    site.index_refresher.close()
+    updating.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await keeping
+        await updating
     site.close()
 
 
@@ -79,12 +79,12 @@ async def _static(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(STATIC / name, headers={"Content-Type": f"{STATIC_TYPES[name]}; charset=utf-8"})
 
 
-def _with_token(site: Site, request: web.Request, door: Door) -> web.Response:
-    """Keeps the token as a cookie and goes on to the page without it.
+def _with_token(site: Site, request: web.Request, policy: AccessPolicy) -> web.Response:
+    """Set the token as a cookie and forward to the address without it.
 
-    By a page, not a redirect: after a link from elsewhere a redirect would not yet bring a cookie that is Strict.
+    This uses a page instead of a redirect: after a link from another site, a redirect would not send a Strict cookie.
     """
-    if not door.knows_token(request.query["token"]):
+    if not policy.is_token(request.query["token"]):
         return _error_page(site, request, 401)
     address = escape(own_address(request.rel_url.without_query_params("token")), quote=True)
     response = web.Response(

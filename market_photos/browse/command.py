@@ -1,4 +1,4 @@
-"""The browse command: serves until a signal comes."""
+"""Run the browse command: serve until a signal arrives."""
 
 import asyncio
 import contextlib
@@ -18,27 +18,27 @@ from market_photos import console
 from market_photos.archive.medium import is_writable
 from market_photos.browse.app import make_app
 from market_photos.browse.connections import IDLE_SECONDS, Connections, most_connections
-from market_photos.browse.keeper import Keeper
-from market_photos.browse.security import door_for, is_loopback
+from market_photos.browse.keeper import IndexRefresher
+from market_photos.browse.security import access_policy, is_loopback
 from market_photos.browse.site import Site
 from market_photos.browse.stores import Stores
 from market_photos.clock import SystemClock
 from market_photos.config import Settings
 from market_photos.errors import UsageError
 
-#: Connections that the system keeps until they are accepted.
+#: Connections that the system queues until they are accepted.
 BACKLOG = 128
 
 
 def serve_until_interrupted(settings: Settings, host: str, port: int, *, opens: bool) -> None:
-    """Raises UsageError where there is no archive, or nothing can listen there."""
+    """Serve until Ctrl-C. Raises UsageError where there is no archive or the address cannot be used."""
     archive = settings.archive.directory
     stores = Stores(archive)
     campaigns = stores.campaigns()
     if not campaigns:
         raise UsageError(
             f"{archive.absolute()}: there is no archive yet.",
-            "Run `market-photos sync` first, or name the right one: --config, or directory in [archive].",
+            "Run `market-photos sync` first, or check --config and directory in [archive].",
         )
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = _listen(host, port)
@@ -65,7 +65,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise UsageError(
             f"--host {host} --port {port}: {error.strerror}.",
-            "Choose another --port (0 takes any free one), and a --host that this machine has.",
+            "Choose another --port (0: any free one), or a --host that this machine has.",
         ) from error
     return listening
 
@@ -76,10 +76,10 @@ async def _serve(
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    site = Site(stores, Keeper(stores), settings.limits, SystemClock())
+    site = Site(stores, IndexRefresher(stores), settings.limits, SystemClock())
     wire = logging.getLogger("market_photos.browse.wire")
-    wire.setLevel(logging.CRITICAL)  # what is no HTTP is answered with a 400, and no news to whoever started this
-    app = make_app(site, door_for(host, token))
+    wire.setLevel(logging.CRITICAL)  # a request that is no HTTP gets a 400, and needs no warning
+    app = make_app(site, access_policy(host, token))
     connections = Connections(most_connections())
     app.middlewares.insert(0, connections.send)
     runner = web.AppRunner(
@@ -88,10 +88,10 @@ async def _serve(
         logger=wire,
         shutdown_timeout=2,
         keepalive_timeout=IDLE_SECONDS,
-        handler_cancellation=True,  # nobody waits for the answer: a thread need not begin with it
+        handler_cancellation=True,  # do not start work for a client that has left
     )
     await runner.setup()
-    assert runner.server  # noqa: S101 - there is one after setup
+    assert runner.server  # noqa: S101 - set by setup()
     accepting = asyncio.create_task(connections.accept(listening, runner.server))
     accepting.add_done_callback(lambda _: stopped.set())
     try:
@@ -111,7 +111,7 @@ async def _serve(
 
 def _address(host: str, port: int, token: str) -> str:
     name = host
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - what was asked for
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - given by the user
         name = socket.gethostname()
     shown = f"[{name}]" if ":" in name else name
     return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
@@ -119,6 +119,8 @@ def _address(host: str, port: int, token: str) -> str:
 
 def _say(settings: Settings, address: str, token: str) -> None:
     click.echo(address)
-    console.say(f"The archive {settings.archive.directory} is shown there, read-only, until Ctrl-C.")
+    console.say(f"The archive {settings.archive.directory} is served there, read-only, until Ctrl-C.")
     if token:
-        console.say("Whoever has this address sees buyers' photos. It is plain http: use it in a network you trust.")
+        console.say(
+            "Everyone with this address sees buyers' photos. It is plain http: use it in a trusted network only."
+        )

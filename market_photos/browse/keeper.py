@@ -1,4 +1,4 @@
-"""Keeps the indexes of all stores up to date while pages are served, in one thread of its own."""
+"""Keep the indexes of all stores up to date while pages are served, in a separate thread."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from market_photos.browse.stores import Stores
 from market_photos.errors import MarketPhotosError
 
 log = logging.getLogger(__name__)
-#: Seconds between two looks at the catalogues; longer where a look takes long, so that it costs a twentieth at most.
+#: Seconds between two updates; longer after a long one, so that updates take a twentieth of the time at most.
 PAUSE = 3.0
 PAUSE_SHARE = 20
 #: Seconds between two comparisons of every return, likewise.
@@ -20,26 +20,26 @@ COMPARE_PAUSE = 300.0
 COMPARE_SHARE = 60
 
 
-class Keeper:
+class IndexRefresher:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._stopped = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="browse-index")
         self.troubles: dict[int, str] = {}
-        """Stores whose index could not be brought up to date at the last look, and why."""
+        """Why the last update of an index failed, by store."""
         self._progress: dict[int, float] = {}
         self._compare_at: dict[int, float] = {}
         self._next: dict[int, float] = {}
 
     def progress(self) -> float | None:
-        """How much of what is being indexed is done, 0 to 1; None where nothing much is under way."""
+        """Return the share of the current update that is done, 0 to 1; None if there is no long update."""
         shares = list(self._progress.values())
         return min(shares) if shares else None
 
     def refresh(self, *, force: bool = False) -> int:
-        """Look at every store; return how many returns were written. Blocks. Raises OSError where none can be listed.
+        """Update all indexes and return the number of returns written. Blocks.
 
-        What is wrong with one store is logged, not raised.
+        Raises OSError where the stores cannot be listed; an error of one store is logged.
         """
         return sum(self._update(campaign, force) for campaign in self._stores.campaigns())
 
@@ -77,19 +77,19 @@ class Keeper:
         return 0
 
     async def run(self) -> None:
-        """Look until cancelled. A look that fails, as where no file can be opened, is logged once, and repeated."""
-        told = ""
+        """Update until cancelled. A failed update is repeated, and its error logged once."""
+        logged = ""
         while True:
             try:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self.refresh)
-                told = ""
+                logged = ""
             except Exception as error:
-                if told != repr(error):
+                if logged != repr(error):
                     log.warning("the search cannot be brought up to date", exc_info=error)
-                    told = repr(error)
+                    logged = repr(error)
             await asyncio.sleep(PAUSE)
 
     def close(self) -> None:
-        """Ends the look that is under way after its batch."""
+        """End the current update after its transaction."""
         self._stopped.set()
         self._thread.shutdown(cancel_futures=True)

@@ -1,10 +1,10 @@
-"""Who may see the pages, and what a browser may do with them.
+"""Restrict who may read the pages, and what a browser may do with them.
 
-- Pages are read: GET and HEAD only.
-- The Host header names this machine, or a page elsewhere could make its own name point here and read on (rebinding).
-  Such a page has a name; so any address in digits is ours, and of names only those that we know.
-- Beyond this machine a token is needed: once in the address, then in a cookie that no other site can send.
-- No page runs or shows anything that does not come from here as a file.
+- Only GET and HEAD are allowed.
+- The Host header must name this machine. Otherwise a foreign page could let its own name resolve to this address and
+  read the archive (DNS rebinding). Such an attack needs a name, so every numeric address is accepted.
+- Other machines need a token: first in the address, then in a cookie that other sites cannot send.
+- A page may load only files of this server.
 """
 
 import hmac
@@ -23,7 +23,7 @@ _CSP = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-#: For files: whatever they hold, nothing of it is run.
+#: For photos: nothing in such a file is executed.
 FILE_CSP = "default-src 'none'; img-src 'self'; frame-ancestors 'none'; sandbox"
 
 HEADERS = {
@@ -40,42 +40,42 @@ HEADERS = {
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """To every response, errors and files included. A signal of the application."""
+    """Add the headers to every response, also to errors and files (a signal handler of the application)."""
     for name, value in HEADERS.items():
         if name == "Server" or name not in response.headers:
             response.headers[name] = value
 
 
 @dataclass(frozen=True)
-class Door:
-    """Who is let in."""
+class AccessPolicy:
+    """Which requests are allowed."""
 
     names: frozenset[str]
-    """Names that the Host header may have, in lower case."""
+    """Names allowed in the Host header, in lower case."""
     token: str = ""
-    """Empty: none is needed."""
+    """Empty if none is needed."""
 
-    def knows_host(self, header: str) -> bool:
-        """Whether a Host header is meant for us. The port is not looked at: a tunnel has another."""
+    def is_own_host(self, header: str) -> bool:
+        """Return whether a Host header names this server. The port is ignored: that of a tunnel differs."""
         match = re.fullmatch(r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?", header)
         if not match:
             return False
         host = match[1].strip("[]").lower().removesuffix(".")
         return host in self.names or is_address(host)
 
-    def knows_token(self, given: str) -> bool:
+    def is_token(self, given: str) -> bool:
         return not self.token or hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
 
-    def lets_in(self, request: web.Request) -> bool:
-        return self.knows_token(request.cookies.get(COOKIE, ""))
+    def allows(self, request: web.Request) -> bool:
+        return self.is_token(request.cookies.get(COOKIE, ""))
 
 
-def door_for(host: str, token: str) -> Door:
-    """The door of a server that listens on `host`."""
+def access_policy(host: str, token: str) -> AccessPolicy:
+    """Return the policy of a server that listens on `host`."""
     own = {"localhost", host.lower()}
     if not is_loopback(host):
         own |= {socket.gethostname().lower(), socket.getfqdn().lower()}
-    return Door(frozenset(own), token)
+    return AccessPolicy(frozenset(own), token)
 
 
 def is_address(host: str) -> bool:

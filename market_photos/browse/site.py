@@ -16,7 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from market_photos.browse import charts, files, runs, thumbs
-from market_photos.browse.keeper import Keeper
+from market_photos.browse.keeper import IndexRefresher
 from market_photos.browse.query import TAGS, Query, parse
 from market_photos.browse.security import FILE_CSP
 from market_photos.browse.stores import Photo, ShownReturn, Stores
@@ -37,9 +37,9 @@ _YEAR = 365 * 86_400
 
 
 class Site:
-    def __init__(self, stores: Stores, keeper: Keeper, limits: Limits, clock: Clock) -> None:
+    def __init__(self, stores: Stores, index_refresher: IndexRefresher, limits: Limits, clock: Clock) -> None:
         self.stores = stores
-        self.keeper = keeper
+        self.index_refresher = index_refresher
         self._limits = limits
         self._clock = clock
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="browse-read")
@@ -77,7 +77,7 @@ class Site:
         names = self.stores.names()
         return {
             "page": page,
-            "troubles": {**self.keeper.troubles, **page.troubles},
+            "troubles": {**self.index_refresher.troubles, **page.troubles},
             "older": query.address(after=page.after) if page.after else "",
             "names": names,
             "choices": {name: self._choices(name, query, words) for name in TAGS},
@@ -210,7 +210,7 @@ class Site:
         return response
 
     def render(self, template: str, words: Wording, request: web.Request, **values: Any) -> str:
-        known = {"query": Query(), "w": words, "indexing": self.keeper.progress(), "here": request.path}
+        known = {"query": Query(), "w": words, "indexing": self.index_refresher.progress(), "here": request.path}
         languages = [(one, own_address(request.rel_url.update_query(lang=one))) for one in LANGUAGES]
         return self._templates.get_template(template).render({**known, "languages": languages, **values})
 

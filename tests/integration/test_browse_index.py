@@ -10,7 +10,7 @@ import pytest
 
 from market_photos.archive.returns import PackedPage
 from market_photos.browse import index, indexer
-from market_photos.browse.keeper import Keeper
+from market_photos.browse.keeper import IndexRefresher
 from market_photos.browse.query import Query, parse
 from market_photos.browse.stores import Stores
 from market_photos.errors import CatalogUnusable
@@ -189,18 +189,18 @@ def test_a_catalogue_that_cannot_be_read_is_told_and_the_others_are_shown(tmp_pa
     good, bad = ArchiveOf(tmp_path, 101), ArchiveOf(tmp_path, 102)
     back = good.add()
     bad.add()
-    keeper = Keeper(Stores(tmp_path))
-    keeper.refresh()
+    index_refresher = IndexRefresher(Stores(tmp_path))
+    index_refresher.refresh()
     (bad.folder / "catalog.sqlite3").write_bytes(b"garbage" * 2000)
     for leftover in bad.folder.glob("catalog.sqlite3-*"):
         leftover.unlink()
-    keeper.refresh(force=True)
+    index_refresher.refresh(force=True)
     page = Stores(tmp_path).page(Query(), 10)
     assert [one.order for one in page.returns] == [back.order]
     assert "catalog.sqlite3" in page.troubles[102]
     with pytest.raises(CatalogUnusable):
         update(bad, everything=True)
-    keeper.close()
+    index_refresher.close()
 
 
 def test_a_stopped_look_goes_on_later(tmp_path: Path) -> None:

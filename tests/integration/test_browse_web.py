@@ -1,4 +1,4 @@
-"""The pages over a real socket: what they show, and every rule of the door."""
+"""The pages over a real socket: what they show, and every rule of the policy."""
 
 import asyncio
 import hashlib
@@ -16,8 +16,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from market_photos.browse.app import make_app
-from market_photos.browse.keeper import Keeper
-from market_photos.browse.security import COOKIE, door_for
+from market_photos.browse.keeper import IndexRefresher
+from market_photos.browse.security import COOKIE, access_policy
 from market_photos.browse.site import Site
 from market_photos.browse.stores import Stores
 from market_photos.errors import ExitCode
@@ -31,10 +31,10 @@ PHONE = {"Accept-Language": "ru-RU,ru;q=0.9"}
 @asynccontextmanager
 async def served(archive: Path, *, host: str = "127.0.0.1", token: str = "") -> AsyncIterator[Client]:
     stores = Stores(archive)
-    keeper = Keeper(stores)
-    keeper.refresh(force=True)
-    site = Site(stores, keeper, Limits(), ArchiveOf(archive).clock)
-    async with TestClient(TestServer(make_app(site, door_for(host, token)))) as client:
+    index_refresher = IndexRefresher(stores)
+    index_refresher.refresh(force=True)
+    site = Site(stores, index_refresher, Limits(), ArchiveOf(archive).clock)
+    async with TestClient(TestServer(make_app(site, access_policy(host, token)))) as client:
         yield client
 
 

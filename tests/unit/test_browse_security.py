@@ -2,7 +2,7 @@
 
 import pytest
 
-from market_photos.browse.security import Door, door_for, is_loopback
+from market_photos.browse.security import AccessPolicy, access_policy, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -26,16 +26,16 @@ from market_photos.browse.security import Door, door_for, is_loopback
 )
 def test_only_hosts_that_are_ours_are_known(header: str, is_known: bool) -> None:
     """A page elsewhere can point its own name at this machine, but it cannot have an address for a name."""
-    assert door_for("127.0.0.1", "").knows_host(header) is is_known
+    assert access_policy("127.0.0.1", "").is_own_host(header) is is_known
 
 
 def test_a_named_host_is_known_by_its_name() -> None:
-    assert door_for("Archive.Local", "t").knows_host("archive.local:8800")
+    assert access_policy("Archive.Local", "t").is_own_host("archive.local:8800")
 
 
 @pytest.mark.parametrize(("given", "is_known"), [("secret", True), ("", False), ("secre", False), ("\udcff", False)])
 def test_a_token_is_compared_whole(given: str, is_known: bool) -> None:
-    assert Door(frozenset(), "secret").knows_token(given) is is_known
+    assert AccessPolicy(frozenset(), "secret").is_token(given) is is_known
 
 
 @pytest.mark.parametrize(
