@@ -16,6 +16,7 @@ from market_photos.options import DAY, STORE, Duration, command_line
 from market_photos.options import campaigns_option as _campaigns_option
 from market_photos.options import config_option as _config_option
 from market_photos.owner import COMMANDS
+from market_photos.streams import make_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,8 +139,8 @@ def doctor(*, config: Path | None) -> None:
 
     path = find_config(config)
     settings = load(path)
-    click.echo(f"ok: configuration {path or '(environment only)'}")
-    sys.exit(asyncio.run(examine(settings, click.echo)))
+    console.show(f"ok: configuration {path or '(environment only)'}")
+    sys.exit(asyncio.run(examine(settings, console.show)))
 
 
 @cli.command()
@@ -222,6 +223,7 @@ def _run(
 
 def main() -> None:
     """The console script."""
+    make_safe(console.redact)
     gc.set_threshold(10_000)  # imports and pages of returns make many objects and no garbage
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else it looks through every installed package
     try:

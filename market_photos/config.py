@@ -23,7 +23,7 @@ ENV_KEY = f"{ENV_PREFIX}API_KEY"
 _SEE_EXAMPLE = "See config.example.toml for every option."
 _SECRETS = {"key", "ping_url"}
 #: A key in the wrong place must not be shown either.
-_KEY_LIKE = re.compile(r"ACMA:[^\s'\"/]*")
+_KEY_LIKE = re.compile(r"ACMA(?::|%(?:25)*3A)[^\s'\"/]*", re.IGNORECASE)
 #: Characters of a wrong value that are shown: an error fits one screen.
 _SHOWN = 60
 

@@ -3,19 +3,17 @@
 People read standard error; programs read standard output.
 """
 
-import contextlib
 import json
 import logging
-import os
+import re
 import sys
 import traceback
-from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from market_photos.errors import ExitCode, MarketPhotosError
+from market_photos.streams import without_controls
 
 _HIDDEN = "(key)"
 #: A real key has 54 characters; a try-out key of one letter would hide half of every line.
@@ -23,21 +21,29 @@ SHORTEST_SECRET = 8
 
 
 class Redactor:
-    """Takes secrets out of texts, however they are encoded."""
+    """Take secrets out of texts, also where characters are percent-encoded, once or more, or escaped as in JSON.
+
+    Apply it to a whole text, before the text is cut: a part of a secret is not recognised.
+    """
 
     def __init__(self) -> None:
-        self._secrets: set[str] = set()
+        self._secrets: dict[str, re.Pattern[str]] = {}
 
     def hide(self, secret: str) -> None:
         if len(secret) < SHORTEST_SECRET:
             return
-        encoded = {secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1]}
-        self._secrets |= {text for text in encoded if text}
+        self._secrets[secret] = re.compile("".join(map(_any_spelling, secret)))
 
     def __call__(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, _HIDDEN)
+        for pattern in self._secrets.values():
+            text = pattern.sub(_HIDDEN, text)
         return text
+
+
+def _any_spelling(char: str) -> str:
+    """Return a regular expression for the character as it stands, percent-encoded or escaped."""
+    encoded = "".join(f"%(?:25)*(?i:{byte:02x})" for byte in char.encode())
+    return rf"(?:\\?{re.escape(char)}|{encoded}|\\u(?i:{ord(char):04x}))"
 
 
 redact = Redactor()
@@ -105,8 +111,7 @@ def say(text: str, level: str = "info") -> None:
 
 
 def _print(text: str) -> None:
-    with _unless_closed():
-        print(redact(text), file=sys.stderr, flush=True)  # noqa: T201
+    print(without_controls(redact(text)), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _print_json(level: str, message: str, **more: Any) -> None:
@@ -118,23 +123,12 @@ def _print_json(level: str, message: str, **more: Any) -> None:
 
 def give(data: dict[str, Any]) -> None:
     """To programs: one JSON object on one line."""
-    with _unless_closed():
-        print(redact(json.dumps(data, ensure_ascii=True)), flush=True)  # noqa: T201
+    print(redact(json.dumps(data, ensure_ascii=True)), flush=True)  # noqa: T201
 
 
-@contextlib.contextmanager
-def _unless_closed() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError):
-        # Python would complain once more when it flushes at exit.
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-                continue
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                os.dup2(devnull, stream.fileno())
+def show(text: str) -> None:
+    """Print a result for people on standard output."""
+    print(without_controls(redact(text)), flush=True)  # noqa: T201
 
 
 def say_error(error: MarketPhotosError) -> None:

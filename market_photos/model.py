@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from market_photos.console import redact
+
 
 class PhotoKey(NamedTuple):
     """What names a photo everywhere: in a URL, in the catalogue, in a file name."""
@@ -16,7 +18,8 @@ class PhotoKey(NamedTuple):
 
     def __str__(self) -> str:
         """Short, for people and logs."""
-        shown = self.image_hash if len(self.image_hash) <= 12 else self.image_hash[:12] + "…"
+        shown = redact(self.image_hash)
+        shown = shown if len(shown) <= 12 else shown[:12] + "…"
         return f"order {self.order} return {self.return_id} item {self.item} photo {shown}"
 
 

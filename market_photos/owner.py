@@ -59,7 +59,7 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
         if as_json:
             problems.setdefault(campaign, []).append(problem_json(problem))
         else:
-            click.echo(problem_line(campaign, problem))
+            console.show(problem_line(campaign, problem))
 
     def check(campaign: int) -> Any:
         return verify_store(
@@ -96,7 +96,7 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
             in_order.append(error)
             continue
         for line in rebuilt.lines():
-            click.echo(line)
+            console.show(line)
     if len(in_order) == len(stores) or (in_order and campaigns):
         raise in_order[0]
     for fine in in_order:
@@ -197,7 +197,7 @@ def _set_hold(
     clock, command = SystemClock(), command_line()
     campaign, known = set_hold(archive, stores, return_id, order, is_held=is_held, clock=clock, command=command)
     state = "on hold: prune leaves it alone" if is_held else "released: prune may take it"
-    click.echo(f"Store {campaign}: return {known.return_id} of order {known.order} is {state}.")
+    console.show(f"Store {campaign}: return {known.return_id} of order {known.order} is {state}.")
 
 
 COMMANDS: tuple[click.Command, ...] = (verify, rebuild, prune, hold, release)

@@ -303,9 +303,10 @@ async def part(
 def sweep(folder: Path, stem: str) -> int:
     """Removes what a killed run left of one photo: its part, and a file that never got its row."""
     with disk_errors(folder):
-        if not folder.is_dir():
+        try:  # no is_dir(): from 3.14 on it takes a folder that cannot be looked at for none
+            leftovers = [path for path in folder.iterdir() if path.name.partition(".")[0] == stem]
+        except (FileNotFoundError, NotADirectoryError):
             return 0
-        leftovers = [path for path in folder.iterdir() if path.name.partition(".")[0] == stem]
         for path in leftovers:
             path.unlink(missing_ok=True)
     return len(leftovers)

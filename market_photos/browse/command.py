@@ -11,7 +11,6 @@ import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
 
-import click
 from aiohttp import web
 
 from market_photos import console
@@ -118,7 +117,7 @@ def _address(host: str, port: int, token: str) -> str:
 
 
 def _say(settings: Settings, address: str, token: str) -> None:
-    click.echo(address)
+    console.show(address)
     console.say(f"The archive {settings.archive.directory} is served there, read-only, until Ctrl-C.")
     if token:
         console.say(

@@ -20,6 +20,7 @@ from yarl import URL
 
 from market_photos import __version__
 from market_photos.clock import Clock, ServerClock
+from market_photos.console import redact
 from market_photos.market import body
 from market_photos.market.limiter import Passage
 from market_photos.market.protocol import (
@@ -239,7 +240,7 @@ def _checked_socket(info: AddrInfoType) -> socket.socket:
 
 def shortened(url: URL) -> str:
     """For logs: a photo's URL gives access to a buyer's photo, and is long."""
-    path = url.raw_path
+    path = redact(url.raw_path)
     return path if len(path) <= 90 else f"{path[:80]}…"
 
 

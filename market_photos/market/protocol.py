@@ -16,6 +16,7 @@ from enum import Enum, StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from market_photos.console import redact
 from market_photos.market.json_body import parse_json
 from market_photos.model import PhotoKey
 
@@ -196,7 +197,7 @@ def _values(errors: list[dict[str, Any]], name: str) -> list[str]:
 def clean(value: Any, most: int) -> str:
     """A stranger's text, fit for one line of a terminal."""
     text = str(value) if isinstance(value, str | int | float) else f"({type(value).__name__})"
-    shown = text[:most]
+    shown = redact(text)[:most]
     return shown if shown.isprintable() else "".join(char if char.isprintable() else "?" for char in shown)
 
 

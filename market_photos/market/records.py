@@ -228,7 +228,7 @@ def _object(body: bytes, depth: int) -> tuple[dict[str, Any], tuple[str, ...]]:
         except (ValueError, RecursionError):
             content, problems = damaged.mend(body, depth)
     except (ValueError, RecursionError):
-        _unlike(f"it is no JSON but begins with {clean(body[:40].decode('ascii', 'replace'), 40)!r}")
+        _unlike(f"it is no JSON but begins with {clean(body[:4096].decode('ascii', 'replace'), 40)!r}")
     if not isinstance(content, dict):
         _unlike("it is JSON of another shape")
     if content.get("status") == "ERROR":

@@ -1,23 +1,20 @@
 """Tells others how a run goes, as [report] wants it: called once around a run. Nothing of it can fail the run."""
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from market_photos import console
 from market_photos.clock import Clock, iso
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
+from market_photos.report.harmless import harmless
 from market_photos.report.hook import run_hook
 from market_photos.report.metrics import write_metrics
-from market_photos.report.ping import ping
+from market_photos.report.ping import Event, ping
 from market_photos.sync.gauges import Outcome, gauges
 from market_photos.sync.report import MEANINGS, Report, failed_report
-
-log = logging.getLogger(__name__)
 
 
 class Notifier:
@@ -34,8 +31,7 @@ class Notifier:
             console.redact.hide(self._url)
 
     def begun(self) -> None:
-        if self._url:
-            asyncio.run(ping(self._url, "start"))
+        self._ping("start")
 
     def ended(self, error: BaseException | None) -> None:
         """`error`: what ended the run where there is no report."""
@@ -49,11 +45,18 @@ class Notifier:
         }
         settings = self._settings.report
         if settings.metrics_file:
-            self._write_metrics(settings.metrics_file, Outcome(self._started_at, ended_at, code, self.report))
+            with harmless(f"metrics_file: {settings.metrics_file} cannot be written"):
+                outcome = Outcome(self._started_at, ended_at, code, self.report)
+                write_metrics(settings.metrics_file, gauges(self._settings, outcome, self._clock))
         if settings.on_finish:
-            run_hook(settings.on_finish, data, settings.on_finish_seconds)
+            with harmless("on_finish"):
+                run_hook(settings.on_finish, data, settings.on_finish_seconds)
+        self._ping("success" if code is ExitCode.COMPLETE else "fail", text)
+
+    def _ping(self, event: Event, text: str = "") -> None:
         if self._url:
-            asyncio.run(ping(self._url, "success" if code is ExitCode.COMPLETE else "fail", text))
+            with harmless("ping_url"):
+                asyncio.run(ping(self._url, event, text))
 
     def _outcome(self, error: BaseException | None) -> tuple[ExitCode, str, dict[str, Any]]:
         if self.report is not None:
@@ -62,12 +65,6 @@ class Notifier:
         lines = [f"error: {failure.message}", *[f"  {failure.hint}"] * bool(failure.hint)]
         lines.append(f"NOT COMPLETE: {MEANINGS[failure.exit_code]} (exit {failure.exit_code:d}).")
         return failure.exit_code, "\n".join(lines), failed_report(failure)
-
-    def _write_metrics(self, path: Path, outcome: Outcome) -> None:
-        try:
-            write_metrics(path, gauges(self._settings, outcome, self._clock))
-        except OSError as error:
-            log.warning("metrics_file: %s cannot be written: %s", path, error.strerror)
 
 
 def _as_ours(error: BaseException | None) -> MarketPhotosError:
@@ -86,10 +83,13 @@ def _as_ours(error: BaseException | None) -> MarketPhotosError:
 def told(settings: Settings, command: str, clock: Clock) -> Iterator[Notifier]:
     """Around a run. Whatever the run raises goes on, after others were told."""
     notifier = Notifier(settings, command, clock)
-    notifier.begun()
+    with harmless("[report]"):
+        notifier.begun()
     try:
         yield notifier
     except BaseException as error:
-        notifier.ended(error)
+        with harmless("[report]"):
+            notifier.ended(error)
         raise
-    notifier.ended(None)
+    with harmless("[report]"):
+        notifier.ended(None)

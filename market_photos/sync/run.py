@@ -26,6 +26,7 @@ from market_photos.errors import (
     MarketPhotosError,
 )
 from market_photos.market.client import Client
+from market_photos.report.harmless import harmless
 from market_photos.sync.discover import Candidate, Discovered, discover, nothing_to_visit
 from market_photos.sync.locks import Locks
 from market_photos.sync.report import SHOWN_FAILURES, Failure, Report, StoreReport, verdict
@@ -179,7 +180,8 @@ class Run:
             internal_errors=store.counters.internal_errors,
         )
         summary = json.loads(redact(json.dumps(report.as_json())))  # a server's words may hold anything
-        await store.ledger.do(runs.end, run, report.exit_code, summary)
+        with harmless(f"store {store.campaign}: the end of this run is not on record"):
+            await store.ledger.do(runs.end, run, report.exit_code, summary)
         crash.point("run-ended")
 
     async def _take_stock(self, store: Store, report: StoreReport) -> None:
@@ -216,8 +218,15 @@ def _name(catalog: Catalog, candidate: Candidate) -> None:
 @contextmanager
 def scratch(real: Catalog, clock: Clock) -> Iterator[Catalog]:
     """A dry run lists into a catalogue of its own, which begins where the real one is and is gone afterwards."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="market-photos-")
+    except OSError as error:
+        raise ArchiveUnwritable(
+            f"--dry-run: no temporary folder can be made: {error.strerror}.",
+            "Let TMPDIR name a folder that can be written to.",
+        ) from error
     with (
-        tempfile.TemporaryDirectory(prefix="market-photos-") as folder,
+        made as folder,
         Catalog(Path(folder), real.campaign, clock) as catalog,
     ):
         if (watermark := real.returns.watermark()) is not None:

@@ -43,7 +43,7 @@ def show(settings: Settings, asked: Asked, clock: Clock) -> ExitCode:
         console.give({"archive": str(archive), "stores": [one.as_json() for one in found], **about})
     else:
         for line in [line for one in found for line in one.lines()] or [f"{archive}: no archive yet"]:
-            click.echo(line)
+            console.show(line)
     for problem in problems:
         console.say(f"overdue: {problem}")
     return OVERDUE if problems else ExitCode.COMPLETE
@@ -58,7 +58,7 @@ def watch(look: Callable[[], ExitCode], seconds: float, *, clear: bool) -> ExitC
                 click.clear()
             code = look()
             if clear:
-                click.echo(f"every {seconds:g} s; Ctrl-C ends it")
+                console.show(f"every {seconds:g} s; Ctrl-C ends it")
             sys.stdout.flush()
             time.sleep(seconds)
     except KeyboardInterrupt:

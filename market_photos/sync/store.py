@@ -156,7 +156,7 @@ class Store:
         self, claim: Claim, part: files.Part, kind: Kind, content_type: str, only: tuple[int, int] | None = None
     ) -> Claim | None:
         """Archives the photo; the next one, claimed. `only`: see `Photos.claim`."""
-        found = Archived(kind.suffix, 0, b"", redact(content_type[:200]), redact(kind.note))
+        found = Archived(kind.suffix, 0, b"", redact(content_type)[:200], redact(kind.note))
         work = self.catalog.do(
             intake.take_in, self.catalog, self.folder, claim, part, found, method=Method.PHOTO, only=only
         )

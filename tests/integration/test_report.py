@@ -6,10 +6,12 @@ import re
 import shlex
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pydantic import SecretStr
@@ -21,6 +23,7 @@ from market_photos.report.hook import run_hook
 from market_photos.report.ping import MOST_BYTES, ping
 from market_photos.sandbox import ALWAYS, Market, Sandbox, actions, running
 from market_photos.sections import Api, Archive, Limits, Report
+from market_photos.sync import notify
 from market_photos.sync.command import execute
 from market_photos.sync.run import Options
 from market_photos.sync.store_run import Plan
@@ -289,3 +292,66 @@ def _samples(text: str) -> dict[str, float]:
         assert {("HELP", sample[1]), ("TYPE", sample[1])} <= known
         found[sample[1] + (sample[2] or "")] = float(sample[3])
     return found
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "MARKET_PHOTOS_API_KEY={}",
+        "market_photos_Api_key={}",
+        'MARKET_PHOTOS_API={{"key": "{}"}}',
+        'Market_Photos_Api={{"k\\u0065y": "AC\\u004dA:{}"}}',
+        "ANY_OTHER=Api-Key {}",
+    ],
+)
+def test_the_command_finds_the_key_in_no_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    """In no spelling that the settings accept, and in no other variable."""
+    key = "ACMA:abcdefgh:12345678"
+    console.redact.hide(key)
+    name, _, value = variable.format(key).partition("=")
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MARKET_PHOTOS_CONFIG", "config.toml")
+    script = f"import json, os; json.dump(dict(os.environ), open({str(tmp_path / 'seen')!r}, 'w'))"
+    assert run_hook(shlex.join([sys.executable, "-c", script]), {}, 30)
+    seen = json.loads((tmp_path / "seen").read_text())
+    assert name not in seen
+    assert "abcdefgh" not in "".join(seen.values())
+    assert "MARKET_PHOTOS_CONFIG" in seen
+
+
+def test_the_command_needs_no_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    script = f"import sys; open({str(tmp_path / 'seen')!r}, 'w').write(sys.stdin.read())"
+    assert run_hook(shlex.join([sys.executable, "-c", script]), {"exit_code": 4}, 30)
+    assert (tmp_path / "seen").read_text() == '{"exit_code": 4}\n'
+
+
+@pytest.mark.parametrize("broken", ["run_hook", "ping", "write_metrics", "gauges", "iso"])
+def test_nothing_that_reports_changes_the_outcome(
+    sandbox: Sandbox, monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """Whatever breaks in one of them; the others are told all the same."""
+
+    def breaks(*_: object) -> NoReturn:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(notify, broken, breaks)
+    wanted = settings(
+        sandbox, tmp_path, ping_url=monitor.url, on_finish="true", metrics_file=tmp_path / "photos.prom"
+    )
+    assert execute(wanted, SYNC, Options("sync"), quiet=True).exit_code is ExitCode.COMPLETE
+    assert broken in {"ping", "iso"} or monitor.paths[-1] == "/secret-uuid"
+    wrong = wanted.model_copy(update={"api": wanted.api.model_copy(update={"key": SecretStr("ACMA:wrong:00000000")})})
+    with pytest.raises(KeyRefused):
+        execute(wrong, SYNC, Options("sync"), quiet=True)
+
+
+def test_a_dry_run_without_a_temporary_folder_says_so(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    report = execute(settings(sandbox, tmp_path), SYNC, Options("sync --dry-run", dry_run=True), quiet=True)
+    assert report.exit_code is ExitCode.ARCHIVE
+    assert "TMPDIR" in "\n".join(report.lines())

@@ -20,7 +20,7 @@ def test_only_the_deep_part_is_lost() -> None:
     value = parse_json(b'{"before": "[[\\"{", "deep": [' + deep + b', 1], "after": [{"x": "]"}, -1.5e3]}')
     assert (value["before"], value["after"]) == ('[["{', [{"x": "]"}, -1500])
     assert value["deep"][1] == 1
-    assert 500 < depth_of(value["deep"]) < 1000
+    assert depth_of(value["deep"]) > 500
 
 
 @pytest.mark.parametrize(

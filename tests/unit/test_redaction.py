@@ -1,0 +1,41 @@
+"""The key is taken out of texts in every spelling, and before they are cut."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from market_photos.console import Redactor, redact
+from market_photos.market.protocol import clean, error_texts
+
+KEY = 'ACMA:k/e+y"\\ é:0123456789abcdef'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY,
+        quote(KEY),
+        quote(KEY, safe=""),
+        quote(KEY, safe="").lower().replace("acma", "ACMA"),
+        quote(quote(KEY, safe=""), safe=""),
+        "".join(f"%{byte:02X}" for byte in KEY.encode()),
+        "".join(f"%{byte:02x}" for byte in KEY.encode()),
+        json.dumps(KEY)[1:-1],
+        "".join(f"\\u{ord(char):04x}" for char in KEY),
+    ],
+)
+def test_every_spelling(text: str) -> None:
+    redactor = Redactor()
+    redactor.hide(KEY)
+    assert redactor(f"before {text} after {text}") == "before (key) after (key)"
+
+
+@pytest.mark.parametrize("before", range(285, 301))
+def test_a_cut_leaves_no_part_of_the_key(before: int) -> None:
+    key = "ACMA:" + "abcdefghij" * 4
+    redact.hide(key)
+    text = "x" * before + quote(key, safe="").lower().replace("acma", "ACMA")
+    body = json.dumps({"errors": [{"code": "C" * (before - 220) + key, "message": text}]}).encode()
+    assert "abc" not in clean(text, 300)
+    assert "abc" not in " ".join(error_texts(body))
