@@ -83,13 +83,17 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
 def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
     """A new catalogue from the photos on disk, when the old one is lost or damaged. Nothing is fetched again."""
     from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.sync.rebuild import rebuild_store  # noqa: PLC0415
+    from market_photos.sync.rebuild import copies, rebuild_store  # noqa: PLC0415
 
     settings = _settings(config)
     archive = settings.archive.directory
     in_order: list[UsageError] = []
     stores = _stores(archive, campaigns)
+    copied = {} if campaigns else copies(archive, stores)
     for campaign in stores:
+        if campaign in copied:
+            in_order.append(copied[campaign])
+            continue
         try:
             rebuilt = rebuild_store(archive, campaign, settings.limits, SystemClock(), command_line())
         except UsageError as error:

@@ -230,6 +230,15 @@ def _expected() -> frozenset[Part]:
         return parts_of(connection)
 
 
+def owner_of(path: Path) -> str:
+    """Return the store that a catalogue names as its own; an empty string where it cannot be told."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return str(connection.execute("SELECT value FROM meta WHERE key = 'campaign'").fetchone()[0])
+    except (sqlite3.Error, TypeError):
+        return ""
+
+
 def _require_owner(connection: Connection, path: Path, campaign: int) -> None:
     row = connection.execute("SELECT value FROM meta WHERE key = 'campaign'").fetchone()
     owner = row["value"] if row else "no store"

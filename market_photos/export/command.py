@@ -41,7 +41,7 @@ def export_pack(
     """
     archive = settings.archive.directory
     found = find(archive, _stores(archive, campaigns), selection)
-    with output(target.path, force=target.force) as stream:
+    with output(target.path, archive, force=target.force) as stream:
         packed = write_pack(stream, archive, found, selection, language=language, made_at=clock.now().wall)
     for line in _pack_lines(target.path, packed):
         say(line)
@@ -66,7 +66,7 @@ def export_index(
         "jsonl": lambda: write_jsonl(stream, rows),
         "parquet": lambda: write_parquet(stream, rows),
     }
-    with output(target.path, force=target.force) as stream:
+    with output(target.path, archive, force=target.force) as stream:
         written = write[kind]()
     say(f"{target.path}: {written:,} photos, one per row; paths are relative to {archive}")
 

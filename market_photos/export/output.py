@@ -10,22 +10,23 @@ from typing import BinaryIO
 from market_photos.archive.files import disk_errors, private, sync_folder
 from market_photos.archive.layout import PART_SUFFIX
 from market_photos.errors import ArchiveUnwritable, UsageError
+from market_photos.export.replacing import why_kept
 
 STDOUT = Path("-")
 
 
 @contextmanager
-def output(target: Path, *, force: bool) -> Iterator[BinaryIO]:
+def output(target: Path, archive: Path, *, force: bool) -> Iterator[BinaryIO]:
     """Yield a stream that becomes the target when the block ends without an error, and is removed otherwise.
 
-    The file has mode 0600: it holds personal data. Raises UsageError where the target exists and is not forced,
-    or its folder does not exist; ArchiveUnwritable where it cannot be written.
+    The file has mode 0600: it holds personal data. Raises UsageError where the target exists and is not forced or is
+    no export, or its folder does not exist; ArchiveUnwritable where it cannot be written.
     """
     if target == STDOUT:
         with disk_errors(Path("standard output")), _standard_output() as stream:
             yield stream
         return
-    _require_free(target, force=force)
+    _require_free(target, archive, force=force)
     part = target.with_name(f"{target.name}.{os.getpid()}{PART_SUFFIX}")
     with disk_errors(target):
         try:
@@ -33,20 +34,26 @@ def output(target: Path, *, force: bool) -> Iterator[BinaryIO]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            _require_free(target, force=force)
+            _require_free(target, archive, force=force)
             part.replace(target)
             sync_folder(target.parent)
         finally:
             part.unlink(missing_ok=True)
 
 
-def _require_free(target: Path, *, force: bool) -> None:
+def _require_free(target: Path, archive: Path, *, force: bool) -> None:
     if not target.parent.is_dir():
         raise UsageError(f"{target}: there is no folder {target.parent}.", "Create it, or choose another --out.")
     if target.is_dir():
         raise UsageError(f"{target}: is a folder.", "Name a file: --out NAME.")
-    if target.exists() and not force:
+    if not os.path.lexists(target):
+        return
+    if not force:
         raise UsageError(f"{target}: exists already.", "Choose another --out, or add --force.")
+    with disk_errors(target):
+        reason = why_kept(target, archive)
+    if reason:
+        raise UsageError(f"{target}: {reason}, so --force does not replace it.", "Choose another --out.")
 
 
 @contextmanager

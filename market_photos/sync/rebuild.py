@@ -10,7 +10,7 @@ What the tree cannot tell, and what then holds:
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from market_photos.archive.catalog import Catalog
 from market_photos.archive.digests import in_threads
 from market_photos.archive.photos import State
 from market_photos.archive.restoring import RestoredReturn
+from market_photos.archive.schema import owner_of
 from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
 from market_photos.market.protocol import RETURN_REQUESTS, Method
@@ -82,6 +83,20 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
             files.sync_folder(folder)
         crash.point("rebuilt")
     return rebuilt
+
+
+def copies(archive: Path, stores: Iterable[int]) -> dict[int, UsageError]:
+    """Return the folders that are copies of another store's, which is in the archive as well, with what to say."""
+    owners = {store: owner_of(archive / str(store) / layout.CATALOG_NAME) for store in stores}
+    owned = {owner for store, owner in owners.items() if owner == str(store)}
+    return {
+        store: UsageError(
+            f"{archive / str(store)}: is a copy of store {owner}, and is left alone.",
+            f"Move it out of the archive. If it is a store of its own: rebuild --campaign {store}.",
+        )
+        for store, owner in owners.items()
+        if owner != str(store) and owner in owned
+    }
 
 
 def _last_sign(folder: Path) -> float:

@@ -151,6 +151,38 @@ def test_other_stores_are_left_alone(tmp_path: Path) -> None:
         assert case.sync().json["downloaded"] == 0
 
 
+def test_a_copy_of_a_stores_folder_is_no_store(case: Case) -> None:
+    """`cp -r 101 999`: every command says whose catalogue it is (9), and rebuild leaves it alone."""
+    shutil.copytree(case.store, case.archive / "999")
+    for command in (("status",), ("verify",), ("export", "--format", "csv", "--out", "-")):
+        outcome = case.run(*command)
+        assert outcome.code == 9, outcome.said
+        assert "belongs to store 101, not to 999" in outcome.said
+    refused = case.run("rebuild")
+    assert refused.code == 2
+    assert not list(case.archive.glob("*/*damaged*"))
+    assert case.run("rebuild", "--campaign", "999").code == 0
+
+
+def test_catalogues_of_two_stores_that_were_swapped(tmp_path: Path) -> None:
+    """Each is refused (9); one rebuild mends both, and nothing is fetched again."""
+    market = Market(seed=5)
+    for campaign in (CAMPAIGN, 102):
+        market.add_store(campaign).add_return(2)
+    with running(market) as sandbox:
+        case = Case(sandbox, tmp_path)
+        assert case.sync().code == 0
+        asked = case.asked()
+        first, second = (case.archive / name / "catalog.sqlite3" for name in ("101", "102"))
+        first.rename(tmp_path / "aside")
+        second.rename(first)
+        (tmp_path / "aside").rename(second)
+        assert case.sync().code == 9
+        assert case.run("rebuild").code == 0
+        assert case.sync().code == 0
+        assert case.asked() == asked
+
+
 def test_the_quota_is_on_the_safe_side(tmp_path: Path) -> None:
     """Right after a run, its photos count against the quota again; the server refuses nothing."""
     market = Market(seed=5)

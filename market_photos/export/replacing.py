@@ -1,0 +1,67 @@
+"""Whether `--force` may replace a file: only what an export has written, and nothing of the archive."""
+
+import io
+import os
+import stat
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+from market_photos.archive import tree
+from market_photos.export.rows import COLUMNS
+
+#: Bytes of a file that are read to recognise it.
+_HEAD = 64 * 1024
+
+
+def why_kept(target: Path, archive: Path) -> str:
+    """Return why the target is not replaced; an empty string where it may be. Raises OSError."""
+    status = target.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file"
+    if status.st_nlink > 1:
+        return "has another name as well (a hard link)"
+    if _is_inside(target, archive):
+        return "is inside the archive"
+    with io.BufferedReader(tree.open_file(target)) as file:
+        if not _is_export(file):
+            return "is no file that an export has written"
+    return ""
+
+
+def _is_inside(target: Path, archive: Path) -> bool:
+    """Whatever links or mounts lead there."""
+    inner = target.absolute().parent.resolve()
+    return archive.is_dir() and any(folder.samefile(archive) for folder in (inner, *inner.parents))
+
+
+def _is_export(file: BinaryIO) -> bool:
+    head = file.read(_HEAD)
+    if head.startswith(b"PK"):
+        return _is_pack(file)
+    if head.startswith(b"PAR1"):
+        file.seek(-min(_HEAD, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        footer = file.read()
+        return footer.endswith(b"PAR1") and all(name.encode() in footer for name in COLUMNS)
+    line = head.partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
+    return not head or _is_csv(line) or _is_jsonl(head)
+
+
+def _is_pack(file: BinaryIO) -> bool:
+    try:
+        with zipfile.ZipFile(file) as pack:
+            infos = [name for name in pack.namelist() if name.endswith("/bag-info.txt")]
+            return any(b"Bag-Software-Agent: market-photos" in pack.read(name) for name in infos)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
+
+
+def _is_csv(line: str) -> bool:
+    line = line.removeprefix("\ufeff")
+    delimiter = line[len(COLUMNS[0]) : len(COLUMNS[0]) + 1]
+    return bool(delimiter) and line.split(delimiter) == list(COLUMNS)
+
+
+def _is_jsonl(head: bytes) -> bool:
+    """By the beginning of its first line, which may be longer than the head."""
+    return head.startswith(f'{{"{COLUMNS[0]}":'.encode()) and f',"{COLUMNS[1]}":'.encode() in head[:60]

@@ -1,0 +1,75 @@
+"""`export --force` replaces what an export has written, and nothing else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from market_photos.errors import UsageError
+from market_photos.export.output import output
+from market_photos.export.table import write_csv, write_jsonl
+from tests.catalogs import Archive
+
+
+def written(target: Path, archive: Path) -> None:
+    with output(target, archive, force=True) as stream:
+        write_csv(stream, [])
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t"])
+def test_a_table_is_replaced_by_a_new_one(tmp_path: Path, delimiter: str) -> None:
+    """With any delimiter; an empty one as well, which a list of JSON lines is without photos."""
+    target = tmp_path / "index.csv"
+    with target.open("wb") as stream:
+        write_csv(stream, [], delimiter)
+    written(target, tmp_path / "archive")
+    with target.open("wb") as stream:
+        write_jsonl(stream, [])
+    written(target, tmp_path / "archive")
+    assert target.read_bytes().count(b"\n") == 1
+
+
+def make(kind: str, folder: Path, archive: Path) -> Path:
+    target, mine = folder / "out", folder / "mine"
+    if kind == "somebody's file":
+        target.write_bytes(b"my only copy")
+    elif kind == "another zip":
+        target.write_bytes(b"PK\x05\x06" + bytes(18))
+    elif kind == "pipe":
+        os.mkfifo(target)
+    elif kind == "catalogue":
+        target.write_bytes((archive / "101" / "catalog.sqlite3").read_bytes())
+    elif kind == "inside":
+        target = archive / "index.csv"
+        with target.open("wb") as stream:
+            write_csv(stream, [])
+    elif kind == "inside by a link":
+        (folder / "link").symlink_to(archive)
+        target = folder / "link" / "index.csv"
+        with target.open("wb") as stream:
+            write_csv(stream, [])
+    else:
+        with mine.open("wb") as stream:
+            write_csv(stream, [])
+        (target.symlink_to if kind == "link" else target.hardlink_to)(mine)
+    return target
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["somebody's file", "another zip", "pipe", "catalogue", "inside", "inside by a link", "link", "hard link"],
+)
+def test_anything_else_is_kept(tmp_path: Path, kind: str) -> None:
+    """Exit 2 with the reason; the file is as it was."""
+    Archive(tmp_path / "archive").close()
+    target = make(kind, tmp_path, tmp_path / "archive")
+    before = target.lstat()
+    with pytest.raises(UsageError, match="--force does not replace it"):
+        written(target, tmp_path / "archive")
+    assert (target.lstat().st_ino, target.lstat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_device_is_kept(tmp_path: Path) -> None:
+    """It would be a file from then on."""
+    with pytest.raises(UsageError, match="regular"):
+        written(Path("/dev/null"), tmp_path)
