@@ -300,13 +300,15 @@ async def part(
         await unfinished.close()
 
 
-def sweep(folder: Path, stem: str) -> int:
-    """Removes what a killed run left of one photo: its part, and a file that never got its row."""
+def sweep(folder: Path, stem: str, *, parts_only: bool = False) -> int:
+    """Remove what a killed run left of one photo: its part, and unless `parts_only` files that never got a row."""
     with disk_errors(folder):
         try:  # no is_dir(): from 3.14 on it takes a folder that cannot be looked at for none
             leftovers = [path for path in folder.iterdir() if path.name.partition(".")[0] == stem]
         except (FileNotFoundError, NotADirectoryError):
             return 0
+        if parts_only:
+            leftovers = [path for path in leftovers if path.name.endswith(PART_SUFFIX)]
         for path in leftovers:
             path.unlink(missing_ok=True)
     return len(leftovers)

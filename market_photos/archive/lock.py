@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from market_photos.archive.files import disk_errors, identity
 from market_photos.clock import Clock, iso
@@ -18,6 +18,8 @@ from market_photos.errors import AlreadyRunning
 #: A reader of the lock holds it for microseconds: how often, and with what pause in seconds, it is waited for.
 _READER_TRIES = 50
 _READER_PAUSE = 0.002
+#: Bytes of the file; a longer command makes it longer.
+_CONTENT_BYTES = 1024
 
 
 class Lock:
@@ -30,7 +32,10 @@ class Lock:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 self._take()
-                self._write_holder(command, clock)
+                self.stamp = str(_read(self._descriptor).get("stamp", ""))
+                """What the last run left with `leave_stamp`; empty where there was none."""
+                self._holder = _holder(command, clock)
+                self._write()
             except BaseException:
                 os.close(self._descriptor)
                 raise
@@ -43,15 +48,17 @@ class Lock:
             "Wait for it, or stop it; `market-photos status` shows how far it is.",
         )
 
-    def _write_holder(self, command: str, clock: Clock) -> None:
-        holder = {
-            "command": command,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": iso(clock.now().wall),
-        }
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
+    def leave_stamp(self, stamp: str) -> None:
+        """Write a text that the next one who takes the lock finds. Raises ArchiveUnwritable."""
+        self.stamp = stamp
+        with disk_errors(self.path):
+            self._write()
+
+    def _write(self) -> None:
+        """In one step and always as long as before, so that a kill leaves the old content or the new."""
+        content = json.dumps(self._holder | {"stamp": self.stamp}).encode().ljust(_CONTENT_BYTES)
+        os.pwrite(self._descriptor, content, 0)
+        os.ftruncate(self._descriptor, len(content))
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -115,8 +122,24 @@ def turn(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _holder(command: str, clock: Clock) -> dict[str, Any]:
+    return {
+        "command": command,
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": iso(clock.now().wall),
+    }
+
+
+def _read(descriptor: int) -> dict[str, Any]:
+    with suppress(ValueError, OSError, RecursionError):
+        content = json.loads(os.pread(descriptor, 16 * _CONTENT_BYTES, 0))
+        return content if isinstance(content, dict) else {}
+    return {}
+
+
 def _read_holder(descriptor: int) -> str:
-    with suppress(ValueError, KeyError, TypeError, OSError, RecursionError):
-        holder = json.loads(os.pread(descriptor, 4096, 0))
+    with suppress(KeyError):
+        holder = _read(descriptor)
         return f"`{holder['command']}`, process {holder['pid']} on {holder['host']}, since {holder['since']}"
     return "it does not say which"

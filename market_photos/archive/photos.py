@@ -88,6 +88,15 @@ _UNFINISHED = (
     "WHERE p.id IN (SELECT photo FROM requests) AND +p.state != 'archived' "
     f"AND {_SOUND}"
 )
+_UNTRIED = (
+    f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
+    "WHERE p.state = 'pending' AND p.id NOT IN (SELECT photo FROM requests WHERE photo IS NOT NULL) "
+    f"AND {_SOUND} ORDER BY p.failures, p.created_at DESC, p.id LIMIT ?"
+)
+_PENDING_AFTER = (
+    f"{_CLAIM} FROM photos p CROSS JOIN returns r ON r.id = p.return_row "
+    f"WHERE p.id > ? AND +p.state = 'pending' AND {_SOUND} ORDER BY p.id LIMIT ?"
+)
 
 
 class Photos:
@@ -147,6 +156,22 @@ class Photos:
                 (now, reason, failures, now + pause_after(failures), claim.row),
             )
         self._claimed.discard(claim.row)
+
+    def adopt(self, claim: Claim, found: Archived) -> bool:
+        """Record a photo that is on disk as archived, unless it was pruned or is archived; return whether it was."""
+        known = self._db.rows("SELECT state FROM photos WHERE id = ?", claim.row)[0]["state"]
+        if known in {State.PRUNED, State.ARCHIVED}:
+            return False
+        self.record_archived(claim, found)
+        return True
+
+    def untried(self, most: int) -> list[Claim]:
+        """Return the first pending photos of the queue that were not asked for lately."""
+        return [self._claim(row) for row in self._db.rows(_UNTRIED, most)]
+
+    def pending_after(self, last: int, most: int) -> list[Claim]:
+        """Return pending photos whose row is higher than `last`, in the order of their rows."""
+        return [self._claim(row) for row in self._db.rows(_PENDING_AFTER, last, most)]
 
     def requeue(self, *, everything: bool = False, only: tuple[int, int] | None = None) -> int:
         """Failed photos whose pause is over become pending again; how many.

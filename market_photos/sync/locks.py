@@ -22,6 +22,7 @@ class Locks:
     """A file that must stay in the archive's folder while the run lasts."""
     grounds: dict[int, Ground] = field(default_factory=dict)
     """The folder of each store that is ours."""
+    locks: dict[int, lock.Lock] = field(default_factory=dict)
     refused: dict[int, AlreadyRunning] = field(default_factory=dict)
 
     def take_archive(self) -> None:
@@ -44,7 +45,9 @@ class Locks:
         folder = layout.store_folder(self.archive, campaign)
         files.make_folder(folder)
         try:
-            taken = self.held.enter_context(lock.Lock(folder / layout.LOCK_NAME, self.command, self.clock))
+            taken = self.locks[campaign] = self.held.enter_context(
+                lock.Lock(folder / layout.LOCK_NAME, self.command, self.clock)
+            )
         except AlreadyRunning as error:
             self.refused[campaign] = error
             return False

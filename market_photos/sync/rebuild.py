@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from market_photos import crash
-from market_photos.archive import files, layout, lock, tree
+from market_photos.archive import adoption, files, layout, lock, tree
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.digests import in_threads
 from market_photos.archive.photos import State
@@ -68,11 +68,12 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
     if not folder.is_dir():
         raise UsageError(f"{archive}: there is no store {campaign}.", "Check the number, and directory in [archive].")
     last_sign = _last_sign(folder)
-    with lock.Lock(folder / layout.LOCK_NAME, command, clock):
+    with lock.Lock(folder / layout.LOCK_NAME, command, clock) as held:
         rebuilt = Rebuilt(campaign, _out_of_the_way(folder, campaign, clock))
         _throw_away(folder)
         with Catalog(folder, campaign, clock, name=UNFINISHED_NAME) as catalog:
             run = catalog.runs.begin(command)
+            adoption.accept(catalog, held)
             now = clock.now().wall
             _fill(catalog, folder, rebuilt, now - limits.period_seconds)
             _assume_requests(catalog, rebuilt, limits, last_sign, now)

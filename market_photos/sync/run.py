@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 
 from market_photos import crash
-from market_photos.archive import files
+from market_photos.archive import adoption, files
 from market_photos.archive.catalog import Catalog
-from market_photos.archive.ground import Ground
+from market_photos.archive.lock import Lock
 from market_photos.archive.photos import MAX_FAILURES
 from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, ServerClock, iso
@@ -31,7 +31,7 @@ from market_photos.sync.discover import Candidate, Discovered, discover, nothing
 from market_photos.sync.locks import Locks
 from market_photos.sync.report import SHOWN_FAILURES, Failure, Report, StoreReport, verdict
 from market_photos.sync.stop import Budget, Stop
-from market_photos.sync.store import Store
+from market_photos.sync.store import Store, quotas
 from market_photos.sync.store_run import Plan, run_store
 from market_photos.sync.unvisited import refused_report, unvisited
 
@@ -95,7 +95,7 @@ class Run:
             if not named:
                 ours = locks.take_stores(visited)
             visits = [
-                self._visit_one(candidate, client, locks.grounds[candidate.campaign])
+                self._visit_one(candidate, client, locks)
                 for candidate in found.candidates
                 if candidate.campaign in ours
             ]
@@ -112,16 +112,16 @@ class Run:
             raise nothing_to_visit(found.skipped)
         return sorted(reports, key=lambda report: report.campaign), found
 
-    async def _visit_one(self, candidate: Candidate, client: Client, ground: Ground) -> StoreReport:
+    async def _visit_one(self, candidate: Candidate, client: Client, locks: Locks) -> StoreReport:
         """The store's part of the run. What befalls it is in the report; the key and the disk concern every store."""
         current_store.set(candidate.campaign)  # of this task and those it starts
         report = StoreReport(candidate.campaign, candidate.name)
         try:
             if candidate.refused:
-                only = self.plan.only
-                report = await asyncio.to_thread(refused_report, ground.folder, candidate, self.clock, only)
+                only, folder = self.plan.only, locks.grounds[candidate.campaign].folder
+                report = await asyncio.to_thread(refused_report, folder, candidate, self.clock, only)
             else:
-                async with self._store(candidate, client, ground) as store:
+                async with self._store(candidate, client, locks) as store:
                     await self._run(store, report)
         except MarketPhotosError as error:
             report.error, report.exit_code = error, error.exit_code
@@ -134,12 +134,15 @@ class Run:
         return report
 
     @asynccontextmanager
-    async def _store(self, candidate: Candidate, client: Client, ground: Ground) -> AsyncIterator[Store]:
+    async def _store(self, candidate: Candidate, client: Client, locks: Locks) -> AsyncIterator[Store]:
+        ground, lock = locks.grounds[candidate.campaign], locks.locks[candidate.campaign]
         async with AsyncExitStack() as opened:
             catalog = await asyncio.to_thread(Catalog, ground.folder, candidate.campaign, self.clock, ground=ground)
             opened.push_async_callback(asyncio.to_thread, catalog.close)
             await catalog.do(_name, catalog, candidate)
             await catalog.do(catalog.requests.settle_ages)
+            await catalog.do(self._spend_if_older, catalog, lock)
+            opened.push_async_callback(catalog.do, adoption.stamp, catalog, lock)
             listed = opened.enter_context(scratch(catalog, self.clock)) if self.options.dry_run else catalog
             store = Store(
                 campaign=candidate.campaign,
@@ -158,6 +161,20 @@ class Run:
             self.has_stores = True
             opened.callback(self.stores.remove, store)
             yield store
+
+    def _spend_if_older(self, catalog: Catalog, lock: Lock) -> None:
+        """What was sent since the catalogue was copied is not known: the whole quota counts as spent now. Blocks."""
+        if adoption.is_older(catalog, lock):
+            log.warning(
+                "store %s: the catalogue is older than what happened since: it was put back from a backup, or lost. "
+                "Photos that are on disk are not asked for, and the quota of a period counts as spent",
+                catalog.campaign,
+            )
+            for method, amount in quotas(self.settings.limits).items():
+                catalog.requests.assume(method, [0.0] * amount)
+            if not self.options.dry_run:
+                log.info("store %s: %d photos were on disk already", catalog.campaign, adoption.adopt_all(catalog))
+        adoption.stamp(catalog, lock)
 
     async def _run(self, store: Store, report: StoreReport) -> None:
         """Runs the store and fills the report, after an error too. Raises only what leaves no report to give."""

@@ -5,7 +5,7 @@ import logging
 from random import Random
 
 from market_photos import crash
-from market_photos.archive import files, intake
+from market_photos.archive import adoption, files, intake
 from market_photos.archive.catalog import Catalog
 from market_photos.archive.ground import Ground
 from market_photos.archive.photos import Archived, Claim, State
@@ -175,6 +175,15 @@ class Store:
         self.requests.give_back(Method.PHOTO, claim.row)
         self.catalog.photos.release(claim)
 
+    async def adopt(self, claim: Claim) -> bool:
+        """Archive a photo that is on disk already instead of asking for it; return whether it was."""
+        if not adoption.is_on_disk(self.catalog.path.parent, claim):
+            return False
+        if not await self.catalog.do(adoption.adopt, self.catalog, claim):
+            return False
+        self.requests.give_back(Method.PHOTO, claim.row)
+        return True
+
     async def record_gone(self, claim: Claim, reason: str) -> None:
         await self.catalog.do(self.catalog.photos.record_gone, claim, redact(reason))
         self.counters.gone += 1
@@ -241,6 +250,15 @@ class Store:
         self._news = asyncio.Event()
 
 
+def quotas(settings: LimitSettings) -> dict[Method, int]:
+    """Return the requests of each method that a store may get in a period."""
+    return {
+        Method.PHOTO: settings.photo_requests,
+        Method.RETURNS: settings.return_requests,
+        Method.RETURN: RETURN_REQUESTS,
+    }
+
+
 def restored_limits(
     catalog: Catalog, settings: LimitSettings, clock: Clock, ledger: CatalogLedger, rng: Random
 ) -> Limits:
@@ -248,24 +266,20 @@ def restored_limits(
     period = settings.period_seconds
     past = catalog.requests.past_requests()
     now = clock.now()
-    amounts = {
-        Method.PHOTO: (settings.photo_requests, settings.reserve_requests),
-        Method.RETURNS: (settings.return_requests, 0),
-        Method.RETURN: (RETURN_REQUESTS, 0),
-    }
-    quotas: dict[str, Quota] = {
+    reserves = {Method.PHOTO: settings.reserve_requests}
+    restored: dict[str, Quota] = {
         method: Quota(
             amount,
             period,
-            reserve=min(reserve, amount - 1),
+            reserve=min(reserves.get(method, 0), amount - 1),
             restored=ages([Spent(r.sent, r.answered) for r in past if r.method == method], now, period),
             rng=rng,
         )
-        for method, (amount, reserve) in amounts.items()
+        for method, amount in quotas(settings).items()
     }
     slots = Slots(settings.parallel_requests, rng=rng)
     # The server may still be at work for a run that was killed a moment ago.
     for request in past:
         if request.answered is None and (left := slots.cool_down + RESERVED_SECONDS - age(request.sent, now)) > 0:
             slots.hold(1, left)
-    return Limits(slots, quotas, ledger)
+    return Limits(slots, restored, ledger)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from market_photos.archive import files, layout
+from market_photos.archive import adoption, files, layout
 from market_photos.errors import MarketPhotosError, ServerUnavailable, most_serious
 from market_photos.sync.producer import Producer
 from market_photos.sync.stop import GRACE_SECONDS
@@ -32,11 +32,12 @@ class Plan:
 
 
 def recover(store: Store) -> int:
-    """Removes what a killed run may have left of unfinished photos; how many files. Blocks."""
+    """Archive photos that a killed run left whole, remove its parts; return how many files were removed. Blocks."""
     swept = 0
     for claim in store.catalog.photos.unfinished():
         folder = store.folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
-        swept += files.sweep(folder, layout.photo_stem(claim.key))
+        is_adopted = adoption.adopt(store.catalog, claim)
+        swept += files.sweep(folder, layout.photo_stem(claim.key), parts_only=is_adopted)
     return swept
 
 

@@ -80,6 +80,8 @@ class Worker:
         claim, self._following = self._following, None
         oldest = store.health.suggests_other_end or len(store.refused) >= ALIKE_AT_ONE_END
         claim = claim or await store.catalog.do(photos.claim, self._only, oldest=oldest)
+        while claim is not None and await store.adopt(claim):
+            claim = await store.catalog.do(photos.claim, self._only, oldest=oldest)
         if claim is None or not claim.failures or (store.is_listed and not store.health.retries_in_vain):
             return claim
         store.release(claim)

@@ -1,0 +1,96 @@
+"""Photos that are on disk though the catalogue calls them pending: a kill came in between, or it is an older copy.
+
+Under its final name a photo is complete, so its file is taken as it is. Every run leaves a stamp in the store's lock
+file, and the catalogue keeps the last ones: a catalogue that does not know the stamp beside it is older than the last
+run, so it was put back from a backup, or a new one was begun because it was lost.
+"""
+
+import re
+import secrets
+from pathlib import Path
+
+from market_photos.archive import files, layout, suffix
+from market_photos.archive.catalog import Catalog
+from market_photos.archive.digests import file_sha256
+from market_photos.archive.lock import Lock
+from market_photos.archive.photos import Archived, Claim
+
+NOTE = "it was on disk already, and the catalogue did not know"
+#: Stamps that a catalogue keeps: a lock file that was put back from a backup raises no alarm.
+KEPT_STAMPS = 64
+#: Pending photos that are looked for on disk before a run: an older copy lacks first those that were fetched next.
+PROBES = 20
+BATCH = 500
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,12}", re.ASCII)
+
+
+def stamp(catalog: Catalog, lock: Lock) -> None:
+    """Leave a new stamp, first in the catalogue: a kill in between raises no alarm. Blocks."""
+    mark = secrets.token_hex(8)
+    kept = _stamps(catalog)[-KEPT_STAMPS + 1 :]
+    catalog.returns.set_meta("stamps", " ".join([*kept, mark]))
+    lock.leave_stamp(mark)
+
+
+def accept(catalog: Catalog, lock: Lock) -> None:
+    """Let a new catalogue know the last run's stamp: whoever makes it has counted what that run sent. Blocks."""
+    catalog.returns.set_meta("stamps", lock.stamp)
+
+
+def is_older(catalog: Catalog, lock: Lock) -> bool:
+    """Return whether the catalogue is older than what happened since, by the last run's stamp or by photos on disk.
+
+    Blocks. Photos that were being asked for when a run was killed are no sign.
+    """
+    if lock.stamp and lock.stamp not in _stamps(catalog):
+        return True
+    folder = catalog.path.parent
+    return any(_file_of(folder, claim) for claim in catalog.photos.untried(PROBES))
+
+
+def adopt_all(catalog: Catalog) -> int:
+    """Record every pending photo that is on disk as archived; return how many. Blocks."""
+    last = adopted = 0
+    while claims := catalog.photos.pending_after(last, BATCH):
+        adopted += sum(adopt(catalog, claim) for claim in claims)
+        last = claims[-1].row
+    return adopted
+
+
+def adopt(catalog: Catalog, claim: Claim) -> bool:
+    """Record the photo as archived where it is on disk; return whether it is. Blocks. Raises ArchiveUnwritable."""
+    path = _file_of(catalog.path.parent, claim)
+    if path is None:
+        return False
+    with files.disk_errors(path):
+        with path.open("rb") as file:
+            kind = suffix.choose("", file.read(suffix.HEAD_BYTES))
+        if kind.not_a_photo:
+            return False
+        found = Archived(path.suffix, path.stat().st_size, file_sha256(path), "", NOTE)
+    return catalog.photos.adopt(claim, found)
+
+
+def is_on_disk(folder: Path, claim: Claim) -> bool:
+    """Return whether there may be something to adopt; takes some microseconds. `folder`: of the store."""
+    return _file_of(folder, claim) is not None
+
+
+def _file_of(folder: Path, claim: Claim) -> Path | None:
+    place = folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
+    stem = layout.photo_stem(claim.key)
+    with files.disk_errors(place):
+        try:
+            found = [path for path in place.iterdir() if path.stem == stem and _SUFFIX.fullmatch(path.suffix)]
+        except FileNotFoundError:
+            return None
+        plain = [path for path in found if path.suffix != layout.PART_SUFFIX and _is_plain(path)]
+    return min(plain, default=None)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _stamps(catalog: Catalog) -> list[str]:
+    return (catalog.returns.meta("stamps") or "").split()
