@@ -63,10 +63,6 @@ def adopt(catalog: Catalog, claim: Claim) -> bool:
     if path is None:
         return False
     with files.disk_errors(path):
-        with path.open("rb") as file:
-            kind = suffix.choose("", file.read(suffix.HEAD_BYTES))
-        if kind.not_a_photo:
-            return False
         found = Archived(path.suffix, path.stat().st_size, file_sha256(path), "", NOTE)
     return catalog.photos.adopt(claim, found)
 
@@ -84,12 +80,16 @@ def _file_of(folder: Path, claim: Claim) -> Path | None:
             found = [path for path in place.iterdir() if path.stem == stem and _SUFFIX.fullmatch(path.suffix)]
         except FileNotFoundError:
             return None
-        plain = [path for path in found if path.suffix != layout.PART_SUFFIX and _is_plain(path)]
-    return min(plain, default=None)
+        photos = [path for path in found if path.suffix != layout.PART_SUFFIX and _is_photo(path)]
+    return min(photos, default=None)
 
 
-def _is_plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+def _is_photo(path: Path) -> bool:
+    """A file that was emptied, say, is no sign of anything, and is asked for again."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return not suffix.choose("", file.read(suffix.HEAD_BYTES)).not_a_photo
 
 
 def _stamps(catalog: Catalog) -> list[str]:
