@@ -28,7 +28,7 @@ class FixedClock:
         self.wall = wall
 
     def now(self) -> Moment:
-        return Moment(self.wall)
+        return Moment(self.wall, "boot", self.wall)
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (64, 48), color: str = "#b5651d") -> bytes:

@@ -82,13 +82,13 @@ def _of_store(stores: Stores, campaign: int, limits: Limits, clock: Clock) -> St
         collect_troubles(troubles, campaign),
         Catalog(stores.folder(campaign), campaign, clock, read_only=True) as catalog,
     ):
-        _read(found, catalog, limits, clock)
+        _read(found, catalog, limits)
     found.at_work = lock.held_by(stores.folder(campaign) / layout.LOCK_NAME) or ""
     found.trouble = troubles.get(campaign, "")
     return found
 
 
-def _read(found: StoreRuns, catalog: Catalog, limits: Limits, clock: Clock) -> None:
+def _read(found: StoreRuns, catalog: Catalog, limits: Limits) -> None:
     found.name = catalog.returns.meta("name") or ""
     found.watermark = catalog.returns.watermark()
     found.tally = {state.value: tally.photos for state, tally in catalog.photos.tally().items()}
@@ -98,7 +98,7 @@ def _read(found: StoreRuns, catalog: Catalog, limits: Limits, clock: Clock) -> N
     ]
     found.failures = catalog.photos.failures(SHOWN_FAILURES)
     found.given_up = catalog.photos.given_up()
-    now, period = clock.now(), limits.period_seconds
+    now, period = catalog.now(), limits.period_seconds
     sent = [one for one in catalog.requests.past_requests() if one.method == "photo"]
     # For display only: an unanswered request counts from the time when it was sent.
     spent = sum(age(one.answered or one.sent, now) < period for one in sent)
