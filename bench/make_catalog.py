@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from market_photos.archive.catalog.record_codec import pack
+from market_photos.archive.catalog.schema import open_catalog
 from market_photos.archive.layout import CATALOG_NAME, store_folder
-from market_photos.archive.packing import pack
-from market_photos.archive.schema import open_catalog
 from market_photos.sandbox import phrases
 
 BATCH = 10_000

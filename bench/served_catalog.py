@@ -7,8 +7,8 @@ import sqlite3
 from pathlib import Path
 
 from bench.records import record
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.returns import PackedPage
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import SystemClock
 from market_photos.market.records import read_returns
 

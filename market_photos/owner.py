@@ -30,7 +30,7 @@ def _settings(config: Path | None) -> "Settings":
 
 def _stores(archive: Path, campaigns: tuple[int, ...]) -> tuple[int, ...]:
     """The named ones, or all that are in the archive. Raises UsageError where there is none."""
-    from market_photos.archive.catalog import known_stores  # noqa: PLC0415
+    from market_photos.archive.catalog.catalog import known_stores  # noqa: PLC0415
 
     known = known_stores(archive)
     if missing := sorted(set(campaigns) - set(known)):

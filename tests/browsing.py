@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from market_photos.archive import layout
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.photos import Archived, Claim
-from market_photos.archive.returns import PackedPage
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import Archived, Claim
+from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import Moment
 from market_photos.errors import ExitCode
 from market_photos.model import PhotoKey, Return

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from market_photos.archive import layout
-from market_photos.archive.packing import pack
-from market_photos.archive.schema import open_catalog
+from market_photos.archive.catalog.record_codec import pack
+from market_photos.archive.catalog.schema import open_catalog
 from market_photos.model import PhotoKey
 
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"

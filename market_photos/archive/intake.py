@@ -8,10 +8,10 @@ from pathlib import Path
 
 from market_photos import crash
 from market_photos.archive import files, layout
-from market_photos.archive.catalog import Catalog
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import Archived, Claim, Turn
+from market_photos.archive.catalog.record_codec import render
 from market_photos.archive.ground import Ground
-from market_photos.archive.packing import render
-from market_photos.archive.photos import Archived, Claim, Turn
 from market_photos.errors import MarketPhotosError
 
 

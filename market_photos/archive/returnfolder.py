@@ -9,7 +9,7 @@ from pathlib import Path
 
 from market_photos import crash
 from market_photos.archive import files, layout, tree
-from market_photos.archive.inventory import KnownPhoto
+from market_photos.archive.catalog.inventory import KnownPhoto
 
 
 def set_aside(store: Path, path: Path, day: str) -> Path:

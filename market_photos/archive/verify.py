@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from market_photos.archive import tree
-from market_photos.archive.catalog import Catalog
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.inventory import KnownPhoto, KnownReturn
+from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.record_codec import render
 from market_photos.archive.digests import file_sha256, in_threads
 from market_photos.archive.files import disk_errors
-from market_photos.archive.inventory import KnownPhoto, KnownReturn
 from market_photos.archive.layout import (
     HOLD_NAME,
     PART_SUFFIX,
@@ -24,8 +26,6 @@ from market_photos.archive.layout import (
     TOMBSTONE_NAME,
     parse_return_folder,
 )
-from market_photos.archive.packing import render
-from market_photos.archive.photos import State
 
 
 class Kind(StrEnum):

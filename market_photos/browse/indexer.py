@@ -14,9 +14,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from market_photos.archive.catalog.record_codec import unpack
+from market_photos.archive.catalog.schema import open_catalog
 from market_photos.archive.layout import CATALOG_NAME
-from market_photos.archive.packing import unpack
-from market_photos.archive.schema import open_catalog
 from market_photos.browse import index
 from market_photos.browse.query import folded, key, tag, unkey
 from market_photos.clock import MOSCOW_OFFSET

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from market_photos.archive import layout, lock
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.photos import State
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import State
 from market_photos.browse import index
 from market_photos.browse.stores import Stores, collect_troubles
 from market_photos.clock import Clock, age, moscow_day

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from market_photos import __version__
+from market_photos.archive.catalog.reader import ARCHIVED, KnownPhoto, KnownReturn, snapshot
+from market_photos.archive.catalog.record_codec import render
 from market_photos.archive.layout import RECORD_NAME
-from market_photos.archive.packing import render
-from market_photos.archive.snapshot import ARCHIVED, KnownPhoto, KnownReturn, snapshot
 from market_photos.errors import UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.evidence import Evidence

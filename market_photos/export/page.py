@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from market_photos import __version__
-from market_photos.archive.snapshot import KnownPhoto, KnownReturn
+from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn
 from market_photos.clock import iso
 from market_photos.export.wanted import Selection
 from market_photos.pages import Wording, templates

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from market_photos.archive.snapshot import ARCHIVED, KnownPhoto, KnownReturn, snapshot
+from market_photos.archive.catalog.reader import ARCHIVED, KnownPhoto, KnownReturn, snapshot
 from market_photos.clock import iso, moscow_midnight
 from market_photos.record import ReturnRecord, read_record
 from market_photos.text import encodable

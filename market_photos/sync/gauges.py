@@ -3,7 +3,7 @@
 import logging
 from typing import NamedTuple
 
-from market_photos.archive.catalog import known_stores
+from market_photos.archive.catalog.catalog import known_stores
 from market_photos.clock import Clock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError

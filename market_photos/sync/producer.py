@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from market_photos import crash
-from market_photos.archive.returns import PackedPage
+from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import Moment, iso
 from market_photos.errors import ServerUnavailable, UsageError
 from market_photos.market.protocol import Act, Ask, Method, Refusal, ask_return, ask_returns

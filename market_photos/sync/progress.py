@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from market_photos.archive.photos import State
+from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock
 from market_photos.console import say, writes_json
 from market_photos.market.protocol import Method

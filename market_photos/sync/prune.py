@@ -11,9 +11,9 @@ from pathlib import Path
 
 from market_photos import crash
 from market_photos.archive import files, layout, lock, returnfolder, tree
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.inventory import KnownReturn
-from market_photos.archive.photos import State
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.inventory import KnownReturn
+from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock, iso
 from market_photos.errors import ArchiveUnwritable, UsageError
 from market_photos.text import human_bytes, one_line

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from market_photos import crash
-from market_photos.archive import adoption, files, layout, lock, tree
-from market_photos.archive.catalog import Catalog
+from market_photos.archive import files, layout, lock, tree
+from market_photos.archive.catalog import adoption
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.restore import RestoredReturn
+from market_photos.archive.catalog.schema import owner_of
 from market_photos.archive.digests import in_threads
-from market_photos.archive.photos import State
-from market_photos.archive.restoring import RestoredReturn
-from market_photos.archive.schema import owner_of
 from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
 from market_photos.market.protocol import RETURN_REQUESTS, Method

@@ -1,6 +1,6 @@
 """Refusals that concern more than what was asked for: the error for a person, and the evidence for it."""
 
-from market_photos.archive.photos import Claim
+from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import KeyRefused, MarketPhotosError, ServerUnavailable, StoreRefused
 from market_photos.market.protocol import Act, Refusal
 

@@ -6,7 +6,7 @@ All counts of photos come from the catalogue: discovered = archived + gone + fai
 from dataclasses import dataclass, field
 from typing import Any
 
-from market_photos.archive.photos import State, Tally
+from market_photos.archive.catalog.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
 from market_photos.sync.counters import Counters
 from market_photos.text import human_bytes, human_time

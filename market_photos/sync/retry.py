@@ -7,7 +7,7 @@ next attempt at a photo waits while photos that were never tried go first, from 
 from dataclasses import dataclass, field
 from random import Random
 
-from market_photos.archive.photos import Claim
+from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import ServerUnavailable
 from market_photos.market.protocol import Act, Refusal
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from random import Random
 
 from market_photos import crash
-from market_photos.archive import adoption, files
-from market_photos.archive.catalog import Catalog
+from market_photos.archive import files
+from market_photos.archive.catalog import adoption
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import MAX_FAILURES
 from market_photos.archive.lock import Lock
-from market_photos.archive.photos import MAX_FAILURES
 from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, ServerClock, iso
 from market_photos.config import Settings

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from market_photos.archive import layout, suffix, tree
+from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.record_codec import pack, render
+from market_photos.archive.catalog.restore import RestoredPhoto, RestoredReturn
 from market_photos.archive.digests import file_sha256
-from market_photos.archive.packing import pack, render
-from market_photos.archive.photos import State
-from market_photos.archive.restoring import RestoredPhoto, RestoredReturn
 from market_photos.errors import ArchiveUnwritable
 from market_photos.market.protocol import Refusal
 from market_photos.market.records import parse_return

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from market_photos.archive import layout, lock
-from market_photos.archive.catalog import Catalog, known_stores
-from market_photos.archive.journal import PastRun
-from market_photos.archive.photos import State, Tally
+from market_photos.archive.catalog.catalog import Catalog, known_stores
+from market_photos.archive.catalog.photos import State, Tally
+from market_photos.archive.catalog.requests import PastRun
 from market_photos.clock import Clock, iso
 from market_photos.market.protocol import Method
 from market_photos.market.spent import Spent, ages

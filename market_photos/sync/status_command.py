@@ -10,7 +10,7 @@ import click
 
 from market_photos import console
 from market_photos.archive import layout
-from market_photos.archive.catalog import is_store, known_stores
+from market_photos.archive.catalog.catalog import is_store, known_stores
 from market_photos.clock import Clock, iso
 from market_photos.config import Settings
 from market_photos.errors import ExitCode

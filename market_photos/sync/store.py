@@ -5,11 +5,12 @@ import logging
 from random import Random
 
 from market_photos import crash
-from market_photos.archive import adoption, files, intake
-from market_photos.archive.catalog import Catalog
+from market_photos.archive import files, intake
+from market_photos.archive.catalog import adoption
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import Archived, Claim, State
+from market_photos.archive.catalog.returns import Found, PackedPage
 from market_photos.archive.ground import Ground
-from market_photos.archive.photos import Archived, Claim, State
-from market_photos.archive.returns import Found, PackedPage
 from market_photos.archive.suffix import Kind
 from market_photos.clock import Clock, Moment, ServerClock, age
 from market_photos.config import Settings

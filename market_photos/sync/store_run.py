@@ -5,7 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from market_photos.archive import adoption, files, layout
+from market_photos.archive import files, layout
+from market_photos.archive.catalog import adoption
 from market_photos.errors import MarketPhotosError, ServerUnavailable, most_serious
 from market_photos.sync.producer import Producer
 from market_photos.sync.stop import GRACE_SECONDS

@@ -9,8 +9,8 @@ from typing import Any
 
 from market_photos import crash
 from market_photos.archive import layout, lock, returnfolder
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.photos import State
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import State
 from market_photos.archive.verify import Kind, Problem, Verifier
 from market_photos.clock import Clock, iso
 from market_photos.errors import ExitCode

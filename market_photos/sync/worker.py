@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from market_photos import crash
 from market_photos.archive import files, layout, suffix
-from market_photos.archive.photos import Claim
+from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import MarketPhotosError, ServerUnavailable
 from market_photos.market.client import PassageFor, Photo
 from market_photos.market.limiter import Passage

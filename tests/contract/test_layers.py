@@ -13,29 +13,39 @@ from market_photos.errors import ExitCode, MarketPhotosError
 
 PACKAGE = Path(market_photos.__file__).parent
 ROOT = PACKAGE.parent
-#: Whom a room may import, beside itself. Files of the package's top are rooms of their own.
-#: `crash` ends a process where a test asks for it; it imports nothing.
-GROUND = {"errors", "clock", "model", "config", "sections", "crash", "text", "record", "proxies", "streams"}
-MAY = {
-    "market": GROUND | {"console"},
-    "archive": GROUND,
-    "sync": GROUND | {"market", "archive", "console", "report"},
-    "export": GROUND | {"archive", "console", "options", "pages"},
-    "report": GROUND | {"console"},
-    "browse": GROUND | {"archive", "console", "pages"},
-    "sandbox": {"errors", "clock"},
-    "errors": set(),
+#: Whom a room may import, beside itself.
+MAY: dict[str, set[str]] = {
+    "archive": {"clock", "crash", "errors", "model"},
+    "browse": {"archive", "clock", "config", "console", "errors", "model", "pages", "record", "sections", "text"},
     "clock": set(),
-    "model": {"console"},
-    "text": set(),
-    "record": {"model", "text"},
-    "pages": {"clock", "record", "text"},
-    "crash": set(),
-    "proxies": {"errors"},
     "config": {"errors", "sections"},
-    "sections": set(),
     "console": {"errors", "streams"},
+    "crash": set(),
+    "errors": set(),
+    "export": {"archive", "clock", "config", "console", "errors", "options", "pages", "record", "text"},
+    "market": {"clock", "console", "model", "proxies"},
+    "model": {"console"},
+    "pages": {"clock", "record", "text"},
+    "proxies": {"errors"},
+    "record": {"model", "text"},
+    "report": {"config", "console", "errors", "proxies"},
+    "sandbox": {"clock", "errors"},
+    "sections": set(),
     "streams": set(),
+    "sync": {
+        "archive",
+        "clock",
+        "config",
+        "console",
+        "crash",
+        "errors",
+        "market",
+        "model",
+        "report",
+        "sections",
+        "text",
+    },
+    "text": set(),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

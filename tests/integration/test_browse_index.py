@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.returns import PackedPage
+from market_photos.archive.catalog.returns import PackedPage
 from market_photos.browse import index, indexer
 from market_photos.browse.keeper import IndexRefresher
 from market_photos.browse.query import Query, parse

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from market_photos.archive import layout
-from market_photos.archive.packing import unpack
+from market_photos.archive.catalog.record_codec import unpack
 from market_photos.sandbox import Market, running
 from tests.integration.archive_kit import CAMPAIGN, NOW, Case, archive_of, photo_at
 

@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.photos import MAX_FAILURES, RECHECK_GONE_AFTER, Claim, State, Tally, pause_after
-from market_photos.archive.returns import PackedPage
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import MAX_FAILURES, RECHECK_GONE_AFTER, Claim, State, Tally, pause_after
+from market_photos.archive.catalog.returns import PackedPage
 from market_photos.model import PhotoKey, Return
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return, python
 
@@ -304,8 +304,8 @@ async def test_in_the_event_loop(catalog: Catalog) -> None:
 WORK = """
 import sys
 from pathlib import Path
-from market_photos.archive.returns import PackedPage
-from market_photos.archive.catalog import Catalog
+from market_photos.archive.catalog.returns import PackedPage
+from market_photos.archive.catalog.catalog import Catalog
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
 catalog = Catalog(Path(sys.argv[1]), CAMPAIGN, ToldClock())
 first = int(sys.argv[2])

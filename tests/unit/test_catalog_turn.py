@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.photos import State
-from market_photos.archive.returns import PackedPage
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.returns import PackedPage
 from market_photos.errors import CatalogUnusable
 from market_photos.sync.counters import Counters
 from market_photos.sync.store import RESERVED_SECONDS, CatalogLedger

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from market_photos.archive.snapshot import snapshot
+from market_photos.archive.catalog.reader import snapshot
 from market_photos.errors import CatalogUnusable, UsageError
 from market_photos.export.rows import COLUMNS, Days, Row, index
 from market_photos.export.table import GROUP_ROWS, defused, write_csv, write_jsonl, write_parquet

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from market_photos.archive import files, intake
-from market_photos.archive.catalog import Catalog
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import Archived, State, Turn
+from market_photos.archive.catalog.returns import PackedPage
 from market_photos.archive.ground import Ground
 from market_photos.archive.layout import RECORD_NAME
-from market_photos.archive.photos import Archived, State, Turn
-from market_photos.archive.returns import PackedPage
 from market_photos.errors import ArchiveUnwritable
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
 

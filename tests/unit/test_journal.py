@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.journal import KEEP_REQUESTS, PastRequest
-from market_photos.archive.returns import PackedPage
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.requests import KEEP_REQUESTS, PastRequest
+from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import Moment, ServerTime, age
 from market_photos.errors import CatalogUnusable, ExitCode
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return

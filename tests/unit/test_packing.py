@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.records import record
-from market_photos.archive import packing
-from market_photos.archive.packing import pack, render, unpack
+from market_photos.archive.catalog import record_codec
+from market_photos.archive.catalog.record_codec import pack, render, unpack
 from tests.unit.worlds import python
 
 #: Adler-32 of the words.
@@ -74,7 +74,7 @@ def test_where_there_is_no_isal() -> None:
     script = (
         "import sys; sys.modules['isal'] = None\n"
         "from bench.records import record\n"
-        "from market_photos.archive.packing import pack, unpack\n"
+        "from market_photos.archive.catalog.record_codec import pack, unpack\n"
         "sys.stdout.write(pack(record(5, 2)).hex() + '\\n')\n"
         "assert unpack(bytes.fromhex(sys.stdin.readline())) == record(6, 2)"
     )
@@ -86,7 +86,7 @@ def test_where_there_is_no_isal() -> None:
 
 def test_the_words_never_change() -> None:
     """Packed records name them by their checksum: with other words no catalogue could be read."""
-    assert zlib.adler32(packing._WORDS) == WORDS
+    assert zlib.adler32(record_codec._WORDS) == WORDS
     assert int.from_bytes(pack({})[2:6], "big") == WORDS
 
 

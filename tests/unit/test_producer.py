@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 
 from bench.records import page, record
-from market_photos.archive.catalog import Catalog
-from market_photos.archive.photos import State
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import State
 from market_photos.errors import ServerUnavailable
 from market_photos.market.protocol import Ask
 from market_photos.sync.counters import Counters

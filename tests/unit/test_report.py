@@ -2,7 +2,7 @@
 
 import pytest
 
-from market_photos.archive.photos import State, Tally
+from market_photos.archive.catalog.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, StoreRefused
 from market_photos.sync.counters import Counters
 from market_photos.sync.report import (

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from market_photos.archive.photos import Claim
+from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import ServerUnavailable
 from market_photos.market.protocol import Act, Refusal
 from market_photos.model import PhotoKey

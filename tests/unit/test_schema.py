@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_photos.archive.catalog import Catalog
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import State, Tally
+from market_photos.archive.catalog.record_codec import unpack
+from market_photos.archive.catalog.returns import PackedPage
+from market_photos.archive.catalog.schema import APPLICATION_ID, VERSION, unusable
 from market_photos.archive.layout import CATALOG_NAME
-from market_photos.archive.packing import unpack
-from market_photos.archive.photos import State, Tally
-from market_photos.archive.returns import PackedPage
-from market_photos.archive.schema import APPLICATION_ID, VERSION, unusable
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, ExitCode
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.catalog import Catalog
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import Archived, State
+from market_photos.archive.catalog.reader import snapshot
+from market_photos.archive.catalog.record_codec import pack
+from market_photos.archive.catalog.returns import PackedPage
+from market_photos.archive.catalog.rules import STATES
 from market_photos.archive.layout import CATALOG_NAME
-from market_photos.archive.packing import pack
-from market_photos.archive.photos import Archived, State
-from market_photos.archive.returns import PackedPage
-from market_photos.archive.rules import STATES
-from market_photos.archive.snapshot import snapshot
 from market_photos.errors import CatalogDamaged, ExitCode
 from market_photos.market.protocol import Method
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return

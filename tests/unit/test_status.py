@@ -2,7 +2,7 @@
 
 import pytest
 
-from market_photos.archive.photos import State, Tally
+from market_photos.archive.catalog.photos import State, Tally
 from market_photos.sync.status import StoreStatus
 
 

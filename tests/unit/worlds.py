@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from market_photos.archive.photos import Archived
+from market_photos.archive.catalog.photos import Archived
 from market_photos.clock import Moment, ServerTime
 from market_photos.model import PhotoKey, Return
 

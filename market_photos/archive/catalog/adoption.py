@@ -10,10 +10,10 @@ import secrets
 from pathlib import Path
 
 from market_photos.archive import files, layout, suffix
-from market_photos.archive.catalog import Catalog
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import Archived, Claim
 from market_photos.archive.digests import file_sha256
 from market_photos.archive.lock import Lock
-from market_photos.archive.photos import Archived, Claim
 
 NOTE = "it was on disk already, and the catalogue did not know"
 #: Stamps that a catalogue keeps: a lock file that was put back from a backup raises no alarm.

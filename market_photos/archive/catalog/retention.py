@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from market_photos import crash
-from market_photos.archive.database import Database
-from market_photos.archive.inventory import BATCH
-from market_photos.archive.rules import sound
-from market_photos.archive.schema import record_of
+from market_photos.archive.catalog.connection import Database
+from market_photos.archive.catalog.inventory import BATCH
+from market_photos.archive.catalog.rules import sound
+from market_photos.archive.catalog.schema import record_of
 
 
 class Prunable(NamedTuple):

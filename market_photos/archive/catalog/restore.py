@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from market_photos.archive.database import Database
-from market_photos.archive.packing import pack
-from market_photos.archive.photos import State
+from market_photos.archive.catalog.connection import Database
+from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.record_codec import pack
 
 
 class RestoredPhoto(NamedTuple):

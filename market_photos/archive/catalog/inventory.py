@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from market_photos.archive import layout
-from market_photos.archive.database import Database
-from market_photos.archive.photos import State
-from market_photos.archive.rules import sound
-from market_photos.archive.schema import record_of
+from market_photos.archive.catalog.connection import Database
+from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.rules import sound
+from market_photos.archive.catalog.schema import record_of
 from market_photos.model import PhotoKey
 
 #: Returns read at a time.

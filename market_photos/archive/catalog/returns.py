@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from market_photos import crash
-from market_photos.archive.database import Database, execute_rows
+from market_photos.archive.catalog.connection import Database, execute_rows
+from market_photos.archive.catalog.record_codec import pack, unpack
+from market_photos.archive.catalog.rules import sound
+from market_photos.archive.catalog.schema import record_of
 from market_photos.archive.layout import month_of
-from market_photos.archive.packing import pack, unpack
-from market_photos.archive.rules import sound
-from market_photos.archive.schema import record_of
 from market_photos.model import Return
 
 #: Seconds by which a time on record may lie ahead of now.

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from market_photos import crash
-from market_photos.archive.database import Database
-from market_photos.archive.rules import ALL, sound
+from market_photos.archive.catalog.connection import Database
+from market_photos.archive.catalog.rules import ALL, sound
 from market_photos.model import PhotoKey
 
 #: After so many runs that failed to bring it, a photo is reported every night but no longer asked for.

@@ -6,16 +6,16 @@ from types import TracebackType
 from typing import Self
 
 from market_photos.archive import files, layout, tree
-from market_photos.archive.database import Database
+from market_photos.archive.catalog.connection import Database
+from market_photos.archive.catalog.inventory import Inventory
+from market_photos.archive.catalog.photos import Archived, Claim, Photos, Turn
+from market_photos.archive.catalog.requests import Requests, Runs
+from market_photos.archive.catalog.restore import Restoring
+from market_photos.archive.catalog.retention import Pruning
+from market_photos.archive.catalog.returns import Found, PackedPage, Returns
+from market_photos.archive.catalog.schema import BUSY_SECONDS
 from market_photos.archive.ground import Ground
-from market_photos.archive.inventory import Inventory
-from market_photos.archive.journal import Requests, Runs
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
-from market_photos.archive.photos import Archived, Claim, Photos, Turn
-from market_photos.archive.pruning import Pruning
-from market_photos.archive.restoring import Restoring
-from market_photos.archive.returns import Found, PackedPage, Returns
-from market_photos.archive.schema import BUSY_SECONDS
 from market_photos.clock import Clock, Moment
 
 

@@ -4,8 +4,8 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 
-from market_photos.archive.packing import unpack
-from market_photos.archive.rules import ALL, RULES, STATES, sound
+from market_photos.archive.catalog.record_codec import unpack
+from market_photos.archive.catalog.rules import ALL, RULES, STATES, sound
 
 #: (type, name, text) of a table, an index or a trigger.
 Part = tuple[str, str, str]

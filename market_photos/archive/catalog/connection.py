@@ -9,9 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from market_photos.archive.rules import sound
-from market_photos.archive.schema import BUSY_SECONDS, damaged, open_catalog, unusable
-from market_photos.archive.soundness import problem_anywhere
+from market_photos.archive.catalog.rules import sound
+from market_photos.archive.catalog.schema import BUSY_SECONDS, damaged, open_catalog, unusable
+from market_photos.archive.catalog.soundness import problem_anywhere
 from market_photos.clock import Clock, Moment, ServerTime
 
 #: Rows in one statement; SQLite takes 999 values before its version 3.32.

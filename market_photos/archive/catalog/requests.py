@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from market_photos.archive.database import Database, moment_of
-from market_photos.archive.rules import sound
+from market_photos.archive.catalog.connection import Database, moment_of
+from market_photos.archive.catalog.rules import sound
 from market_photos.clock import SLACK, Moment, iso, span
 from market_photos.errors import ExitCode
 
