@@ -20,7 +20,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 def _settings(config: Path | None) -> "Settings":
     """The settings of an archive that is there. Raises ConfigError, ArchiveUnwritable."""
-    from market_photos.archive.files import require_marker  # noqa: PLC0415
+    from market_photos.archive.photo_file import require_marker  # noqa: PLC0415
     from market_photos.config import find_config, load  # noqa: PLC0415
 
     settings = load(find_config(config))

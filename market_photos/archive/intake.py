@@ -7,11 +7,11 @@ order is that of files.py: what the row says is durably on disk before the row i
 from pathlib import Path
 
 from market_photos import crash
-from market_photos.archive import files, layout
+from market_photos.archive import layout, photo_file
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim, Turn
 from market_photos.archive.catalog.record_codec import render
-from market_photos.archive.ground import Ground
+from market_photos.archive.held_folder import Ground
 from market_photos.errors import MarketPhotosError
 
 
@@ -19,7 +19,7 @@ def take_in(
     catalog: Catalog,
     store: Path,
     claim: Claim,
-    part: files.Part,
+    part: photo_file.Part,
     found: Archived,
     *,
     method: str,
@@ -37,8 +37,8 @@ def take_in(
         has_record = _write_record(catalog, claim.return_row, target.parent)
     except MarketPhotosError as error:
         trouble = error
-    with files.disk_errors(target):
-        files.sync_folder(target.parent)
+    with photo_file.disk_errors(target):
+        photo_file.sync_folder(target.parent)
     crash.point("folder-synced")
     archived = found._replace(size=size, sha256=sha256)
     turn = catalog.turn(claim, archived, method, only, has_record=has_record)
@@ -57,8 +57,8 @@ def save_outdated_records(catalog: Catalog, ground: Ground, most: int) -> int:
         folder = ground.folder / layout.return_folder(month, order, return_id)
         ground.make_folder(folder)
         if _write_record(catalog, row, folder):
-            with files.disk_errors(folder):
-                files.sync_folder(folder)
+            with photo_file.disk_errors(folder):
+                photo_file.sync_folder(folder)
             catalog.returns.record_saved(row)
     return len(rows)
 
@@ -68,5 +68,5 @@ def _write_record(catalog: Catalog, row: int, folder: Path) -> bool:
     record = catalog.returns.unsaved_record(row)
     if record is None:
         return False
-    files.write_whole(folder / layout.RECORD_NAME, render(record), sync=False)
+    photo_file.write_whole(folder / layout.RECORD_NAME, render(record), sync=False)
     return True

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 
 from market_photos.archive import lock
-from market_photos.archive.files import disk_errors
 from market_photos.archive.layout import LOCK_NAME
+from market_photos.archive.photo_file import disk_errors
 
 
 def is_writable(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from market_photos import crash
-from market_photos.archive import files, layout, tree
+from market_photos.archive import layout, photo_file, tree
 from market_photos.archive.catalog.inventory import KnownPhoto
 
 
@@ -18,12 +18,12 @@ def set_aside(store: Path, path: Path, day: str) -> Path:
     Never overwrites. Raises ArchiveUnwritable.
     """
     target = store / layout.SET_ASIDE / day / path.relative_to(layout.PHOTOS)
-    files.make_folder(target.parent, within=store)
-    with files.disk_errors(target):
+    photo_file.make_folder(target.parent, within=store)
+    with photo_file.disk_errors(target):
         target = _free_name(target)
         (store / path).rename(target)
-        files.sync_folder(target.parent)
-        files.sync_folder((store / path).parent)
+        photo_file.sync_folder(target.parent)
+        photo_file.sync_folder((store / path).parent)
     return target
 
 
@@ -37,16 +37,16 @@ def _free_name(target: Path) -> Path:
 
 def mark_held(folder: Path, command: str, since: str) -> None:
     """So that the hold outlives the catalogue. Raises ArchiveUnwritable."""
-    files.make_folder(folder)
+    photo_file.make_folder(folder)
     text = f"Kept from `market-photos prune` since {since} by: {command}\n"
-    files.write_whole(folder / layout.HOLD_NAME, text.encode())
+    photo_file.write_whole(folder / layout.HOLD_NAME, text.encode())
 
 
 def unmark_held(folder: Path) -> None:
     """Raises ArchiveUnwritable."""
-    with files.disk_errors(folder), suppress(FileNotFoundError):
+    with photo_file.disk_errors(folder), suppress(FileNotFoundError):
         (folder / layout.HOLD_NAME).unlink()
-        files.sync_folder(folder)
+        photo_file.sync_folder(folder)
 
 
 def write_tombstone(folder: Path, created_at: int, pruned_at: int, photos: Iterable[KnownPhoto]) -> None:
@@ -59,8 +59,8 @@ def write_tombstone(folder: Path, created_at: int, pruned_at: int, photos: Itera
             for photo in photos
         ],
     }
-    files.make_folder(folder)
-    files.write_whole(folder / layout.TOMBSTONE_NAME, json.dumps(content, indent=1).encode() + b"\n")
+    photo_file.make_folder(folder)
+    photo_file.write_whole(folder / layout.TOMBSTONE_NAME, json.dumps(content, indent=1).encode() + b"\n")
 
 
 def forget_aside(store: Path, folder: Path) -> list[Path]:
@@ -70,7 +70,7 @@ def forget_aside(store: Path, folder: Path) -> list[Path]:
     """
     kept: list[Path] = []
     place = folder.relative_to(layout.PHOTOS)
-    with files.disk_errors(store / layout.SET_ASIDE), tree.opened_folder(store, Path(layout.SET_ASIDE)) as days:
+    with photo_file.disk_errors(store / layout.SET_ASIDE), tree.opened_folder(store, Path(layout.SET_ASIDE)) as days:
         for day in tree.names(days) if days is not None else ():
             aside = Path(layout.SET_ASIDE, day, place)
             if tree.obstacle(store, aside):
@@ -86,7 +86,7 @@ def forget_aside(store: Path, folder: Path) -> list[Path]:
 
 def forget_views(store: Path) -> None:
     """Removes what browse made of photos and records: small pictures and its index. Raises ArchiveUnwritable."""
-    with files.disk_errors(store):
+    with photo_file.disk_errors(store):
         if (store / layout.THUMBNAILS).is_dir() and not (store / layout.THUMBNAILS).is_symlink():
             shutil.rmtree(store / layout.THUMBNAILS)
         for suffix in ("", "-wal", "-shm"):
@@ -100,7 +100,7 @@ def empty(store: Path, folder: Path, stems: Iterable[str], *, keep_record: bool)
     """
     record = () if keep_record else (layout.RECORD_NAME.partition(".")[0],)
     ours = {*stems, *record}
-    with files.disk_errors(store / folder), tree.opened_folder(store, folder) as opened:
+    with photo_file.disk_errors(store / folder), tree.opened_folder(store, folder) as opened:
         if opened is None:
             return []
         kept = []

@@ -16,8 +16,7 @@ from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.inventory import KnownPhoto, KnownReturn
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.record_codec import render
-from market_photos.archive.digests import file_sha256, in_threads
-from market_photos.archive.files import disk_errors
+from market_photos.archive.hashing import file_sha256, in_threads
 from market_photos.archive.layout import (
     HOLD_NAME,
     PART_SUFFIX,
@@ -26,6 +25,7 @@ from market_photos.archive.layout import (
     TOMBSTONE_NAME,
     parse_return_folder,
 )
+from market_photos.archive.photo_file import disk_errors
 
 
 class Kind(StrEnum):

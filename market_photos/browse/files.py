@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from market_photos.archive.image_type import HEAD_BYTES, sniff
 from market_photos.archive.layout import PHOTOS
-from market_photos.archive.suffix import HEAD_BYTES, sniff
 from market_photos.browse import thumbs
 from market_photos.browse.security import FILE_CSP
 from market_photos.browse.stores import Photo

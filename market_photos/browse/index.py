@@ -15,8 +15,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from market_photos.archive.files import disk_errors
 from market_photos.archive.layout import BROWSE_INDEX
+from market_photos.archive.photo_file import disk_errors
 from market_photos.browse.query import Query, unkey
 from market_photos.clock import moscow_day
 

@@ -18,7 +18,7 @@ from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import known_stores
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.catalog.schema import open_catalog, unusable
-from market_photos.archive.files import is_there
+from market_photos.archive.photo_file import is_there
 from market_photos.browse import index
 from market_photos.browse.indexer import record_of
 from market_photos.browse.query import Place, Query, unkey

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from market_photos.archive.catalog.reader import KnownPhoto
-from market_photos.archive.suffix import HEAD_BYTES, sniff
+from market_photos.archive.image_type import HEAD_BYTES, sniff
 from market_photos.clock import iso
 from market_photos.errors import EvidenceBroken
 

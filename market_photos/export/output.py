@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from market_photos.archive.files import disk_errors, private, sync_folder
 from market_photos.archive.layout import PART_SUFFIX
+from market_photos.archive.photo_file import disk_errors, private, sync_folder
 from market_photos.errors import ArchiveUnwritable, UsageError
 from market_photos.export.replacing import why_kept
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from market_photos import crash
-from market_photos.archive import files, layout, lock, returnfolder, tree
+from market_photos.archive import layout, lock, photo_file, returnfolder, tree
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.inventory import KnownReturn
 from market_photos.archive.catalog.photos import State
@@ -167,15 +167,15 @@ class Prune:
         self._catalog.pruning.finish(row)
 
     def _forget_set_aside_catalogs(self) -> None:
-        with files.disk_errors(self._folder):
+        with photo_file.disk_errors(self._folder):
             for name in set_aside_catalogs(self._folder):
                 (self._folder / name).unlink(missing_ok=True)
-            files.sync_folder(self._folder)
+            photo_file.sync_folder(self._folder)
 
 
 def set_aside_catalogs(store: Path) -> dict[str, int]:
     """Return the files that `rebuild` put aside, and their sizes. Raises ArchiveUnwritable."""
-    with files.disk_errors(store):
+    with photo_file.disk_errors(store):
         found = {name: status for name, status in tree.entries(store).items() if name.startswith(DAMAGED_NAME)}
     return {name: status.st_size for name, status in found.items() if stat.S_ISREG(status.st_mode)}
 
@@ -227,7 +227,7 @@ def set_hold(
 
 
 def _require_no_obstacle(store: Path, folder: Path) -> None:
-    with files.disk_errors(store / folder):
+    with photo_file.disk_errors(store / folder):
         obstacle = tree.obstacle(store, folder)
     if obstacle:
         raise ArchiveUnwritable(

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from market_photos.archive.files import private, to_the_end
 from market_photos.archive.layout import PART_SUFFIX
+from market_photos.archive.photo_file import private, to_the_end
 from market_photos.clock import Clock
 from market_photos.errors import MarketPhotosError
 from market_photos.sync.progress import look

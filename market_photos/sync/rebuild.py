@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from market_photos import crash
-from market_photos.archive import files, layout, lock, tree
+from market_photos.archive import layout, lock, photo_file, tree
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.restore import RestoredReturn
 from market_photos.archive.catalog.schema import owner_of
-from market_photos.archive.digests import in_threads
+from market_photos.archive.hashing import in_threads
 from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
 from market_photos.market.protocol import RETURN_REQUESTS, Method
@@ -80,9 +80,9 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
             _assume_requests(catalog, rebuilt, limits, last_sign, now)
             found = {state.value: count for state, count in rebuilt.photos.items()}
             catalog.runs.end(run, ExitCode.COMPLETE, {"returns": rebuilt.returns, **found})
-        with files.disk_errors(folder):
+        with photo_file.disk_errors(folder):
             (folder / UNFINISHED_NAME).rename(folder / layout.CATALOG_NAME)
-            files.sync_folder(folder)
+            photo_file.sync_folder(folder)
         crash.point("rebuilt")
     return rebuilt
 
@@ -105,7 +105,7 @@ def _last_sign(folder: Path) -> float:
     """When something last happened in the store's folder, seconds since 1970."""
     names = (layout.LOCK_NAME, *(f"{layout.CATALOG_NAME}{companion}" for companion in COMPANIONS))
     paths = [folder, folder / layout.PHOTOS, *(folder / name for name in names)]
-    return max(path.stat().st_mtime for path in paths if files.is_there(path))
+    return max(path.stat().st_mtime for path in paths if photo_file.is_there(path))
 
 
 def _out_of_the_way(folder: Path, campaign: int, clock: Clock) -> list[Path]:
@@ -124,17 +124,17 @@ def _out_of_the_way(folder: Path, campaign: int, clock: Clock) -> list[Path]:
             )
     mark = iso(clock.now().wall).replace(":", "")
     moved = []
-    with files.disk_errors(folder):
+    with photo_file.disk_errors(folder):
         for companion in COMPANIONS:
             old = folder / f"{layout.CATALOG_NAME}{companion}"
             if old.exists():
                 moved.append(old.rename(folder / f"{layout.CATALOG_NAME}.damaged-{mark}{companion}"))
-        files.sync_folder(folder)
+        photo_file.sync_folder(folder)
     return moved
 
 
 def _throw_away(folder: Path) -> None:
-    with files.disk_errors(folder):
+    with photo_file.disk_errors(folder):
         for companion in COMPANIONS:
             (folder / f"{UNFINISHED_NAME}{companion}").unlink(missing_ok=True)
 
@@ -179,7 +179,7 @@ def _return_folders(folder: Path, rebuilt: Rebuilt) -> Iterator[Path]:
 
 
 def _folders(parent: Path) -> list[tuple[str, bool]]:
-    with files.disk_errors(parent):
+    with photo_file.disk_errors(parent):
         return tree.folders(parent)
 
 

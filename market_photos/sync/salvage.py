@@ -13,11 +13,11 @@ from os import stat_result
 from pathlib import Path
 from typing import Any
 
-from market_photos.archive import layout, suffix, tree
+from market_photos.archive import image_type, layout, tree
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.record_codec import pack, render
 from market_photos.archive.catalog.restore import RestoredPhoto, RestoredReturn
-from market_photos.archive.digests import file_sha256
+from market_photos.archive.hashing import file_sha256
 from market_photos.errors import ArchiveUnwritable
 from market_photos.market.protocol import Refusal
 from market_photos.market.records import parse_return
@@ -185,7 +185,7 @@ class _Folder:
         if (named.item, named.image_hash) in self._here:
             return "the photo is here under another suffix, too"
         with tree.open_file(path) as file:
-            return suffix.choose("", file.read(suffix.HEAD_BYTES)).not_a_photo
+            return image_type.choose("", file.read(image_type.HEAD_BYTES)).not_a_photo
 
     def _add_absent(self) -> None:
         """What the record names and is not here is lacking; what was pruned stays so."""

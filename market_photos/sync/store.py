@@ -5,13 +5,13 @@ import logging
 from random import Random
 
 from market_photos import crash
-from market_photos.archive import files, intake
+from market_photos.archive import intake, photo_file
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim, State
 from market_photos.archive.catalog.returns import Found, PackedPage
-from market_photos.archive.ground import Ground
-from market_photos.archive.suffix import Kind
+from market_photos.archive.held_folder import Ground
+from market_photos.archive.image_type import Kind
 from market_photos.clock import Clock, Moment, ServerClock, age
 from market_photos.config import Settings
 from market_photos.console import redact
@@ -154,14 +154,14 @@ class Store:
         return found
 
     async def take_in(
-        self, claim: Claim, part: files.Part, kind: Kind, content_type: str, only: tuple[int, int] | None = None
+        self, claim: Claim, part: photo_file.Part, kind: Kind, content_type: str, only: tuple[int, int] | None = None
     ) -> Claim | None:
         """Archives the photo; the next one, claimed. `only`: see `Photos.claim`."""
         found = Archived(kind.suffix, 0, b"", redact(content_type)[:200], redact(kind.note))
         work = self.catalog.do(
             intake.take_in, self.catalog, self.folder, claim, part, found, method=Method.PHOTO, only=only
         )
-        archived, turn = await files.to_the_end(work)
+        archived, turn = await photo_file.to_the_end(work)
         crash.point("recorded")
         if turn.claim:
             self.requests.reserve(Method.PHOTO, turn.claim.row, turn.request)

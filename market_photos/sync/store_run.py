@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from market_photos.archive import files, layout
+from market_photos.archive import layout, photo_file
 from market_photos.archive.catalog import adoption
 from market_photos.errors import MarketPhotosError, ServerUnavailable, most_serious
 from market_photos.sync.producer import Producer
@@ -38,7 +38,7 @@ def recover(store: Store) -> int:
     for claim in store.catalog.photos.unfinished():
         folder = store.folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
         is_adopted = adoption.adopt(store.catalog, claim)
-        swept += files.sweep(folder, layout.photo_stem(claim.key), parts_only=is_adopted)
+        swept += photo_file.sweep(folder, layout.photo_stem(claim.key), parts_only=is_adopted)
     return swept
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from market_photos import crash
-from market_photos.archive import files, layout, suffix
+from market_photos.archive import image_type, layout, photo_file
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import MarketPhotosError, ServerUnavailable
 from market_photos.market.client import PassageFor, Photo
@@ -197,7 +197,7 @@ class Worker:
         store = self._store
         path = store.folder / layout.photo_path(claim.month, claim.key, layout.PART_SUFFIX)
         try:
-            async with files.part(path, store.settings.archive.min_free_bytes, store.ground.make_folder) as part:
+            async with photo_file.part(path, store.settings.archive.min_free_bytes, store.ground.make_folder) as part:
                 async with store.client.photo(ask_photo(claim.key), self._passage_for(claim)) as photo:
                     self._is_storing = True
                     crash.point("answer-begun")
@@ -222,18 +222,18 @@ class Worker:
         return passage
 
 
-async def _checked(part: files.Part, photo: Photo, doubted: set[bytes], *, is_last: bool) -> suffix.Kind:
+async def _checked(part: photo_file.Part, photo: Photo, doubted: set[bytes], *, is_last: bool) -> image_type.Kind:
     """What the part holds. Raises Refusal where it is no photo, or may be half of one.
 
     A body without any framing may have been cut off unnoticed, and so may one whose length is told too small. Without
     the end marker of its format it is asked for again, and believed when the same bytes come twice or patience ends.
     """
-    kind = suffix.choose(photo.content_type, part.head)
+    kind = image_type.choose(photo.content_type, part.head)
     if kind.not_a_photo:
-        is_garbled = suffix.is_garbled(photo.content_type, part.head)
+        is_garbled = image_type.is_garbled(photo.content_type, part.head)
         raise Refusal(Act.RETRY if is_garbled else Act.GIVE_UP, kind.not_a_photo, 200)
-    is_believed = photo.is_framed and not suffix.must_end_well(part.head)
-    if is_believed or suffix.ends_well(kind.suffix, part.tail, part.size, part.head):
+    is_believed = photo.is_framed and not image_type.must_end_well(part.head)
+    if is_believed or image_type.ends_well(kind.suffix, part.tail, part.size, part.head):
         return kind
     digest = await part.finish()
     if digest not in doubted and not is_last:

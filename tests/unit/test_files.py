@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.files import (
+from market_photos.archive.image_type import HEAD_BYTES
+from market_photos.archive.photo_file import (
     TAIL_BYTES,
     WRITE_BYTES,
     Part,
@@ -25,7 +26,6 @@ from market_photos.archive.files import (
     to_the_end,
     write_whole,
 )
-from market_photos.archive.suffix import HEAD_BYTES
 from market_photos.errors import ArchiveUnwritable, ExitCode
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.ground import Ground
+from market_photos.archive.held_folder import Ground
 from market_photos.errors import ArchiveUnwritable
 from tests.unit.worlds import ToldClock
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive import files, intake
+from market_photos.archive import intake, photo_file
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, State, Turn
 from market_photos.archive.catalog.returns import PackedPage
-from market_photos.archive.ground import Ground
+from market_photos.archive.held_folder import Ground
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.errors import ArchiveUnwritable
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
@@ -31,7 +31,7 @@ async def taken_in(store: Path, catalog: Catalog) -> tuple[Archived, Turn]:
     """The next photo, as a worker does it."""
     claim = catalog.photos.claim()
     assert claim
-    async with files.part(store / FOLDER / f"10-{claim.key.image_hash}.part") as part:
+    async with photo_file.part(store / FOLDER / f"10-{claim.key.image_hash}.part") as part:
         await part.write(BODY)
         found = Archived(".jpg", 0, b"", "image/jpeg", "")
         return intake.take_in(catalog, store, claim, part, found, method="photo")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.digests import AHEAD, file_sha256, in_threads
+from market_photos.archive.hashing import AHEAD, file_sha256, in_threads
 from market_photos.errors import UsageError
 from market_photos.sync.prune import cutoff
 

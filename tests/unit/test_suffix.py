@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_photos.archive.suffix import HEAD_BYTES, UNKNOWN, choose, ends_well, is_garbled, sniff
+from market_photos.archive.image_type import HEAD_BYTES, UNKNOWN, choose, ends_well, is_garbled, sniff
 
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0"
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from market_photos.archive import files, layout, tree
+from market_photos.archive import layout, photo_file, tree
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.inventory import Inventory
 from market_photos.archive.catalog.photos import Archived, Claim, Photos, Turn
@@ -14,7 +14,7 @@ from market_photos.archive.catalog.restore import Restoring
 from market_photos.archive.catalog.retention import Pruning
 from market_photos.archive.catalog.returns import Found, PackedPage, Returns
 from market_photos.archive.catalog.schema import BUSY_SECONDS
-from market_photos.archive.ground import Ground
+from market_photos.archive.held_folder import Ground
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.clock import Clock, Moment
 
@@ -40,14 +40,14 @@ def is_store(folder: Path) -> bool:
 
 def _names(folder: Path) -> list[str]:
     """What is in the folder; nothing where there is none, or it is a file."""
-    with files.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
+    with photo_file.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
         return [path.name for path in folder.iterdir()]  # Path.glob finds nothing in a folder that may not be read
     return []
 
 
 def _has_photos(photos: Path) -> bool:
     """Return whether anything lies in a month's folder. Raises ArchiveUnwritable."""
-    with files.disk_errors(photos):
+    with photo_file.disk_errors(photos):
         return any(is_folder and tree.folders(photos / month) for month, is_folder in tree.folders(photos))
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from market_photos.archive import layout
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.catalog.schema import open_catalog, record_of, unusable
-from market_photos.archive.files import is_there
+from market_photos.archive.photo_file import is_there
 from market_photos.errors import CatalogUnusable
 from market_photos.model import PhotoKey
 

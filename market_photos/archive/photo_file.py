@@ -18,8 +18,8 @@ from typing import NamedTuple, TypeVar
 import aiofiles
 
 from market_photos import crash
+from market_photos.archive.image_type import HEAD_BYTES
 from market_photos.archive.layout import PART_SUFFIX
-from market_photos.archive.suffix import HEAD_BYTES
 from market_photos.errors import ArchiveUnwritable
 
 T = TypeVar("T")
