@@ -9,7 +9,7 @@ from aiohttp import ClientResponse, hdrs
 from multidict import CIMultiDict
 
 from market_photos.market.coding import decoder
-from market_photos.market.protocol import Act, Refusal, clean
+from market_photos.market.requests import Act, Refusal, clean
 
 #: Seconds of waiting for the server in which each LOT_BYTES of a body must come, or its end: 8 KiB/s, so that 50 MB
 #: take less than two hours. A read time-out alone never ends a drip, or a chunked body without data.

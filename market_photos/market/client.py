@@ -22,8 +22,9 @@ from market_photos import __version__
 from market_photos.clock import Clock, ServerClock
 from market_photos.console import redact
 from market_photos.market import body
-from market_photos.market.limiter import Passage
-from market_photos.market.protocol import (
+from market_photos.market.limits import Passage
+from market_photos.market.redirects import PrivateAddress, is_ip, is_private, redirect_target
+from market_photos.market.requests import (
     MAX_PHOTO_BYTES,
     Act,
     Ask,
@@ -34,7 +35,6 @@ from market_photos.market.protocol import (
     refusal,
     refusal_elsewhere,
 )
-from market_photos.market.redirects import PrivateAddress, is_ip, is_private, redirect_target
 from market_photos.proxies import proxy_for
 
 log = logging.getLogger(__name__)

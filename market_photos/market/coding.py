@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from market_photos.market.protocol import Act, Refusal, clean
+from market_photos.market.requests import Act, Refusal, clean
 
 #: Bytes that one step of a decoder makes, br up to twice as many: a few KB of input may hold gigabytes.
 PIECE_BYTES = 256 * 1024

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 
 from aiolimiter import AsyncLimiter
 
-from market_photos.market.gate import Gate, Reason, Token
+from market_photos.market.server_quota import Gate, Reason, Token
 
 #: The share by which a token stays away longer than a period: 3.6 s in an hour. The kernel slews a clock by up to
 #: 500 ppm (adjtimex(2)), ours one way and the server's the other; and the bytes of a request that we gave up may

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from market_photos.market import damaged
-from market_photos.market.protocol import Act, Refusal, clean, error_texts, parse_date
+from market_photos.market import damaged_json
+from market_photos.market.requests import Act, Refusal, clean, error_texts, parse_date
 from market_photos.model import PhotoKey, Return
 
 T = TypeVar("T")
@@ -224,9 +224,9 @@ def _object(body: bytes, depth: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     problems: list[str] = []
     try:
         try:
-            content = damaged.loads(body)
+            content = damaged_json.loads(body)
         except (ValueError, RecursionError):
-            content, problems = damaged.mend(body, depth)
+            content, problems = damaged_json.mend(body, depth)
     except (ValueError, RecursionError):
         _unlike(f"it is no JSON but begins with {clean(body[:4096].decode('ascii', 'replace'), 40)!r}")
     if not isinstance(content, dict):

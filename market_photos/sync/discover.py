@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from market_photos.errors import KeyRefused
 from market_photos.market.client import Client
-from market_photos.market.limiter import Limits
-from market_photos.market.protocol import Act, Method, Refusal, ask_campaigns
+from market_photos.market.limits import Limits
 from market_photos.market.quota import Quota
 from market_photos.market.records import Store, parse_campaigns
+from market_photos.market.requests import Act, Method, Refusal, ask_campaigns
+from market_photos.market.retry import Patience
 from market_photos.market.slots import Slots
 from market_photos.sync.refusals import as_error
-from market_photos.sync.retry import Patience
 
 log = logging.getLogger(__name__)
 

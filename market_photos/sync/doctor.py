@@ -14,8 +14,8 @@ from market_photos.config import Settings
 from market_photos.console import redact
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
 from market_photos.market.client import Client
-from market_photos.market.protocol import Act, Refusal, ask_campaigns, ask_token
 from market_photos.market.records import Store, parse_campaigns, parse_key_info
+from market_photos.market.requests import Act, Refusal, ask_campaigns, ask_token
 from market_photos.sync.discover import cabinet_limits
 from market_photos.sync.refusals import as_error
 from market_photos.text import human_bytes, human_time

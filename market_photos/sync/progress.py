@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock
 from market_photos.console import say, writes_json
-from market_photos.market.protocol import Method
+from market_photos.market.requests import Method
 from market_photos.sync.run import Run
 from market_photos.sync.store import Store
 from market_photos.sync.view import View

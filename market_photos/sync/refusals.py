@@ -2,7 +2,7 @@
 
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import KeyRefused, MarketPhotosError, ServerUnavailable, StoreRefused
-from market_photos.market.protocol import Act, Refusal
+from market_photos.market.requests import Act, Refusal
 
 #: Photos in a row that are refused as if the store were closed, after which it is believed to be.
 MANY = 20

@@ -10,7 +10,7 @@ from market_photos.archive.catalog.catalog import Catalog, known_stores
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.archive.catalog.requests import PastRun
 from market_photos.clock import Clock, iso
-from market_photos.market.protocol import Method
+from market_photos.market.requests import Method
 from market_photos.market.spent import Spent, ages
 from market_photos.sections import Limits
 from market_photos.sync.report import MEANINGS

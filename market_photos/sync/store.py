@@ -16,14 +16,14 @@ from market_photos.clock import Clock, Moment, ServerClock, age
 from market_photos.config import Settings
 from market_photos.console import redact
 from market_photos.market.client import Client, PassageFor
-from market_photos.market.limiter import TRANSIT, Limits, Passage, Spent, ages
-from market_photos.market.protocol import RETURN_REQUESTS, Method
+from market_photos.market.limits import TRANSIT, Limits, Passage, Spent, ages
 from market_photos.market.quota import Quota
+from market_photos.market.requests import RETURN_REQUESTS, Method
+from market_photos.market.retry import Deferred, Health
 from market_photos.market.slots import Slots
 from market_photos.sections import Limits as LimitSettings
 from market_photos.sync.counters import Counters
 from market_photos.sync.refusals import RefusedPhotos
-from market_photos.sync.retry import Deferred, Health
 from market_photos.sync.stop import Budget, Stop
 
 log = logging.getLogger(__name__)

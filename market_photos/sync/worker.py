@@ -10,10 +10,10 @@ from market_photos.archive import image_type, layout, photo_file
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import MarketPhotosError, ServerUnavailable
 from market_photos.market.client import PassageFor, Photo
-from market_photos.market.limiter import Passage
-from market_photos.market.protocol import Act, Refusal, ask_photo, clean
+from market_photos.market.limits import Passage
+from market_photos.market.requests import Act, Refusal, ask_photo, clean
+from market_photos.market.retry import ALIKE_AT_ONE_END, Attempt
 from market_photos.sync.refusals import as_error
-from market_photos.sync.retry import ALIKE_AT_ONE_END, Attempt
 from market_photos.sync.store import Store
 
 log = logging.getLogger(__name__)

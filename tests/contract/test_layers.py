@@ -23,7 +23,7 @@ MAY: dict[str, set[str]] = {
     "crash": set(),
     "errors": set(),
     "export": {"archive", "clock", "config", "console", "errors", "options", "pages", "record", "text"},
-    "market": {"clock", "console", "model", "proxies"},
+    "market": {"archive", "clock", "console", "errors", "model", "proxies"},
     "model": {"console"},
     "pages": {"clock", "record", "text"},
     "proxies": {"errors"},

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from market_photos.market import slots
+from market_photos.market import retry, slots
 from market_photos.sandbox import Market, running
-from market_photos.sync import retry
 from tests.integration.harness import ServerWall, World
 
 MakeWorld = Callable[..., World]

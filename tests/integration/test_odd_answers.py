@@ -13,7 +13,7 @@ import pytest
 
 from market_photos.errors import ExitCode
 from market_photos.market import body, client
-from market_photos.market.protocol import MAX_PHOTO_BYTES
+from market_photos.market.requests import MAX_PHOTO_BYTES
 from market_photos.market.slots import Slots
 from market_photos.sandbox import ALWAYS, Market, actions, running
 from market_photos.sandbox.api import Call

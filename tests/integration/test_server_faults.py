@@ -9,7 +9,7 @@ import pytest
 
 from market_photos.errors import ExitCode
 from market_photos.market import body
-from market_photos.market.protocol import MAX_PHOTO_BYTES
+from market_photos.market.requests import MAX_PHOTO_BYTES
 from market_photos.sandbox import ALWAYS, Limits, Market, Photo, Quota, actions, running
 from market_photos.sandbox.faults import Action
 from tests.integration.conftest import MakeWorld

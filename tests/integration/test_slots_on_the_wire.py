@@ -7,9 +7,9 @@ import pytest
 
 from market_photos.clock import SystemClock
 from market_photos.market.client import Client
-from market_photos.market.limiter import Limits
-from market_photos.market.protocol import Refusal, ask_photo
+from market_photos.market.limits import Limits
 from market_photos.market.quota import Quota
+from market_photos.market.requests import Refusal, ask_photo
 from market_photos.market.slots import Slots
 from market_photos.model import PhotoKey
 from market_photos.sandbox import Market, Sandbox, actions

@@ -11,8 +11,8 @@ from yarl import URL
 
 from market_photos.clock import SystemClock
 from market_photos.market.client import Client, shortened
-from market_photos.market.limiter import Passage
-from market_photos.market.protocol import MAX_PHOTO_BYTES, Act, Refusal, ask_photo, ask_returns
+from market_photos.market.limits import Passage
+from market_photos.market.requests import MAX_PHOTO_BYTES, Act, Refusal, ask_photo, ask_returns
 from market_photos.model import PhotoKey
 from market_photos.sync.discover import Unrecorded, cabinet_limits
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market_photos.market.coding import PIECE_BYTES, decoder
-from market_photos.market.protocol import Act, Refusal
+from market_photos.market.requests import Act, Refusal
 
 CODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("gzip", gzip.compress),

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from market_photos.clock import Moment
-from market_photos.market.limiter import TRANSIT, Limits, Spent, ages, still_served
+from market_photos.market.limits import TRANSIT, Limits, Spent, ages, still_served
 from market_photos.market.quota import Quota
 from market_photos.market.slots import Slots
 from tests import virtual

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market_photos.clock import Moment, age
-from market_photos.market.limiter import TRANSIT, Limits, Spent, ages
+from market_photos.market.limits import TRANSIT, Limits, Spent, ages
 from market_photos.market.quota import MARGIN, Quota
 from market_photos.market.slots import Slots
 from market_photos.sandbox.log import most_within

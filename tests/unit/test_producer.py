@@ -15,7 +15,7 @@ from bench.records import page, record
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.errors import ServerUnavailable
-from market_photos.market.protocol import Ask
+from market_photos.market.requests import Ask
 from market_photos.sync.counters import Counters
 from market_photos.sync.producer import MAX_BARREN, Producer
 from market_photos.sync.store import CatalogLedger, Store

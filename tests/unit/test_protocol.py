@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from market_photos.market.protocol import (
+from market_photos.market.requests import (
     LONGEST_WAIT,
     Act,
     Ask,

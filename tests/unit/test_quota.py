@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from market_photos.market.gate import Token, date_step
 from market_photos.market.quota import MARGIN, Quota, Wait
+from market_photos.market.server_quota import Token, date_step
 from tests import virtual
 
 PERIOD = 100.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from market_photos.market.gate import DATE_STEP, OVERTIME, Gate, Token
+from market_photos.market.server_quota import DATE_STEP, OVERTIME, Gate, Token
 
 NOW = 1000.0
 HOUR = 3600.0

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_photos.market.protocol import Act, Refusal
 from market_photos.market.records import (
     Page,
     PageTokenLost,
@@ -19,6 +18,7 @@ from market_photos.market.records import (
     parse_return,
     read_returns,
 )
+from market_photos.market.requests import Act, Refusal
 from market_photos.model import PhotoKey, Return
 
 CREATED = "2026-01-05T10:00:00.5+03:00"

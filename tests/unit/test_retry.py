@@ -6,9 +6,8 @@ import pytest
 
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import ServerUnavailable
-from market_photos.market.protocol import Act, Refusal
-from market_photos.model import PhotoKey
-from market_photos.sync.retry import (
+from market_photos.market.requests import Act, Refusal
+from market_photos.market.retry import (
     ALIKE,
     ALIKE_AT_ONE_END,
     ATTEMPTS,
@@ -21,6 +20,7 @@ from market_photos.sync.retry import (
     Health,
     Patience,
 )
+from market_photos.model import PhotoKey
 
 
 def refused(act: Act = Act.RETRY, status: int | None = 503, wait: float | None = None) -> Refusal:

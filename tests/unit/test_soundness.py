@@ -15,7 +15,7 @@ from market_photos.archive.catalog.returns import PackedPage
 from market_photos.archive.catalog.rules import STATES
 from market_photos.archive.layout import CATALOG_NAME
 from market_photos.errors import CatalogDamaged, ExitCode
-from market_photos.market.protocol import Method
+from market_photos.market.requests import Method
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
 
 

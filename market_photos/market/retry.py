@@ -9,7 +9,7 @@ from random import Random
 
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import ServerUnavailable
-from market_photos.market.protocol import Act, Refusal
+from market_photos.market.requests import Act, Refusal
 
 #: Attempts at a photo or a page in one run.
 ATTEMPTS = 4

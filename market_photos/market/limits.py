@@ -24,8 +24,8 @@ from aiohttp import (
     ServerDisconnectedError,
 )
 
-from market_photos.market.gate import Token
 from market_photos.market.quota import Quota
+from market_photos.market.server_quota import Token
 from market_photos.market.slots import Slots
 from market_photos.market.spent import TRANSIT, Spent, ages
 
