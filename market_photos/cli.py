@@ -204,8 +204,8 @@ def _run(
     """Runs the plan and ends the process with its exit code."""
     console.set_up_logging(verbose, quiet, as_json=log_format == "json")
     from market_photos.config import find_config, load  # noqa: PLC0415
+    from market_photos.reporting.report import failed_report  # noqa: PLC0415
     from market_photos.sync.command import execute, say_report  # noqa: PLC0415
-    from market_photos.sync.report import failed_report  # noqa: PLC0415
     from market_photos.sync.run import Options  # noqa: PLC0415
 
     options = Options(command_line(), campaigns, max_duration, max_photos, dry_run)

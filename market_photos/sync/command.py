@@ -9,10 +9,10 @@ from market_photos import console
 from market_photos.clock import Clock, SystemClock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
-from market_photos.sync.notify import told
+from market_photos.reporting.notifier import told
+from market_photos.reporting.report import MEANINGS, Report
 from market_photos.sync.progress import watcher
 from market_photos.sync.pulse import beat
-from market_photos.sync.report import MEANINGS, Report
 from market_photos.sync.run import Options, Run
 from market_photos.sync.store_run import Plan
 

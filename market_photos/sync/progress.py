@@ -10,9 +10,9 @@ from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock
 from market_photos.console import say, writes_json
 from market_photos.market.requests import Method
+from market_photos.reporting.progress import View
 from market_photos.sync.run import Run
 from market_photos.sync.store import Store
-from market_photos.sync.view import View
 
 #: Seconds between two lines where there is no terminal.
 LINE_SECONDS = 180

@@ -15,10 +15,10 @@ from market_photos.archive.layout import PART_SUFFIX
 from market_photos.archive.photo_file import private, to_the_end
 from market_photos.clock import Clock
 from market_photos.errors import MarketPhotosError
+from market_photos.reporting.progress import NAME
 from market_photos.sync.progress import look
 from market_photos.sync.run import Run
 from market_photos.sync.store import Store
-from market_photos.sync.view import NAME
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from market_photos.archive.catalog.catalog import is_store, known_stores
 from market_photos.clock import Clock, iso
 from market_photos.config import Settings
 from market_photos.errors import ExitCode
-from market_photos.sync.status import StoreStatus, statuses
+from market_photos.reporting.status import StoreStatus, statuses
 from market_photos.text import human_time
 
 #: What `status --max-age` ends with where a store is overdue: the one code that every monitor takes for bad.

@@ -21,8 +21,8 @@ from market_photos.market.quota import Quota
 from market_photos.market.requests import RETURN_REQUESTS, Method
 from market_photos.market.retry import Deferred, Health
 from market_photos.market.slots import Slots
+from market_photos.reporting.counters import Counters
 from market_photos.sections import Limits as LimitSettings
-from market_photos.sync.counters import Counters
 from market_photos.sync.refusals import RefusedPhotos
 from market_photos.sync.stop import Budget, Stop
 

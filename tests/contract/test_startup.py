@@ -13,7 +13,7 @@ RUN = {"aiohttp", "aiolimiter", "pydantic"}
     ("module", "loads"),
     [
         ("market_photos.cli", set()),
-        ("market_photos.sync.status", {"pydantic"}),
+        ("market_photos.reporting.status", {"pydantic"}),
         ("market_photos.sync.command", RUN),
         ("market_photos.sync.live", RUN | {"rich"}),
     ],

@@ -28,9 +28,9 @@ from market_photos.archive import layout
 from market_photos.clock import Clock, Moment, SystemClock
 from market_photos.config import Settings
 from market_photos.model import PhotoKey
+from market_photos.reporting.report import Report
 from market_photos.sandbox import Market, Photo, Sandbox, Store
 from market_photos.sections import Api, Archive, Campaigns, Limits, Sync
-from market_photos.sync.report import Report
 from market_photos.sync.run import Options, Run
 from market_photos.sync.store_run import Plan
 

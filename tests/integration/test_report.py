@@ -19,11 +19,11 @@ from pydantic import SecretStr
 from market_photos import console
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, KeyRefused
-from market_photos.report.hook import run_hook
-from market_photos.report.ping import MOST_BYTES, ping
+from market_photos.reporting import notifier
+from market_photos.reporting.hook import run_hook
+from market_photos.reporting.ping import MOST_BYTES, ping
 from market_photos.sandbox import ALWAYS, Market, Sandbox, actions, running
 from market_photos.sections import Api, Archive, Limits, Report
-from market_photos.sync import notify
 from market_photos.sync.command import execute
 from market_photos.sync.run import Options
 from market_photos.sync.store_run import Plan
@@ -174,7 +174,7 @@ def test_a_monitor_that_fails_does_not_fail_the_run(
 
 async def test_a_monitor_that_hangs_costs_seconds(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two attempts, each with its time-out."""
-    monkeypatch.setattr("market_photos.report.ping.TIMEOUT", 0.1)
+    monkeypatch.setattr("market_photos.reporting.ping.TIMEOUT", 0.1)
     monitor.delay = 0.5
     began = time.monotonic()
     assert not await ping(monitor.url, "success")
@@ -337,7 +337,7 @@ def test_nothing_that_reports_changes_the_outcome(
     def breaks(*_: object) -> NoReturn:
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(notify, broken, breaks)
+    monkeypatch.setattr(notifier, broken, breaks)
     wanted = settings(
         sandbox, tmp_path, ping_url=monitor.url, on_finish="true", metrics_file=tmp_path / "photos.prom"
     )

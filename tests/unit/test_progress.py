@@ -2,8 +2,8 @@
 
 import pytest
 
+from market_photos.reporting.progress import View
 from market_photos.sync.progress import is_live, seconds_left
-from market_photos.sync.view import View
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from market_photos.reporting.progress import NAME, View, read_view
 from market_photos.sync import pulse
-from market_photos.sync.view import NAME, View, read_view
 from tests.unit.worlds import ToldClock
 
 VIEW = View("101 shop", "", 3, 250, 1200, 5 * 10**6, 9, 4800.0, 0.25, 7200.0, "")

@@ -3,7 +3,7 @@
 import pytest
 
 from market_photos.archive.catalog.photos import State, Tally
-from market_photos.sync.status import StoreStatus
+from market_photos.reporting.status import StoreStatus
 
 
 def status(pending: int, seconds_left: float) -> StoreStatus:

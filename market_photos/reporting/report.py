@@ -8,7 +8,7 @@ from typing import Any
 
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
-from market_photos.sync.counters import Counters
+from market_photos.reporting.counters import Counters
 from market_photos.text import human_bytes, human_time
 
 #: Failed photos that the summary names for each store.

@@ -9,12 +9,12 @@ from market_photos import console
 from market_photos.clock import Clock, iso
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
-from market_photos.report.harmless import harmless
-from market_photos.report.hook import run_hook
-from market_photos.report.metrics import write_metrics
-from market_photos.report.ping import Event, ping
-from market_photos.sync.gauges import Outcome, gauges
-from market_photos.sync.report import MEANINGS, Report, failed_report
+from market_photos.reporting.gauges import Outcome, gauges
+from market_photos.reporting.harmless import harmless
+from market_photos.reporting.hook import run_hook
+from market_photos.reporting.ping import Event, ping
+from market_photos.reporting.prometheus import write_metrics
+from market_photos.reporting.report import MEANINGS, Report, failed_report
 
 
 class Notifier:

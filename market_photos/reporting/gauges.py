@@ -7,9 +7,9 @@ from market_photos.archive.catalog.catalog import known_stores
 from market_photos.clock import Clock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
-from market_photos.report.metrics import Gauge
-from market_photos.sync.report import Report, StoreReport
-from market_photos.sync.status import StoreStatus, statuses
+from market_photos.reporting.prometheus import Gauge
+from market_photos.reporting.report import Report, StoreReport
+from market_photos.reporting.status import StoreStatus, statuses
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from market_photos.archive.catalog.requests import PastRun
 from market_photos.clock import Clock, iso
 from market_photos.market.requests import Method
 from market_photos.market.spent import Spent, ages
+from market_photos.reporting.progress import View, read_view
+from market_photos.reporting.report import MEANINGS
 from market_photos.sections import Limits
-from market_photos.sync.report import MEANINGS
-from market_photos.sync.view import View, read_view
 from market_photos.text import human_bytes, human_time
 
 
