@@ -48,9 +48,9 @@ def _stores(archive: Path, campaigns: tuple[int, ...]) -> tuple[int, ...]:
 @campaigns_option
 def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, campaigns: tuple[int, ...]) -> None:
     """Is every archived photo there, as it was served? Exit 10 where not. Reads only; works beside a run."""
-    from market_photos.archive.verify import Problem  # noqa: PLC0415
     from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.sync.verify import advice, problem_json, problem_line, verify_store  # noqa: PLC0415
+    from market_photos.maintenance.integrity import Problem  # noqa: PLC0415
+    from market_photos.maintenance.verify import advice, problem_json, problem_line, verify_store  # noqa: PLC0415
 
     archive = _settings(config).archive.directory
     problems: dict[int, list[dict[str, Any]]] = {}
@@ -83,7 +83,7 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
 def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
     """A new catalogue from the photos on disk, when the old one is lost or damaged. Nothing is fetched again."""
     from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.sync.rebuild import copies, rebuild_store  # noqa: PLC0415
+    from market_photos.maintenance.rebuild import copies, rebuild_store  # noqa: PLC0415
 
     settings = _settings(config)
     archive = settings.archive.directory
@@ -131,7 +131,7 @@ def prune(
     Returns on hold stay; see `market-photos hold`.
     """
     from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.sync.prune import cutoff, opened  # noqa: PLC0415
+    from market_photos.maintenance.prune import cutoff, opened  # noqa: PLC0415
 
     archive = _settings(config).archive.directory
     before = cutoff(older_than, dt.datetime.now(dt.UTC)).timestamp()
@@ -194,7 +194,7 @@ def _set_hold(
     *, is_held: bool, return_id: int, order: int | None, config: Path | None, campaigns: tuple[int, ...]
 ) -> None:
     from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.sync.prune import set_hold  # noqa: PLC0415
+    from market_photos.maintenance.prune import set_hold  # noqa: PLC0415
 
     archive = _settings(config).archive.directory
     stores = _stores(archive, campaigns)

@@ -23,6 +23,7 @@ MAY: dict[str, set[str]] = {
     "crash": set(),
     "errors": set(),
     "export": {"archive", "clock", "config", "console", "errors", "options", "pages", "record", "text"},
+    "maintenance": {"archive", "clock", "crash", "errors", "market", "model", "sections", "text"},
     "market": {"archive", "clock", "console", "errors", "model", "proxies"},
     "model": {"console"},
     "pages": {"clock", "record", "text"},
@@ -33,19 +34,7 @@ MAY: dict[str, set[str]] = {
     "sandbox": {"clock", "errors"},
     "sections": set(),
     "streams": set(),
-    "sync": {
-        "archive",
-        "clock",
-        "config",
-        "console",
-        "crash",
-        "errors",
-        "market",
-        "model",
-        "reporting",
-        "sections",
-        "text",
-    },
+    "sync": {"archive", "clock", "config", "console", "crash", "errors", "market", "reporting", "sections", "text"},
     "text": set(),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

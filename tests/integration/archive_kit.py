@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from market_photos.archive.verify import Problem
 from market_photos.clock import SystemClock
+from market_photos.maintenance.integrity import Problem
+from market_photos.maintenance.verify import verify_store
 from market_photos.sandbox import Market, Photo, Sandbox, running
-from market_photos.sync.verify import verify_store
 
 CAMPAIGN = 101
 #: One for all tests, so that the archives of equal markets are equal.

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from market_photos import crash
+from market_photos.maintenance.rebuild import BATCH
 from market_photos.sections import Limits
-from market_photos.sync.rebuild import BATCH
 from market_photos.sync.store_run import SPARE_WORKERS
 from tests.integration.archive_kit import Case, a_case
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.maintenance.salvage import salvage
 from market_photos.sandbox import Market, running
-from market_photos.sync.salvage import salvage
 from tests.integration.archive_kit import CAMPAIGN, NOW, Case, a_case, photo_at
 
 

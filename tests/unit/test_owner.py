@@ -10,7 +10,7 @@ import pytest
 
 from market_photos.archive.hashing import AHEAD, file_sha256, in_threads
 from market_photos.errors import UsageError
-from market_photos.sync.prune import cutoff
+from market_photos.maintenance.prune import cutoff
 
 NOW = dt.datetime(2028, 2, 29, 12, 30, tzinfo=dt.UTC)
 

@@ -24,9 +24,9 @@ from market_photos.archive.catalog.schema import owner_of
 from market_photos.archive.hashing import in_threads
 from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
+from market_photos.maintenance.salvage import salvage
 from market_photos.market.requests import RETURN_REQUESTS, Method
 from market_photos.sections import Limits
-from market_photos.sync.salvage import salvage
 from market_photos.text import one_line
 
 #: The catalogue while it is made; its leftovers are thrown away.

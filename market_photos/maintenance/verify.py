@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from market_photos import crash
-from market_photos.archive import layout, lock, returnfolder
+from market_photos.archive import layout, lock
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
-from market_photos.archive.verify import Kind, Problem, Verifier
 from market_photos.clock import Clock, iso
 from market_photos.errors import ExitCode
+from market_photos.maintenance import return_folder
+from market_photos.maintenance.integrity import Kind, Problem, Verifier
 from market_photos.text import human_bytes, one_line
 
 
@@ -100,7 +101,7 @@ def _repair(catalog: Catalog, folder: Path, problem: Problem, result: Verified, 
     if problem.kind is Kind.UNKNOWN:
         return
     if problem.kind is not Kind.MISSING:
-        returnfolder.set_aside(folder, problem.path, day)
+        return_folder.set_aside(folder, problem.path, day)
         result.aside += 1
         crash.point("set-aside")
     if problem.photo is not None:

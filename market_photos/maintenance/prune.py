@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from market_photos import crash
-from market_photos.archive import layout, lock, photo_file, returnfolder, tree
+from market_photos.archive import layout, lock, photo_file, tree
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.inventory import KnownReturn
 from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock, iso
 from market_photos.errors import ArchiveUnwritable, UsageError
+from market_photos.maintenance import return_folder
 from market_photos.text import human_bytes, one_line
 
 #: How the name of a catalogue begins that rebuild put aside.
@@ -133,7 +134,7 @@ class Prune:
         pruning, count = self._catalog.pruning, 0
         pruning.forget_for_good()
         if not self.plan().is_empty:
-            returnfolder.forget_views(self._folder)
+            return_folder.forget_views(self._folder)
         for row in pruning.unfinished():
             self._clear(row)
             count += 1
@@ -144,7 +145,7 @@ class Prune:
         self._forget_set_aside_catalogs()
         if count:
             # Once more, for pages may have been looked at meanwhile.
-            returnfolder.forget_views(self._folder)
+            return_folder.forget_views(self._folder)
         return count
 
     def _clear(self, row: int) -> None:
@@ -158,11 +159,11 @@ class Prune:
         photos = self._catalog.inventory.photos(row)
         pruned = [photo for photo in photos if photo.state is State.PRUNED]
         if pruned:
-            returnfolder.write_tombstone(self._folder / folder, created_at, int(self._clock.now().wall), pruned)
+            return_folder.write_tombstone(self._folder / folder, created_at, int(self._clock.now().wall), pruned)
         crash.point("pruning")
         has_others = any(photo.state not in (State.PRUNED, State.GONE) for photo in photos)
-        kept = returnfolder.forget_aside(self._folder, folder)
-        kept += returnfolder.empty(self._folder, folder, [photo.stem for photo in pruned], keep_record=has_others)
+        kept = return_folder.forget_aside(self._folder, folder)
+        kept += return_folder.empty(self._folder, folder, [photo.stem for photo in pruned], keep_record=has_others)
         self.left += [f"{self._folder / path}: is a folder where a file should be." for path in kept]
         self._catalog.pruning.finish(row)
 
@@ -215,9 +216,9 @@ def set_hold(
     with Catalog(store, campaign, clock) as catalog:
         _require_no_obstacle(store, found.folder)
         if not is_held:
-            catalog.pruning.release(found.row, partial(returnfolder.unmark_held, folder))
+            catalog.pruning.release(found.row, partial(return_folder.unmark_held, folder))
         elif not catalog.pruning.hold(
-            found.row, partial(returnfolder.mark_held, folder, command, iso(clock.now().wall))
+            found.row, partial(return_folder.mark_held, folder, command, iso(clock.now().wall))
         ):
             raise UsageError(
                 f"Return {return_id} of store {campaign} is pruned, or is being pruned now: it cannot be held.",
