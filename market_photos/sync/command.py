@@ -12,7 +12,7 @@ from market_photos.errors import ExitCode, MarketPhotosError
 from market_photos.reporting.notifier import told
 from market_photos.reporting.report import MEANINGS, Report
 from market_photos.sync.progress import watcher
-from market_photos.sync.pulse import beat
+from market_photos.sync.progress_file import beat
 from market_photos.sync.run import Options, Run
 from market_photos.sync.store_run import Plan
 

@@ -16,8 +16,8 @@ from market_photos.errors import ExitCode, MarketPhotosError, most_serious
 from market_photos.market.client import Client
 from market_photos.market.records import Store, parse_campaigns, parse_key_info
 from market_photos.market.requests import Act, Refusal, ask_campaigns, ask_token
-from market_photos.sync.discover import cabinet_limits
-from market_photos.sync.refusals import as_error
+from market_photos.sync.discovery import cabinet_limits
+from market_photos.sync.refused_photos import as_error
 from market_photos.text import human_bytes, human_time
 
 #: Any of these opens the methods that are used; the API writes them in either case, with `-` and `:` or `_`.

@@ -5,7 +5,7 @@ import logging
 from random import Random
 
 from market_photos import crash
-from market_photos.archive import intake, photo_file
+from market_photos.archive import photo_file
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim, State
@@ -23,7 +23,8 @@ from market_photos.market.retry import Deferred, Health
 from market_photos.market.slots import Slots
 from market_photos.reporting.counters import Counters
 from market_photos.sections import Limits as LimitSettings
-from market_photos.sync.refusals import RefusedPhotos
+from market_photos.sync import storing
+from market_photos.sync.refused_photos import RefusedPhotos
 from market_photos.sync.stop import Budget, Stop
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ class Store:
         """Archives the photo; the next one, claimed. `only`: see `Photos.claim`."""
         found = Archived(kind.suffix, 0, b"", redact(content_type)[:200], redact(kind.note))
         work = self.catalog.do(
-            intake.take_in, self.catalog, self.folder, claim, part, found, method=Method.PHOTO, only=only
+            storing.take_in, self.catalog, self.folder, claim, part, found, method=Method.PHOTO, only=only
         )
         archived, turn = await photo_file.to_the_end(work)
         crash.point("recorded")
@@ -237,7 +238,7 @@ class Store:
 
     async def save_outdated_records(self) -> None:
         """For returns whose record changed after their photos had come."""
-        while await self.catalog.do(intake.save_outdated_records, self.catalog, self.ground, 100):
+        while await self.catalog.do(storing.save_outdated_records, self.catalog, self.ground, 100):
             pass
 
     @property

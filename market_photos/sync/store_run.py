@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from market_photos.archive import layout, photo_file
 from market_photos.archive.catalog import adoption
 from market_photos.errors import MarketPhotosError, ServerUnavailable, most_serious
-from market_photos.sync.producer import Producer
+from market_photos.sync.download import Worker
+from market_photos.sync.listing import Producer
 from market_photos.sync.stop import GRACE_SECONDS
 from market_photos.sync.store import Store
-from market_photos.sync.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock, iso
 from market_photos.errors import MarketPhotosError, StoreRefused
 from market_photos.reporting.report import StoreReport
-from market_photos.sync.discover import Candidate
+from market_photos.sync.discovery import Candidate
 
 NOT_LISTED = "it is not among the stores that the key sees"
 

@@ -19,7 +19,7 @@ from market_photos.sandbox import ALWAYS, Market, actions, running
 from market_photos.sandbox.api import Call
 from market_photos.sandbox.faults import Action
 from market_photos.sandbox.wire import Reply
-from market_photos.sync import refusals, store
+from market_photos.sync import refused_photos, store
 from market_photos.sync.store import Store
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, counts_of, fill
@@ -238,7 +238,7 @@ def test_many_photos_that_are_refused_close_the_store(world: World, status: int)
     report = world.sync()
     assert report.exit_code is {403: ExitCode.KEY, 423: ExitCode.SERVER}[status]
     assert world.states() == {"pending": 40}
-    assert refusals.MANY <= world.log.count("photo") <= refusals.MANY + 8
+    assert refused_photos.MANY <= world.log.count("photo") <= refused_photos.MANY + 8
     world.sandbox.faults.clear()
     assert world.sync().exit_code is ExitCode.COMPLETE
 

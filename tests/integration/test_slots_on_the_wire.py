@@ -14,7 +14,7 @@ from market_photos.market.slots import Slots
 from market_photos.model import PhotoKey
 from market_photos.sandbox import Market, Sandbox, actions
 from market_photos.sandbox.faults import Action
-from market_photos.sync.discover import Unrecorded
+from market_photos.sync.discovery import Unrecorded
 
 HELD, FREE = 1, 0
 

@@ -14,7 +14,7 @@ from market_photos.market.client import Client, shortened
 from market_photos.market.limits import Passage
 from market_photos.market.requests import MAX_PHOTO_BYTES, Act, Refusal, ask_photo, ask_returns
 from market_photos.model import PhotoKey
-from market_photos.sync.discover import Unrecorded, cabinet_limits
+from market_photos.sync.discovery import Unrecorded, cabinet_limits
 
 BASE = "https://api.example"
 KEY = PhotoKey(101, 1, 2, 3, "ab/c")

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive import intake, photo_file
+from market_photos.archive import photo_file
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, State, Turn
 from market_photos.archive.catalog.returns import PackedPage
 from market_photos.archive.held_folder import Ground
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.errors import ArchiveUnwritable
+from market_photos.sync import storing
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
 
 BODY = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
@@ -34,7 +35,7 @@ async def taken_in(store: Path, catalog: Catalog) -> tuple[Archived, Turn]:
     async with photo_file.part(store / FOLDER / f"10-{claim.key.image_hash}.part") as part:
         await part.write(BODY)
         found = Archived(".jpg", 0, b"", "image/jpeg", "")
-        return intake.take_in(catalog, store, claim, part, found, method="photo")
+        return storing.take_in(catalog, store, claim, part, found, method="photo")
 
 
 def names(store: Path) -> list[str]:
@@ -68,7 +69,7 @@ async def test_a_record_that_changed_is_written_anew(tmp_path: Path, catalog: Ca
     await taken_in(tmp_path, catalog)
     catalog.returns.record_page(PackedPage([a_return(1, "a", "b", note="other"), a_return(2, "a", note="other")]))
     with Ground(tmp_path) as ground:
-        assert intake.save_outdated_records(catalog, ground, 9) == 1
+        assert storing.save_outdated_records(catalog, ground, 9) == 1
         assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "other"
-        assert intake.save_outdated_records(catalog, ground, 9) == 0
+        assert storing.save_outdated_records(catalog, ground, 9) == 0
     assert not (tmp_path / "photos/2026-01/1-2").exists()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from market_photos.reporting.progress import NAME, View, read_view
-from market_photos.sync import pulse
+from market_photos.sync import progress_file
 from tests.unit.worlds import ToldClock
 
 VIEW = View("101 shop", "", 3, 250, 1200, 5 * 10**6, 9, 4800.0, 0.25, 7200.0, "")
@@ -23,7 +23,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     async def look(*_: object) -> View:
         return VIEW
 
-    monkeypatch.setattr(pulse, "look", look)
+    monkeypatch.setattr(progress_file, "look", look)
     return SimpleNamespace(stores=[SimpleNamespace(is_dry=False, folder=tmp_path, title="101 shop")], clock=CLOCK)
 
 
@@ -56,7 +56,7 @@ async def the_end_of(beating: "asyncio.Task[None]", writing: SimpleNamespace) ->
 
 
 async def test_it_is_there_while_the_run_lasts(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
-    beating = asyncio.create_task(pulse.beat(run))
+    beating = asyncio.create_task(progress_file.beat(run))
     writing.go.set()
     await asyncio.to_thread(writing.ended.wait, 10)
     assert read_view(tmp_path, CLOCK) == VIEW
@@ -69,11 +69,11 @@ async def test_who_is_cancelled_while_it_is_written_leaves_nothing(
     run: Any, tmp_path: Path, writing: SimpleNamespace
 ) -> None:
     """The thread that writes cannot be called back; what it makes goes when it is done."""
-    await the_end_of(asyncio.create_task(pulse.beat(run)), writing)
+    await the_end_of(asyncio.create_task(progress_file.beat(run)), writing)
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_what_cannot_be_renamed_leaves_no_part(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
     (tmp_path / NAME / "in the way").mkdir(parents=True)
-    await the_end_of(asyncio.create_task(pulse.beat(run)), writing)
+    await the_end_of(asyncio.create_task(progress_file.beat(run)), writing)
     assert [path.name for path in tmp_path.iterdir()] == [NAME]

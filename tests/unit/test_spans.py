@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_photos.sync.spans import DAY, Span, day_of, fresh, months
+from market_photos.sync.date_ranges import DAY, Span, day_of, fresh, months
 
 JAN = dt.date(2026, 1, 1)
 MIDNIGHT = dt.datetime(2026, 3, 10, tzinfo=dt.UTC).timestamp()

@@ -14,7 +14,7 @@ from market_photos.market.records import Store, parse_campaigns
 from market_photos.market.requests import Act, Method, Refusal, ask_campaigns
 from market_photos.market.retry import Patience
 from market_photos.market.slots import Slots
-from market_photos.sync.refusals import as_error
+from market_photos.sync.refused_photos import as_error
 
 log = logging.getLogger(__name__)
 

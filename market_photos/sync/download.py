@@ -13,7 +13,7 @@ from market_photos.market.client import PassageFor, Photo
 from market_photos.market.limits import Passage
 from market_photos.market.requests import Act, Refusal, ask_photo, clean
 from market_photos.market.retry import ALIKE_AT_ONE_END, Attempt
-from market_photos.sync.refusals import as_error
+from market_photos.sync.refused_photos import as_error
 from market_photos.sync.store import Store
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from market_photos.errors import ServerUnavailable, UsageError
 from market_photos.market.records import Listing, PageTokenLost, parse_listing, parse_return, read_returns
 from market_photos.market.requests import Act, Ask, Method, Refusal, ask_return, ask_returns
 from market_photos.market.retry import Patience
-from market_photos.sync.refusals import as_error
-from market_photos.sync.spans import Span, day_of, fresh, is_ahead, months
+from market_photos.sync.date_ranges import Span, day_of, fresh, is_ahead, months
+from market_photos.sync.refused_photos import as_error
 from market_photos.sync.store import Store
 
 log = logging.getLogger(__name__)
