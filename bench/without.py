@@ -87,7 +87,7 @@ def main() -> None:
     for step in steps:
         leave_out(step)
     sys.argv[:] = ["market-photos", *sys.argv[split + 1 :]]
-    from market_photos.cli import main as program  # noqa: PLC0415 - after the steps were left out
+    from market_photos.cli.main import main as program  # noqa: PLC0415 - after the steps were left out
 
     try:
         program()

@@ -1,3 +1,3 @@
-from market_photos.cli import main
+from market_photos.cli.main import main
 
 main()

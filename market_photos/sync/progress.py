@@ -93,6 +93,6 @@ def watcher(run: Run, *, quiet: bool) -> "asyncio.Task[None] | None":
     is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None where it was closed before we began
     if writes_json() or not is_live(os.environ, is_terminal=is_terminal):
         return asyncio.create_task(show_lines(run))
-    from market_photos.sync.live import show_live  # noqa: PLC0415 - cron need not wait for what draws
+    from market_photos.cli.display import show_live  # noqa: PLC0415 - cron need not wait for what draws
 
     return asyncio.create_task(show_live(run))

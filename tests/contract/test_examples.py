@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from market_photos.cli import cli
+from market_photos.cli.main import cli
 from market_photos.config import ENV_CONFIG, ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]

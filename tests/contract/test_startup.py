@@ -12,10 +12,10 @@ RUN = {"aiohttp", "aiolimiter", "pydantic"}
 @pytest.mark.parametrize(
     ("module", "loads"),
     [
-        ("market_photos.cli", set()),
+        ("market_photos.cli.main", set()),
         ("market_photos.reporting.status", {"pydantic"}),
-        ("market_photos.sync.command", RUN),
-        ("market_photos.sync.live", RUN | {"rich"}),
+        ("market_photos.cli.run", RUN),
+        ("market_photos.cli.display", RUN | {"rich"}),
     ],
 )
 def test_heavy_imports_stand_where_they_are_used(module: str, loads: set[str]) -> None:

@@ -51,7 +51,7 @@ IDLE_FOR_A_SECOND = [
     sys.executable,
     "-c",
     "from market_photos.browse import connections; connections.IDLE_SECONDS = 1; "
-    "from market_photos.cli import main; main()",
+    "from market_photos.cli.main import main; main()",
     *command("--port", "0")[3:],
 ]
 

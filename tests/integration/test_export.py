@@ -135,7 +135,7 @@ def test_a_long_index_takes_no_more_memory(tmp_path: Path) -> None:
 def _peak_memory(archive: Path) -> int:
     """KiB."""
     script = (
-        "import resource, sys; from market_photos.cli import cli; "
+        "import resource, sys; from market_photos.cli.main import cli; "
         "cli.main(['export', '--format', 'csv', '--out', sys.argv[1]], standalone_mode=False); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

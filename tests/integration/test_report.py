@@ -17,6 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from market_photos import console
+from market_photos.cli.run import execute
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, KeyRefused
 from market_photos.reporting import notifier
@@ -24,7 +25,6 @@ from market_photos.reporting.hook import run_hook
 from market_photos.reporting.ping import MOST_BYTES, ping
 from market_photos.sandbox import ALWAYS, Market, Sandbox, actions, running
 from market_photos.sections import Api, Archive, Limits, Report
-from market_photos.sync.command import execute
 from market_photos.sync.run import Options
 from market_photos.sync.store_run import Plan
 

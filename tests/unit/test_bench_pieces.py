@@ -60,7 +60,7 @@ def program():
         connection.execute("COMMIT")
     {fsync}
     connection.close()
-sys.modules["market_photos.cli"] = types.SimpleNamespace(main=program)
+sys.modules["market_photos.cli.main"] = types.SimpleNamespace(main=program)
 from bench import without
 sys.argv = ["without", *{steps}, "--", sys.argv[1]]
 without.main()

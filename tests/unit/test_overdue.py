@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from market_photos.cli.status import Asked, show, watch
 from market_photos.clock import Moment
 from market_photos.config import Settings
 from market_photos.errors import ExitCode
 from market_photos.sections import Archive as ArchiveSettings
 from market_photos.sections import Campaigns
-from market_photos.sync.status_command import Asked, show, watch
 from tests.catalogs import Archive
 
 NOW = 1_790_000_000

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from market_photos.cli.options import DAY, STORE, campaigns_option, config_option
 from market_photos.errors import UsageError
-from market_photos.options import DAY, STORE, campaigns_option, config_option
 
 FORMATS = ("csv", "jsonl", "parquet")
 DEFAULT_DELIMITER = ";"
@@ -51,7 +51,7 @@ def export(
             "For example: market-photos export --order 40000123 --out pack.zip",
         )
     from market_photos.config import find_config, load  # noqa: PLC0415
-    from market_photos.export.command import Target  # noqa: PLC0415
+    from market_photos.export.exporting import Target  # noqa: PLC0415
 
     settings, target = load(find_config(config)), Target(out, force)
     if kind is None:
@@ -72,7 +72,7 @@ def _pack(
 ) -> None:
     _refuse(index_options, "a pack", "--format")
     from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.export.command import export_pack  # noqa: PLC0415
+    from market_photos.export.exporting import export_pack  # noqa: PLC0415
     from market_photos.export.wanted import Selection  # noqa: PLC0415
 
     selection = Selection(order, tuple(sorted(set(returns))))
@@ -94,7 +94,7 @@ def _index(
         _refuse({"delimiter": delimiter}, f"--format {kind}", "--format csv")
     if first and last and first > last:
         raise UsageError(f"--from {first.date()} is after --to {last.date()}.", "Give the earlier day to --from.")
-    from market_photos.export.command import export_index  # noqa: PLC0415
+    from market_photos.export.exporting import export_index  # noqa: PLC0415
     from market_photos.export.rows import Days  # noqa: PLC0415
 
     days = Days(first.date() if first else None, last.date() if last else None)

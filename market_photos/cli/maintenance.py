@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from market_photos import console
+from market_photos.cli.options import STORE, campaigns_option, command_line, config_option
 from market_photos.errors import ArchiveUnwritable, UsageError, most_serious
-from market_photos.options import STORE, campaigns_option, command_line, config_option
 from market_photos.text import one_line
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from market_photos.cli.run import execute, say_report
+from market_photos.cli.sandbox import add_faults
 from market_photos.config import Settings
 from market_photos.console import say
 from market_photos.errors import ExitCode
 from market_photos.sandbox import Market, running
-from market_photos.sandbox.command import add_faults
 from market_photos.sections import Api, Archive
-from market_photos.sync.command import execute, say_report
 from market_photos.sync.run import Options
 from market_photos.sync.store_run import Plan
 

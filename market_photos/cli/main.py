@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from market_photos import __version__, console
+from market_photos.cli.export import export
+from market_photos.cli.maintenance import COMMANDS
+from market_photos.cli.options import DAY, STORE, Duration, command_line
+from market_photos.cli.options import campaigns_option as _campaigns_option
+from market_photos.cli.options import config_option as _config_option
 from market_photos.errors import ExitCode, MarketPhotosError, UsageError
-from market_photos.export.cli import export
-from market_photos.options import DAY, STORE, Duration, command_line
-from market_photos.options import campaigns_option as _campaigns_option
-from market_photos.options import config_option as _config_option
-from market_photos.owner import COMMANDS
 from market_photos.streams import make_safe
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
 )
 def status(*, config: Path | None, watch: float | None, **asked: Any) -> None:
     """What is archived, pending, failed and gone, and how long the rest takes. Does not disturb a run."""
+    from market_photos.cli import status as status_command  # noqa: PLC0415
     from market_photos.clock import SystemClock  # noqa: PLC0415
     from market_photos.config import find_config, load  # noqa: PLC0415
-    from market_photos.sync import status_command  # noqa: PLC0415
 
     settings, clock = load(find_config(config)), SystemClock()
 
@@ -151,7 +151,7 @@ def doctor(*, config: Path | None) -> None:
 def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:
     """Look at the archive in a web browser: find a return, see its photos, and how the last runs went."""
     console.set_up_logging(0, quiet=False)
-    from market_photos.browse.command import serve_until_interrupted  # noqa: PLC0415
+    from market_photos.cli.browse import serve_until_interrupted  # noqa: PLC0415
     from market_photos.config import find_config, load  # noqa: PLC0415
 
     serve_until_interrupted(load(find_config(config)), host, port, opens=opens)
@@ -168,7 +168,7 @@ def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:
 @click.option("--faults", is_flag=True, help="Fail now and then, as a real server does.")
 def sandbox(**options: Any) -> None:
     """Serve an embedded Market on 127.0.0.1, and print a configuration to use with it."""
-    from market_photos.sandbox.command import serve_until_interrupted  # noqa: PLC0415
+    from market_photos.cli.sandbox import serve_until_interrupted  # noqa: PLC0415
 
     serve_until_interrupted(**options)
 
@@ -179,7 +179,7 @@ def sandbox(**options: Any) -> None:
 def demo(*, quiet: bool, verbose: int) -> None:
     """See it work: an embedded Market with a few faults, synced into ./demo-archive. No key needed."""
     console.set_up_logging(verbose, quiet)
-    from market_photos.demo import run_demo  # noqa: PLC0415
+    from market_photos.cli.demo import run_demo  # noqa: PLC0415
 
     sys.exit(run_demo(Path("demo-archive"), quiet=quiet))
 
@@ -203,9 +203,9 @@ def _run(
 ) -> None:
     """Runs the plan and ends the process with its exit code."""
     console.set_up_logging(verbose, quiet, as_json=log_format == "json")
+    from market_photos.cli.run import execute, say_report  # noqa: PLC0415
     from market_photos.config import find_config, load  # noqa: PLC0415
     from market_photos.reporting.report import failed_report  # noqa: PLC0415
-    from market_photos.sync.command import execute, say_report  # noqa: PLC0415
     from market_photos.sync.run import Options  # noqa: PLC0415
 
     options = Options(command_line(), campaigns, max_duration, max_photos, dry_run)
