@@ -16,7 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from market_photos.browse import charts, files, runs, thumbs
-from market_photos.browse.keeper import IndexRefresher
+from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import TAGS, Query, parse
 from market_photos.browse.security import FILE_CSP
 from market_photos.browse.stores import Photo, ShownReturn, Stores

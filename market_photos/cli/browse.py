@@ -17,7 +17,7 @@ from market_photos import console
 from market_photos.archive.medium import is_writable
 from market_photos.browse.app import make_app
 from market_photos.browse.connections import IDLE_SECONDS, Connections, most_connections
-from market_photos.browse.keeper import IndexRefresher
+from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import access_policy, is_loopback
 from market_photos.browse.site import Site
 from market_photos.browse.stores import Stores

@@ -73,7 +73,7 @@ def _pack(
     _refuse(index_options, "a pack", "--format")
     from market_photos.clock import SystemClock  # noqa: PLC0415
     from market_photos.export.exporting import export_pack  # noqa: PLC0415
-    from market_photos.export.wanted import Selection  # noqa: PLC0415
+    from market_photos.export.selection import Selection  # noqa: PLC0415
 
     selection = Selection(order, tuple(sorted(set(returns))))
     export_pack(settings, campaigns, selection, target, language=language, clock=SystemClock())

@@ -12,8 +12,8 @@ from market_photos.errors import UsageError
 from market_photos.export.output import output
 from market_photos.export.pack import Packed, find, write_pack
 from market_photos.export.rows import Days, index
+from market_photos.export.selection import Selection
 from market_photos.export.table import DELIMITER, require_parquet, write_csv, write_jsonl, write_parquet
-from market_photos.export.wanted import Selection
 
 #: Missing photos named on the terminal; the pack's page lists all of them.
 SHOWN_ABSENT = 10

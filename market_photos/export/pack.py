@@ -14,7 +14,7 @@ from market_photos.errors import UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.evidence import Evidence
 from market_photos.export.page import PackedPhoto, Page, ReturnSection
-from market_photos.export.wanted import Selection
+from market_photos.export.selection import Selection
 
 _HINT = (
     "Check the numbers (and --campaign). If the return is new, run `market-photos sync`, or download just this one: "

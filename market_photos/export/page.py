@@ -14,7 +14,7 @@ from urllib.parse import quote
 from market_photos import __version__
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn
 from market_photos.clock import iso
-from market_photos.export.wanted import Selection
+from market_photos.export.selection import Selection
 from market_photos.pages import Wording, templates
 from market_photos.record import Decision, ReturnRecord, read_record
 

@@ -10,7 +10,7 @@ import pytest
 
 from market_photos.archive.catalog.returns import PackedPage
 from market_photos.browse import index, indexer
-from market_photos.browse.keeper import IndexRefresher
+from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import Query, parse
 from market_photos.browse.stores import Stores
 from market_photos.errors import CatalogUnusable

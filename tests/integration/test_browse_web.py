@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from market_photos.browse.app import make_app
-from market_photos.browse.keeper import IndexRefresher
+from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import COOKIE, access_policy
 from market_photos.browse.site import Site
 from market_photos.browse.stores import Stores
@@ -456,7 +456,7 @@ async def test_a_damaged_catalogue_is_told_in_words(tmp_path: Path) -> None:
 
 
 async def test_what_a_sync_brings_appears_by_itself(store: ArchiveOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("market_photos.browse.keeper.PAUSE", 0.05)
+    monkeypatch.setattr("market_photos.browse.index_refresher.PAUSE", 0.05)
     store.add()
     async with served(store.archive) as client:
         back = store.add(created_at=NOW + 5)

@@ -13,7 +13,7 @@ import pytest
 from market_photos.errors import EvidenceBroken, UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.pack import Packed, find, write_pack
-from market_photos.export.wanted import Selection
+from market_photos.export.selection import Selection
 from tests.catalogs import JPEG, Archive
 
 MADE_AT = 1_780_100_000.0
