@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from market_photos.errors import ConfigError
-from market_photos.sections import Api, Archive, Campaigns, Limits, Report, Sync
+from market_photos.settings import Api, Archive, Campaigns, Limits, Report, Sync
 
 ENV_PREFIX = "MARKET_PHOTOS_"
 ENV_CONFIG = f"{ENV_PREFIX}CONFIG"

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 import aiofiles
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive.image_type import HEAD_BYTES
 from market_photos.archive.layout import PART_SUFFIX
 from market_photos.errors import ArchiveUnwritable
@@ -110,9 +110,9 @@ def write_whole(target: Path, content: bytes, *, sync: bool = True) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            crash.point("record-written")
+            failpoints.point("record-written")
             part.replace(target)
-            crash.point("record-renamed")
+            failpoints.point("record-renamed")
             if sync:
                 sync_folder(target.parent)
         finally:
@@ -215,15 +215,15 @@ class Part:
         with disk_errors(target):
             self.path.replace(target)
         self.is_made = False
-        crash.point("renamed")
+        failpoints.point("renamed")
         return Stored(self.size, self._hash.digest())
 
     async def _stream(self) -> None:
         if self._file is None:
             self._file = await aiofiles.open(self.path, "wb", buffering=0, opener=self._open)
-            crash.point("part-opened")
+            failpoints.point("part-opened")
         await asyncio.to_thread(self._put, self._file.fileno())
-        crash.point("part-written")
+        failpoints.point("part-written")
 
     def _finish(self) -> None:
         if self._is_finished:
@@ -233,14 +233,14 @@ class Part:
                 self._put_rest(self._file.fileno())
             else:
                 with open(self.path, "wb", buffering=0, opener=self._open) as file:
-                    crash.point("part-opened")
+                    failpoints.point("part-opened")
                     self._put_rest(file.fileno())
         self._is_finished = True
-        crash.point("part-finished")
+        failpoints.point("part-finished")
 
     def _put_rest(self, descriptor: int) -> None:
         self._put(descriptor)
-        crash.point("part-written")
+        failpoints.point("part-written")
         os.fsync(descriptor)
 
     def _put(self, descriptor: int) -> None:
@@ -256,7 +256,7 @@ class Part:
     def _open(self, path: str, flags: int) -> int:
         """Opens it, in its folder, which comes with its first photo, if there is room."""
         self._make_folder(self.path.parent)
-        crash.point("folder-made")
+        failpoints.point("folder-made")
         require_room(self.path.parent, self._floor)
         descriptor = private(path, flags)
         self.is_made = True

@@ -12,7 +12,7 @@ from market_photos.browse import index
 from market_photos.browse.stores import Stores, collect_troubles
 from market_photos.clock import Clock, age, moscow_day
 from market_photos.model import PhotoKey
-from market_photos.sections import Limits
+from market_photos.settings import Limits
 
 SHOWN_RUNS = 8
 SHOWN_FAILURES = 5

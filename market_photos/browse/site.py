@@ -23,7 +23,7 @@ from market_photos.browse.stores import Photo, ShownReturn, Stores
 from market_photos.browse.words import choose
 from market_photos.clock import Clock
 from market_photos.pages import LANGUAGES, Wording, templates
-from market_photos.sections import Limits
+from market_photos.settings import Limits
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

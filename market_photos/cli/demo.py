@@ -12,7 +12,7 @@ from market_photos.config import Settings
 from market_photos.console import say
 from market_photos.errors import ExitCode
 from market_photos.sandbox import Market, running
-from market_photos.sections import Api, Archive
+from market_photos.settings import Api, Archive
 from market_photos.sync.run import Options
 from market_photos.sync.store_run import Plan
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive import layout, lock, photo_file, tree
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.inventory import KnownReturn
@@ -160,7 +160,7 @@ class Prune:
         pruned = [photo for photo in photos if photo.state is State.PRUNED]
         if pruned:
             return_folder.write_tombstone(self._folder / folder, created_at, int(self._clock.now().wall), pruned)
-        crash.point("pruning")
+        failpoints.point("pruning")
         has_others = any(photo.state not in (State.PRUNED, State.GONE) for photo in photos)
         kept = return_folder.forget_aside(self._folder, folder)
         kept += return_folder.empty(self._folder, folder, [photo.stem for photo in pruned], keep_record=has_others)

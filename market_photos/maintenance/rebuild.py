@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive import layout, lock, photo_file, tree
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
@@ -26,7 +26,7 @@ from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
 from market_photos.maintenance.salvage import salvage
 from market_photos.market.requests import RETURN_REQUESTS, Method
-from market_photos.sections import Limits
+from market_photos.settings import Limits
 from market_photos.text import one_line
 
 #: The catalogue while it is made; its leftovers are thrown away.
@@ -83,7 +83,7 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
         with photo_file.disk_errors(folder):
             (folder / UNFINISHED_NAME).rename(folder / layout.CATALOG_NAME)
             photo_file.sync_folder(folder)
-        crash.point("rebuilt")
+        failpoints.point("rebuilt")
     return rebuilt
 
 
@@ -148,7 +148,7 @@ def _fill(catalog: Catalog, folder: Path, rebuilt: Rebuilt, recent_since: float)
         batch += [one.found] if one.found else []
         if len(batch) >= BATCH:
             _add(catalog, batch, rebuilt)
-            crash.point("rebuilding")
+            failpoints.point("rebuilding")
     _add(catalog, batch, rebuilt)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive import layout, photo_file, tree
 from market_photos.archive.catalog.inventory import KnownPhoto
 
@@ -107,6 +107,6 @@ def empty(store: Path, folder: Path, stems: Iterable[str], *, keep_record: bool)
         for name in tree.names(opened):
             if name.partition(".")[0] in ours:
                 kept += [folder / name for name in tree.remove_files(opened, [name])]
-                crash.point("pruning")
+                failpoints.point("pruning")
         os.fsync(opened)
     return kept

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive import layout, lock
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
@@ -103,14 +103,14 @@ def _repair(catalog: Catalog, folder: Path, problem: Problem, result: Verified, 
     if problem.kind is not Kind.MISSING:
         return_folder.set_aside(folder, problem.path, day)
         result.aside += 1
-        crash.point("set-aside")
+        failpoints.point("set-aside")
     if problem.photo is not None:
         catalog.inventory.queue_again(problem.photo.row, f"verify: {problem.kind}: {problem.detail}")
         result.queued += 1
     elif problem.return_row is not None:
         catalog.inventory.save_again(problem.return_row)
         result.queued += 1
-    crash.point("requeued")
+    failpoints.point("requeued")
 
 
 def problem_line(campaign: int, problem: Problem) -> str:

@@ -14,7 +14,7 @@ from market_photos.market.requests import Method
 from market_photos.market.spent import Spent, ages
 from market_photos.reporting.progress import View, read_view
 from market_photos.reporting.report import MEANINGS
-from market_photos.sections import Limits
+from market_photos.settings import Limits
 from market_photos.text import human_bytes, human_time
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive import image_type, layout, photo_file
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import MarketPhotosError, ServerUnavailable
@@ -39,7 +39,7 @@ class Worker:
     async def run(self) -> None:
         try:
             while (attempt := await self._next()) is not None:
-                crash.point("claimed")
+                failpoints.point("claimed")
                 try:
                     await self._bring(attempt)
                 except BaseException:
@@ -200,12 +200,12 @@ class Worker:
             async with photo_file.part(path, store.settings.archive.min_free_bytes, store.ground.make_folder) as part:
                 async with store.client.photo(ask_photo(claim.key), self._passage_for(claim)) as photo:
                     self._is_storing = True
-                    crash.point("answer-begun")
+                    failpoints.point("answer-begun")
                     async for chunk in photo.chunks():
                         await part.write(chunk)
-                    crash.point("body-read")
+                    failpoints.point("body-read")
                 # Here the slot is free for the next request; the disk is our own affair.
-                crash.point("slot-freed")
+                failpoints.point("slot-freed")
                 kind = await _checked(part, photo, doubted, is_last=is_last)
                 await part.finish_streamed()
                 self._following = await store.take_in(claim, part, kind, photo.content_type, self._only)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import Moment, iso
 from market_photos.errors import ServerUnavailable, UsageError
@@ -68,7 +68,7 @@ class Producer:
             log.warning(NO_SERVER_TIME, store.title)
         elif is_listed:
             await store.catalog.do(store.catalog.returns.move_watermark, reached.earliest)
-            crash.point("watermark-moved")
+            failpoints.point("watermark-moved")
 
     def _disbelieve(self, watermark: float) -> None:
         """What was listed under a clock that was ahead may lack anything: list it all once more."""
@@ -215,7 +215,7 @@ class Producer:
         """Returns that are new to this listing, returns that it had brought before, photos that are new."""
         store = self._store
         found = await store.record_page(page, self._listing, goes_on=goes_on)
-        crash.point("page-recorded")
+        failpoints.point("page-recorded")
         counters = store.counters
         counters.pages += 1
         counters.returns += len(page.returns)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive import photo_file
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
@@ -181,7 +181,7 @@ class Run:
         """Runs the store and fills the report, after an error too. Raises only what leaves no report to give."""
         runs = store.ledger.runs
         run = await store.ledger.do(runs.begin, self.options.command)
-        crash.point("run-begun")
+        failpoints.point("run-begun")
         is_listed = False
         report.counters = store.counters
         try:
@@ -200,7 +200,7 @@ class Run:
         summary = json.loads(redact(json.dumps(report.as_json())))  # a server's words may hold anything
         with harmless(f"store {store.campaign}: the end of this run is not on record"):
             await store.ledger.do(runs.end, run, report.exit_code, summary)
-        crash.point("run-ended")
+        failpoints.point("run-ended")
 
     async def _take_stock(self, store: Store, report: StoreReport) -> None:
         catalog = store.ledger

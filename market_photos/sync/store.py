@@ -4,7 +4,7 @@ import asyncio
 import logging
 from random import Random
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive import photo_file
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
@@ -22,7 +22,7 @@ from market_photos.market.requests import RETURN_REQUESTS, Method
 from market_photos.market.retry import Deferred, Health
 from market_photos.market.slots import Slots
 from market_photos.reporting.counters import Counters
-from market_photos.sections import Limits as LimitSettings
+from market_photos.settings import Limits as LimitSettings
 from market_photos.sync import storing
 from market_photos.sync.refused_photos import RefusedPhotos
 from market_photos.sync.stop import Budget, Stop
@@ -52,7 +52,7 @@ class CatalogLedger:
         if self._counters.requests % FORGET_EVERY == 0:
             await self.forget()
         request = await self._recorded(method, photo)
-        crash.point("request-recorded")
+        failpoints.point("request-recorded")
         return request
 
     async def _recorded(self, method: str, photo: int | None) -> int:
@@ -163,7 +163,7 @@ class Store:
             storing.take_in, self.catalog, self.folder, claim, part, found, method=Method.PHOTO, only=only
         )
         archived, turn = await photo_file.to_the_end(work)
-        crash.point("recorded")
+        failpoints.point("recorded")
         if turn.claim:
             self.requests.reserve(Method.PHOTO, turn.claim.row, turn.request)
         self.counters.downloaded += 1

@@ -6,7 +6,7 @@ order is that of files.py: what the row says is durably on disk before the row i
 
 from pathlib import Path
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive import layout, photo_file
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim, Turn
@@ -39,7 +39,7 @@ def take_in(
         trouble = error
     with photo_file.disk_errors(target):
         photo_file.sync_folder(target.parent)
-    crash.point("folder-synced")
+    failpoints.point("folder-synced")
     archived = found._replace(size=size, sha256=sha256)
     turn = catalog.turn(claim, archived, method, only, has_record=has_record)
     if trouble:

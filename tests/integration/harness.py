@@ -30,7 +30,7 @@ from market_photos.config import Settings
 from market_photos.model import PhotoKey
 from market_photos.reporting.report import Report
 from market_photos.sandbox import Market, Photo, Sandbox, Store
-from market_photos.sections import Api, Archive, Campaigns, Limits, Sync
+from market_photos.settings import Api, Archive, Campaigns, Limits, Sync
 from market_photos.sync.run import Options, Run
 from market_photos.sync.store_run import Plan
 

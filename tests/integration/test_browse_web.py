@@ -21,7 +21,7 @@ from market_photos.browse.security import COOKIE, access_policy
 from market_photos.browse.site import Site
 from market_photos.browse.stores import Stores
 from market_photos.errors import ExitCode
-from market_photos.sections import Limits
+from market_photos.settings import Limits
 from tests.browsing import HOSTILE, NOW, ArchiveOf, photo_address, picture, progressive
 
 Client = TestClient[web.Request, web.Application]

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.maintenance.rebuild import BATCH
-from market_photos.sections import Limits
+from market_photos.settings import Limits
 from market_photos.sync.store_run import SPARE_WORKERS
 from tests.integration.archive_kit import Case, a_case
 
-PACKAGE = Path(crash.__file__).parent
+PACKAGE = Path(failpoints.__file__).parent
 #: Workers of a run: the slots, and those whose photos are on their way from the slot to the disk.
 IN_FLIGHT = Limits().parallel_requests + SPARE_WORKERS
 OWNERS = ("set-aside", "requeued", "rebuilding", "rebuilt", "tombstoned", "pruning", "pruned")
-RUN_POINTS = [name for name in crash.POINTS if name not in OWNERS]
+RUN_POINTS = [name for name in failpoints.POINTS if name not in OWNERS]
 #: Points that a run passes once, or that come in the middle of several photos' work.
 ONCE = {"run-begun", "page-recorded", "watermark-moved", "run-ended"}
 
@@ -34,7 +34,7 @@ def test_every_point_in_the_code_is_on_the_list() -> None:
         for path in PACKAGE.rglob("*.py")
         for name in re.findall(r'crash\.point\("([a-z-]+)"\)', path.read_text())
     }
-    assert in_code == set(crash.POINTS)
+    assert in_code == set(failpoints.POINTS)
 
 
 def _crash(case: Case, point: str, *arguments: str) -> None:

@@ -24,7 +24,7 @@ from market_photos.reporting import notifier
 from market_photos.reporting.hook import run_hook
 from market_photos.reporting.ping import MOST_BYTES, ping
 from market_photos.sandbox import ALWAYS, Market, Sandbox, actions, running
-from market_photos.sections import Api, Archive, Limits, Report
+from market_photos.settings import Api, Archive, Limits, Report
 from market_photos.sync.run import Options
 from market_photos.sync.store_run import Plan
 

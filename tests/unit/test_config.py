@@ -8,7 +8,7 @@ import pytest
 
 from market_photos.config import Settings, find_config, load
 from market_photos.errors import ConfigError, ExitCode
-from market_photos.sections import OFFICIAL_URL
+from market_photos.settings import OFFICIAL_URL
 
 KEY = "ACMA:0123456789abcdefghijklmnopqrstuvwxyzABCD:89abcdef"
 

@@ -10,8 +10,8 @@ from market_photos.cli.status import Asked, show, watch
 from market_photos.clock import Moment
 from market_photos.config import Settings
 from market_photos.errors import ExitCode
-from market_photos.sections import Archive as ArchiveSettings
-from market_photos.sections import Campaigns
+from market_photos.settings import Archive as ArchiveSettings
+from market_photos.settings import Campaigns
 from tests.catalogs import Archive
 
 NOW = 1_790_000_000

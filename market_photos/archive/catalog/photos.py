@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.rules import ALL, sound
 from market_photos.model import PhotoKey
@@ -134,7 +134,7 @@ class Photos:
                 "content_type = ?, note = ?, failures = 0, not_before = 0 WHERE id = ?",
                 (self._db.now(), *stored, claim.row),
             )
-            crash.point("row-written")
+            failpoints.point("row-written")
         self._claimed.discard(claim.row)
 
     def record_gone(self, claim: Claim, reason: str) -> None:

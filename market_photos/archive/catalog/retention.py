@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.inventory import BATCH
 from market_photos.archive.catalog.rules import sound
@@ -94,7 +94,7 @@ class Pruning:
                     "WHERE return_row = ? AND state NOT IN ('gone', 'pruned')",
                     (self._db.now(), row),
                 )
-        crash.point("tombstoned")
+        failpoints.point("tombstoned")
         return cursor.rowcount > 0
 
     def unfinished(self) -> list[int]:
@@ -106,7 +106,7 @@ class Pruning:
         """The files are gone."""
         with self._db.transaction() as connection:
             connection.execute("UPDATE returns SET pruning = 0 WHERE id = ?", (row,))
-        crash.point("pruned")
+        failpoints.point("pruned")
 
     def place(self, row: int) -> tuple[str, int, int, int]:
         """(month, order, return, created at) of a return."""

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from market_photos import crash
+from market_photos import failpoints
 from market_photos.archive.catalog.connection import Database, execute_rows
 from market_photos.archive.catalog.record_codec import pack, unpack
 from market_photos.archive.catalog.rules import sound
@@ -158,4 +158,4 @@ class Returns:
         """Where a power cut undoes it, return.json is written once more."""
         with self._db.transaction(durable=False) as connection:
             connection.execute("UPDATE returns SET saved = 1 WHERE id = ?", (return_row,))
-            crash.point("record-saved")
+            failpoints.point("record-saved")
