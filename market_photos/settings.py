@@ -16,14 +16,13 @@ from pydantic import (
     field_validator,
 )
 from pydantic_settings import NoDecode
+from yarl import URL
 
 OFFICIAL_URL = "https://api.partner.market.yandex.ru"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def _checked_url(value: str) -> str:
-    from yarl import URL  # noqa: PLC0415 - `--help` need not wait for it
-
     url = URL(value.strip())
     if url.scheme not in {"https", "http"} or not url.host:
         raise ValueError("must be an address like https://host")
@@ -35,8 +34,6 @@ def _checked_url(value: str) -> str:
 
 
 def _checked_ping(value: SecretStr) -> SecretStr:
-    from yarl import URL  # noqa: PLC0415 - `--help` need not wait for it
-
     text = value.get_secret_value().strip()
     if text in {"", "off"}:
         return SecretStr("")

@@ -1,4 +1,4 @@
-"""Run the browse command: serve until a signal arrives."""
+"""`browse`: serve the archive as a web page until a signal comes."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
 
+import click
 from aiohttp import web
 
 from market_photos import console
@@ -21,16 +22,27 @@ from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import access_policy, is_loopback
 from market_photos.browse.site import Site
 from market_photos.browse.stores import Stores
+from market_photos.cli.options import config_option
 from market_photos.clock import SystemClock
-from market_photos.config import Settings
+from market_photos.config import Settings, find_config, load
 from market_photos.errors import UsageError
 
 #: Connections that the system queues until they are accepted.
 BACKLOG = 128
 
 
-def serve_until_interrupted(settings: Settings, host: str, port: int, *, opens: bool) -> None:
-    """Serve until Ctrl-C. Raises UsageError where there is no archive or the address cannot be used."""
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8800, show_default=True, help="0: any free port.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine need a token.")
+@click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
+@config_option
+def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:
+    """Show the archive as a web page.
+
+    Find a return, look at its photos, see how the last runs went.
+    """
+    console.set_up_logging(0, quiet=False)
+    settings = load(find_config(config))
     archive = settings.archive.directory
     stores = Stores(archive)
     campaigns = stores.campaigns()

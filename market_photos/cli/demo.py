@@ -1,11 +1,13 @@
-"""See it work in half a minute: an embedded Market, a real sync, a look at the archive."""
+"""`demo`: an embedded Market, a real sync, a look at the archive."""
 
 import shutil
 import sys
 from pathlib import Path
 
+import click
 from pydantic import SecretStr
 
+from market_photos import console
 from market_photos.cli.run import execute, say_report
 from market_photos.cli.sandbox import add_faults
 from market_photos.config import Settings
@@ -18,6 +20,18 @@ from market_photos.sync.store_run import Plan
 
 #: Seconds an answer takes, much like the real API's.
 LATENCY = 0.12
+
+
+@click.command()
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing on success.")
+@click.option("-v", "--verbose", count=True, help="Log what happens.")
+def demo(*, quiet: bool, verbose: int) -> None:
+    """Run a sync against an embedded Market.
+
+    The Market has a few faults; the photos go to ./demo-archive. No key is needed.
+    """
+    console.set_up_logging(verbose, quiet)
+    sys.exit(run_demo(Path("demo-archive"), quiet=quiet))
 
 
 def run_demo(archive: Path, *, quiet: bool) -> ExitCode:

@@ -1,4 +1,4 @@
-"""The options of `market-photos export`. The modules that do the work are imported when the command runs."""
+"""`export`: packs of evidence and tables."""
 
 import datetime as dt
 from pathlib import Path
@@ -7,21 +7,28 @@ from typing import Any
 import click
 
 from market_photos.cli.options import DAY, STORE, campaigns_option, config_option
+from market_photos.clock import SystemClock
+from market_photos.config import find_config, load
 from market_photos.errors import UsageError
+from market_photos.export.exporting import Target, export_index, export_pack
+from market_photos.export.rows import Days
+from market_photos.export.selection import Selection
 
 FORMATS = ("csv", "jsonl", "parquet")
 DEFAULT_DELIMITER = ";"
 
 
 @click.command()
-@click.option("--order", type=STORE, help="Export a pack of evidence: all returns of this order.")
-@click.option("--return", "returns", type=STORE, multiple=True, help="Export a pack of this return; may be repeated.")
+@click.option("--order", type=STORE, metavar="ID", help="Export a pack of evidence: all returns of this order.")
+@click.option(
+    "--return", "returns", type=STORE, multiple=True, metavar="ID", help="Export a pack of this return; repeatable."
+)
 @click.option(
     "--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True, help="Language of a pack's page."
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="Export the index: one row per photo.")
-@click.option("--from", "first", type=DAY, help="Index: only returns created on or after this day.")
-@click.option("--to", "last", type=DAY, help="Index: only returns created on or before this day.")
+@click.option("--from", "first", type=DAY, metavar="DATE", help="Index: only returns created on or after this day.")
+@click.option("--to", "last", type=DAY, metavar="DATE", help="Index: only returns created on or before this day.")
 @click.option("--delimiter", help="CSV: character between cells, or `tab`. [default: ;, which Russian Excel expects]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write; - for standard output.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
@@ -38,7 +45,7 @@ def export(
     config: Path | None,
     **options: Any,
 ) -> None:
-    """Export a pack of evidence, or the archive's index.
+    """Export evidence, or a table of the archive.
 
     With --order or --return: a zip with the photos as the Market served them, the API's records, a page to read and
     print (index.html), and BagIt manifests for checking it. With --format: a table of all photos and their returns,
@@ -50,9 +57,6 @@ def export(
             "Say what to export: --order or --return for a pack of evidence, or --format for the index, not both.",
             "For example: market-photos export --order 40000123 --out pack.zip",
         )
-    from market_photos.config import find_config, load  # noqa: PLC0415
-    from market_photos.export.exporting import Target  # noqa: PLC0415
-
     settings, target = load(find_config(config)), Target(out, force)
     if kind is None:
         _pack(settings, campaigns, target, order=order, returns=returns, **options)
@@ -71,10 +75,6 @@ def _pack(
     **index_options: Any,
 ) -> None:
     _refuse(index_options, "a pack", "--format")
-    from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.export.exporting import export_pack  # noqa: PLC0415
-    from market_photos.export.selection import Selection  # noqa: PLC0415
-
     selection = Selection(order, tuple(sorted(set(returns))))
     export_pack(settings, campaigns, selection, target, language=language, clock=SystemClock())
 
@@ -94,9 +94,6 @@ def _index(
         _refuse({"delimiter": delimiter}, f"--format {kind}", "--format csv")
     if first and last and first > last:
         raise UsageError(f"--from {first.date()} is after --to {last.date()}.", "Give the earlier day to --from.")
-    from market_photos.export.exporting import export_index  # noqa: PLC0415
-    from market_photos.export.rows import Days  # noqa: PLC0415
-
     days = Days(first.date() if first else None, last.date() if last else None)
     export_index(settings, campaigns, days, target, kind=kind, delimiter=_delimiter(delimiter))
 

@@ -1,28 +1,30 @@
-"""The commands of the archive's owner: verify, rebuild, prune, hold, release. None of them sends a request."""
+"""`verify`, `rebuild`, `prune`, `hold` and `release`: the owner's upkeep of the archive. They send no request."""
 
 import datetime as dt
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from market_photos import console
+from market_photos.archive.catalog.catalog import known_stores
+from market_photos.archive.photo_file import require_marker
 from market_photos.cli.options import STORE, campaigns_option, command_line, config_option
+from market_photos.clock import SystemClock
+from market_photos.config import Settings, find_config, load
 from market_photos.errors import ArchiveUnwritable, UsageError, most_serious
+from market_photos.maintenance.integrity import Problem
+from market_photos.maintenance.prune import cutoff, opened, set_hold
+from market_photos.maintenance.rebuild import copies, rebuild_store
+from market_photos.maintenance.verify import advice, problem_json, problem_line, verify_store
 from market_photos.text import one_line
 
-if TYPE_CHECKING:
-    from market_photos.config import Settings
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-def _settings(config: Path | None) -> "Settings":
+def _settings(config: Path | None) -> Settings:
     """The settings of an archive that is there. Raises ConfigError, ArchiveUnwritable."""
-    from market_photos.archive.photo_file import require_marker  # noqa: PLC0415
-    from market_photos.config import find_config, load  # noqa: PLC0415
-
     settings = load(find_config(config))
     require_marker(settings.archive.directory, settings.archive.marker)
     return settings
@@ -30,8 +32,6 @@ def _settings(config: Path | None) -> "Settings":
 
 def _stores(archive: Path, campaigns: tuple[int, ...]) -> tuple[int, ...]:
     """The named ones, or all that are in the archive. Raises UsageError where there is none."""
-    from market_photos.archive.catalog.catalog import known_stores  # noqa: PLC0415
-
     known = known_stores(archive)
     if missing := sorted(set(campaigns) - set(known)):
         raise UsageError(f"{archive}: there is no store {missing[0]}.", f"There are: {known or 'none'}.")
@@ -47,11 +47,10 @@ def _stores(archive: Path, campaigns: tuple[int, ...]) -> tuple[int, ...]:
 @config_option
 @campaigns_option
 def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, campaigns: tuple[int, ...]) -> None:
-    """Is every archived photo there, as it was served? Exit 10 where not. Reads only; works beside a run."""
-    from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.maintenance.integrity import Problem  # noqa: PLC0415
-    from market_photos.maintenance.verify import advice, problem_json, problem_line, verify_store  # noqa: PLC0415
+    """Check every archived photo.
 
+    Is each of them on disk as it was served? Exits with 10 if not. Reads only, and works beside a run.
+    """
     archive = _settings(config).archive.directory
     problems: dict[int, list[dict[str, Any]]] = {}
 
@@ -81,10 +80,10 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
 @config_option
 @campaigns_option
 def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
-    """A new catalogue from the photos on disk, when the old one is lost or damaged. Nothing is fetched again."""
-    from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.maintenance.rebuild import copies, rebuild_store  # noqa: PLC0415
+    """Make a new catalogue from the photos on disk.
 
+    For a catalogue that is lost or damaged: the old one is kept under another name, and no photo is downloaded again.
+    """
     settings = _settings(config)
     archive = settings.archive.directory
     in_order: list[UsageError] = []
@@ -110,9 +109,11 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
 
 @click.command()
 @click.option("--older-than", required=True, metavar="AGE", help="By the return's date: 3y, 18m (months), 6w, 90d.")
-@click.option("--status", "statuses", multiple=True, help="Only returns of this refund status; may be repeated.")
-@click.option("--dry-run", is_flag=True, help="Say what would go; change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--status", "statuses", multiple=True, metavar="STATUS", help="Only this refund status; may be repeated."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @config_option
 @campaigns_option
@@ -126,13 +127,10 @@ def prune(
     config: Path | None,
     campaigns: tuple[int, ...],
 ) -> None:
-    """Delete the photos and records of old returns. A tombstone stays: they are never fetched again.
+    """Delete photos and records of old returns.
 
-    Returns on hold stay; see `market-photos hold`.
+    A tombstone stays, so that they are never downloaded again. Returns on hold stay; see `market-photos hold`.
     """
-    from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.maintenance.prune import cutoff, opened  # noqa: PLC0415
-
     archive = _settings(config).archive.directory
     before = cutoff(older_than, dt.datetime.now(dt.UTC)).timestamp()
     stores = _stores(archive, campaigns)
@@ -166,8 +164,10 @@ def _confirmed(*, yes: bool) -> bool:
     return click.confirm("Delete them for good?", default=False, err=True)
 
 
-_return_option = click.option("--return", "return_id", type=STORE, required=True, help="The return.")
-_order_option = click.option("--order", type=STORE, help="Its order, where several returns have this number.")
+_return_option = click.option("--return", "return_id", type=STORE, required=True, metavar="ID", help="The return.")
+_order_option = click.option(
+    "--order", type=STORE, metavar="ID", help="Its order, if several returns have this number."
+)
 
 
 @click.command()
@@ -176,7 +176,10 @@ _order_option = click.option("--order", type=STORE, help="Its order, where sever
 @config_option
 @campaigns_option
 def hold(**options: Any) -> None:
-    """Keep a return under dispute: prune leaves it alone until it is released."""
+    """Keep a return from pruning.
+
+    For a return under dispute: prune leaves it alone until it is released.
+    """
     _set_hold(is_held=True, **options)
 
 
@@ -193,15 +196,9 @@ def release(**options: Any) -> None:
 def _set_hold(
     *, is_held: bool, return_id: int, order: int | None, config: Path | None, campaigns: tuple[int, ...]
 ) -> None:
-    from market_photos.clock import SystemClock  # noqa: PLC0415
-    from market_photos.maintenance.prune import set_hold  # noqa: PLC0415
-
     archive = _settings(config).archive.directory
     stores = _stores(archive, campaigns)
     clock, command = SystemClock(), command_line()
     campaign, known = set_hold(archive, stores, return_id, order, is_held=is_held, clock=clock, command=command)
     state = "on hold: prune leaves it alone" if is_held else "released: prune may take it"
     console.show(f"Store {campaign}: return {known.return_id} of order {known.order} is {state}.")
-
-
-COMMANDS: tuple[click.Command, ...] = (verify, rebuild, prune, hold, release)

@@ -1,4 +1,4 @@
-"""Options that several commands have in common."""
+"""Options that several commands have in common, and their types."""
 
 import re
 import sys
@@ -29,7 +29,7 @@ STORE = click.IntRange(min=1)
 DAY = click.DateTime(["%Y-%m-%d"])
 
 campaigns_option = click.option(
-    "--campaign", "campaigns", type=STORE, multiple=True, help="Only this store; may be repeated."
+    "--campaign", "campaigns", type=STORE, multiple=True, metavar="ID", help="Only this store; may be repeated."
 )
 
 

@@ -1,4 +1,4 @@
-"""Run the sandbox as a command."""
+"""`sandbox`: serve an embedded Market."""
 
 import asyncio
 import contextlib
@@ -18,18 +18,30 @@ def add_faults(faults: Faults) -> None:
     faults.add(actions.status(500), kind="returns", nth=1)
 
 
-def serve_until_interrupted(
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="0: any free port.")
+@click.option("--stores", type=click.IntRange(1, 100), default=2, show_default=True, help="Number of stores.")
+@click.option("--returns", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Of all stores.")
+@click.option("--photos", type=click.IntRange(0, 1_000_000), default=120, show_default=True, help="Of all stores.")
+@click.option("--latency", type=click.FloatRange(0, 60), default=0.1, show_default=True, help="Seconds per answer.")
+@click.option("--quota", type=click.IntRange(1), default=5000, show_default=True, help="Photo requests in a period.")
+@click.option("--period", type=click.FloatRange(0.1), default=3600.0, show_default=True, help="Seconds.")
+@click.option("--faults", is_flag=True, help="Fail now and then, as a real server does.")
+def sandbox(
     *, port: int, stores: int, returns: int, photos: int, latency: float, quota: int, period: float, faults: bool
 ) -> None:
-    """Serve an embedded Market until Ctrl-C. Raises UsageError where the port is in use."""
+    """Serve an embedded Market to try things on.
+
+    Listens on 127.0.0.1 and prints a configuration to use with it.
+    """
     market = Market()
     market.populate(stores=stores, returns=returns, photos=photos)
     limits = Limits(photos=Quota(quota, period), returns=Quota(5000, period))
 
-    def ready(sandbox: Sandbox) -> None:
+    def ready(served: Sandbox) -> None:
         if faults:
-            add_faults(sandbox.faults)
-        click.echo(configuration(sandbox, quota, period))
+            add_faults(served.faults)
+        click.echo(configuration(served, quota, period))
 
     with contextlib.suppress(KeyboardInterrupt):
         try:
@@ -38,13 +50,13 @@ def serve_until_interrupted(
             raise UsageError(f"port {port}: {error.strerror}.", "Choose another --port; 0 takes any.") from error
 
 
-def configuration(sandbox: Sandbox, quota: int, period: float) -> str:
+def configuration(served: Sandbox, quota: int, period: float) -> str:
     """Return a configuration file and commands for a user to paste."""
     return f"""\
-# An embedded Market serves on {sandbox.url} until Ctrl-C. Save these lines as sandbox.toml:
+# An embedded Market serves on {served.url} until Ctrl-C. Save these lines as sandbox.toml:
 
 [api]
-base_url = "{sandbox.url}"
+base_url = "{served.url}"
 [archive]
 directory = "sandbox-archive"
 [limits]
@@ -52,6 +64,6 @@ photo_requests = {quota}
 period_seconds = {period:g}
 
 # and in another shell:
-#   export MARKET_PHOTOS_API_KEY={shlex.quote(sandbox.market.key)}
+#   export MARKET_PHOTOS_API_KEY={shlex.quote(served.market.key)}
 #   market-photos sync --config sandbox.toml
 """

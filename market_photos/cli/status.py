@@ -1,18 +1,20 @@
-"""`market-photos status`: once, or again and again; and whether the last complete sync is too old."""
+"""`status`: what is in the archive, once or again and again, and whether the last complete sync is too old."""
 
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from market_photos import console
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import is_store, known_stores
-from market_photos.clock import Clock, iso
-from market_photos.config import Settings
+from market_photos.cli.options import Duration, campaigns_option, config_option
+from market_photos.clock import Clock, SystemClock, iso
+from market_photos.config import Settings, find_config, load
 from market_photos.errors import ExitCode
 from market_photos.reporting.status import StoreStatus, statuses
 from market_photos.text import human_time
@@ -21,8 +23,38 @@ from market_photos.text import human_time
 OVERDUE = ExitCode.INTERNAL
 
 
+@click.command()
+@config_option
+@campaigns_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--max-age", type=Duration(), metavar="DURATION", help="Exit 1 if a store's last complete sync is older: 26h."
+)
+@click.option(
+    "--watch",
+    "interval",
+    type=click.FloatRange(min=0.1),
+    is_flag=False,
+    flag_value=5.0,
+    metavar="[SECONDS]",
+    help="Repeat every 5 seconds (or as many as given) until Ctrl-C.",
+)
+def status(*, config: Path | None, interval: float | None, **options: Any) -> None:
+    """Show what is archived, pending and failed.
+
+    Also what is left of the quota and how long the rest takes. Does not disturb a run.
+    """
+    settings, clock = load(find_config(config)), SystemClock()
+
+    def look() -> ExitCode:
+        return show(settings, StatusOptions(**options), clock)
+
+    clear = sys.stdout.isatty() and not options["as_json"]
+    sys.exit(look() if interval is None else watch(look, interval, clear=clear))
+
+
 @dataclass(frozen=True)
-class Asked:
+class StatusOptions:
     """What the command line says."""
 
     campaigns: tuple[int, ...] = ()
@@ -31,7 +63,7 @@ class Asked:
     """Seconds."""
 
 
-def show(settings: Settings, asked: Asked, clock: Clock) -> ExitCode:
+def show(settings: Settings, asked: StatusOptions, clock: Clock) -> ExitCode:
     """Prints the state of the stores; COMPLETE, or OVERDUE where `max_age` is exceeded. Raises CatalogUnusable."""
     archive = settings.archive.directory
     wanted = _wanted(settings, asked)
@@ -91,7 +123,7 @@ def _at_work(status: StoreStatus | None) -> str:
     return f"; at work now: {status.at_work}" if status and status.at_work else ""
 
 
-def _wanted(settings: Settings, asked: Asked) -> tuple[int, ...]:
+def _wanted(settings: Settings, asked: StatusOptions) -> tuple[int, ...]:
     """For `max_age`: also the stores of the configuration that have never been synced."""
     if asked.campaigns:
         return tuple(dict.fromkeys(asked.campaigns))

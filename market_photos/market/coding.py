@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
+import brotli
+
 from market_photos.market.requests import Act, Refusal, clean
 
 #: Bytes that one step of a decoder makes, br up to twice as many: a few KB of input may hold gigabytes.
@@ -96,9 +98,6 @@ class _Inflater:
 
 class _Brotli:
     def __init__(self) -> None:
-        import brotli  # noqa: PLC0415 - rarely needed
-
-        self._brotli = brotli
         self._decompressor = brotli.Decompressor()
         self._is_empty = True
 
@@ -109,7 +108,7 @@ class _Brotli:
             while piece := self._decompressor.process(data, output_buffer_limit=PIECE_BYTES):
                 yield piece
                 data = b""
-        except self._brotli.error as error:
+        except brotli.error as error:
             raise _broken("br") from error
 
     def end(self) -> None:

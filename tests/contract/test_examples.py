@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from market_photos.cli.main import cli
+from market_photos.cli.main import COMMANDS, cli
 from market_photos.config import ENV_CONFIG, ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 def names_command(words: list[str]) -> bool:
-    return bool(words) and words[0] in cli.commands
+    return bool(words) and words[0] in COMMANDS
 
 
 def test_every_example_is_known_here() -> None:
@@ -41,7 +41,8 @@ def test_every_example_is_known_here() -> None:
 def test_commands_parse(name: str) -> None:
     """By click itself: the command and every option exist, and values are of their kind."""
     for words in filter(names_command, commands((ROOT / name).read_text(encoding="utf-8"))):
-        command = cli.commands[words[0]]
+        command = cli.get_command(click.Context(cli), words[0])
+        assert command
         # names in capitals stand for numbers
         given = ["7" if re.fullmatch(r"[A-Z]", word) else word for word in words[1:]]
         try:

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import click
 import pytest
+
+from market_photos.cli.main import COMMANDS, cli
 
 HEAVY = {"aiohttp", "aiolimiter", "pydantic", "rich", "jinja2", "PIL", "babel"}
 RUN = {"aiohttp", "aiolimiter", "pydantic"}
@@ -23,3 +26,24 @@ def test_heavy_imports_stand_where_they_are_used(module: str, loads: set[str]) -
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == loads
+
+
+def test_help_shows_one_line_a_command_and_imports_none() -> None:
+    """The line is the first of the command's own help, so that both say the same."""
+    for name, (module, line) in COMMANDS.items():
+        command = cli.get_command(click.Context(cli), name)
+        assert command
+        assert command.callback
+        assert command.callback.__module__ == module
+        assert (command.help or "").partition("\n")[0] == line
+    code = (
+        "import sys; from market_photos.cli.main import cli; cli.main(['--help'], standalone_mode=False); "
+        "print(*(name for name in sys.modules if name.startswith('market_photos')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(line in done.stdout for _, line in COMMANDS.values())
+    assert "…" not in done.stdout
+    loaded = done.stdout.splitlines()[-1].split()
+    assert set(loaded) == {
+        f"market_photos{name}" for name in ("", ".cli", ".cli.main", ".console", ".errors", ".streams")
+    }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from market_photos.cli.status import Asked, show, watch
+from market_photos.cli.status import StatusOptions, show, watch
 from market_photos.clock import Moment
 from market_photos.config import Settings
 from market_photos.errors import ExitCode
@@ -25,7 +25,7 @@ class Clock:
 
 def asked(tmp_path: Path, *, ids: tuple[int, ...] = (), **options: Any) -> ExitCode:
     settings = Settings(archive=ArchiveSettings(directory=tmp_path), campaigns=Campaigns(ids=ids))
-    return show(settings, Asked(**{"max_age": 26.0 * HOUR} | options), Clock())
+    return show(settings, StatusOptions(**{"max_age": 26.0 * HOUR} | options), Clock())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""`sync`, `backfill` and `fetch`: the commands that download."""
+
+import datetime as dt
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from market_photos import console
+from market_photos.cli.options import DAY, STORE, Duration, campaigns_option, command_line, config_option
+from market_photos.cli.run import execute, say_report
+from market_photos.config import find_config, load
+from market_photos.errors import MarketPhotosError, UsageError
+from market_photos.reporting.report import failed_report
+from market_photos.sync.run import Options
+from market_photos.sync.store_run import Plan
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that sync, backfill and fetch have in common."""
+    for option in (
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing on success."),
+        click.option("-v", "--verbose", count=True, help="Log what happens; twice: each request."),
+        click.option("--json", "as_json", is_flag=True, help="End standard output with one JSON object."),
+        click.option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            default="text",
+            show_default=True,
+            help="Format of standard error; json: one object a line.",
+        ),
+        click.option("--dry-run", is_flag=True, help="List only; say what would be downloaded."),
+        click.option(
+            "--max-photos", type=click.IntRange(min=0), metavar="NUMBER", help="Stop after this many photos."
+        ),
+        click.option("--max-duration", type=Duration(), metavar="DURATION", help="Stop after this time: 6h, 90m."),
+        config_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option("--full", is_flag=True, help="List everything again; retry photos that were given up or are gone.")
+@campaigns_option
+@run_options
+def sync(*, full: bool, campaigns: tuple[int, ...], **options: Any) -> None:
+    """Download photos of new and updated returns.
+
+    Lists what was updated since the last complete listing, then fetches every photo that the archive lacks, newest
+    return first.
+    """
+    _run(Plan(lambda producer: producer.nightly(full=full), everything=full), campaigns, **options)
+
+
+@click.command()
+@click.option("--from", "first", type=DAY, required=True, metavar="DATE", help="First day of update, YYYY-MM-DD.")
+@click.option("--to", "last", type=DAY, metavar="DATE", help="Last day of update, YYYY-MM-DD. Default: today.")
+@campaigns_option
+@run_options
+def backfill(*, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[int, ...], **options: Any) -> None:
+    """Download photos of past returns, newest month first.
+
+    The API filters returns by the date of their last update. The same command continues where it stopped. While it
+    runs it looks for fresh returns every refresh_hours and takes those first.
+    """
+    today = dt.datetime.now(dt.UTC).date()
+    tomorrow = today + dt.timedelta(days=1)  # already today somewhere on earth
+    until = min(last.date(), tomorrow) if last else today
+    if first.date() > until:
+        raise UsageError(f"--from {first.date()} is after --to {until}.", "Give the earlier day to --from.")
+    plan = Plan(lambda producer: producer.backfill(first.date(), until), refresh_hours=True)
+    _run(plan, campaigns, **options)
+
+
+@click.command()
+@click.option("--campaign", type=STORE, required=True, metavar="ID", help="The store.")
+@click.option("--order", type=STORE, required=True, metavar="ID", help="The order.")
+@click.option("--return", "return_id", type=STORE, required=True, metavar="ID", help="The return.")
+@run_options
+def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
+    """Download the photos of one return."""
+    plan = Plan(lambda producer: producer.one(order, return_id), only=(order, return_id))
+    _run(plan, (campaign,), **options)
+
+
+def _run(
+    plan: Plan,
+    campaigns: tuple[int, ...],
+    *,
+    config: Path | None,
+    max_duration: float | None,
+    max_photos: int | None,
+    dry_run: bool,
+    as_json: bool,
+    log_format: str,
+    verbose: int,
+    quiet: bool,
+) -> None:
+    """Run the plan and end the process with its exit code."""
+    console.set_up_logging(verbose, quiet, as_json=log_format == "json")
+    options = Options(command_line(), campaigns, max_duration, max_photos, dry_run)
+    try:
+        report = execute(load(find_config(config)), plan, options, quiet=quiet)
+    except MarketPhotosError as error:
+        if as_json:
+            console.give(failed_report(error))
+        raise
+    say_report(report, quiet=quiet)
+    if as_json:
+        console.give(report.as_json())
+    sys.exit(report.exit_code)
