@@ -63,7 +63,7 @@ _BYTES = {"application/octet-stream", "binary/octet-stream", "application/binary
 UNKNOWN = ".bin"
 
 
-class Kind(NamedTuple):
+class ImageKind(NamedTuple):
     """What to do with a body: a suffix, or a reason why it is no photo; and what is odd about it."""
 
     suffix: str = ""
@@ -71,7 +71,7 @@ class Kind(NamedTuple):
     note: str = ""
 
 
-def choose(content_type: str, head: bytes) -> Kind:
+def choose(content_type: str, head: bytes) -> ImageKind:
     """The suffix of a photo by its Content-Type header (as it came, may be empty) and its first bytes.
 
     A type in the list decides, even when the bytes are those of another image (that is noted). A body that is HTML,
@@ -79,18 +79,18 @@ def choose(content_type: str, head: bytes) -> Kind:
     """
     media = _media_type(content_type)
     if reason := _no_photo(head, media):
-        return Kind(not_a_photo=reason)
+        return ImageKind(not_a_photo=reason)
     if is_garbled(content_type, head):
-        return Kind(not_a_photo=f"it is called {media} but begins with {head[:_SHOWN_BYTES]!r}")
+        return ImageKind(not_a_photo=f"it is called {media} but begins with {head[:_SHOWN_BYTES]!r}")
     seen = sniff(head)
     if suffix := _SUFFIXES.get(media):
-        return Kind(suffix, note=_disagreement(suffix, seen))
+        return ImageKind(suffix, note=_disagreement(suffix, seen))
     is_named = media and media not in _BYTES
     if seen:
-        return Kind(seen, note="" if media in _BYTES else f"Content-Type was {media or 'missing or nonsense'}")
+        return ImageKind(seen, note="" if media in _BYTES else f"Content-Type was {media or 'missing or nonsense'}")
     if is_named and not media.startswith(("image/", "video/")):
-        return Kind(not_a_photo=f"the answer is {media}, not a photo")
-    return Kind(
+        return ImageKind(not_a_photo=f"the answer is {media}, not a photo")
+    return ImageKind(
         UNKNOWN, note=f"neither Content-Type{f' {media}' if is_named else ''} nor the first bytes tell what it is"
     )
 

@@ -28,7 +28,7 @@ from market_photos.archive.layout import (
 from market_photos.archive.photo_file import disk_errors
 
 
-class Kind(StrEnum):
+class ProblemKind(StrEnum):
     MISSING = "missing"
     """On record as archived, but not there."""
     CHANGED = "changed"
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 
 class Problem(NamedTuple):
-    kind: Kind
+    kind: ProblemKind
     path: Path
     """Relative to the store's folder."""
     detail: str
@@ -139,12 +139,14 @@ class Verifier:
         path = (folder / photo.name).relative_to(self._folder)
         entry = entries.get(photo.name)
         if entry is None:
-            self._found.append(Problem(Kind.MISSING, path, "on record as archived, but not there", photo))
+            self._found.append(Problem(ProblemKind.MISSING, path, "on record as archived, but not there", photo))
             return False
         size = entry.st_size
         self.size += size
         if size != photo.size or not stat.S_ISREG(entry.st_mode):
-            self._found.append(Problem(Kind.CHANGED, path, f"{size:,} bytes, archived were {photo.size:,}", photo))
+            self._found.append(
+                Problem(ProblemKind.CHANGED, path, f"{size:,} bytes, archived were {photo.size:,}", photo)
+            )
             return False
         return True
 
@@ -152,13 +154,13 @@ class Verifier:
         if RECORD_NAME in entries:
             return True
         path = (folder / RECORD_NAME).relative_to(self._folder)
-        self._found.append(Problem(Kind.MISSING, path, "the return's record", None, known.row))
+        self._found.append(Problem(ProblemKind.MISSING, path, "the return's record", None, known.row))
         return False
 
     def _compare(self, job: _Job) -> tuple[_Job, list[Problem]]:
         """Runs in a thread of its own: no catalogue here."""
         return job, [
-            Problem(Kind.CHANGED, (job.folder / photo.name).relative_to(self._folder), difference, photo)
+            Problem(ProblemKind.CHANGED, (job.folder / photo.name).relative_to(self._folder), difference, photo)
             for photo in job.photos
             if (difference := _difference(job.folder / photo.name, photo.sha256))
         ]
@@ -172,11 +174,11 @@ class Verifier:
         record = self._inventory.record(job.record.row)
         if record is not None and content != render(record) and _content(path) == content:
             relative = path.relative_to(self._folder)
-            yield Problem(Kind.CHANGED, relative, "not the record that was saved", None, job.record.row)
+            yield Problem(ProblemKind.CHANGED, relative, "not the record that was saved", None, job.record.row)
 
     def _still(self, problem: Problem) -> bool:
         """Whether it is so now: a run, or the owner, may have been at work since."""
-        if problem.kind is Kind.MISSING and (self._folder / problem.path).exists():
+        if problem.kind is ProblemKind.MISSING and (self._folder / problem.path).exists():
             return False
         if problem.photo is None:
             return problem.return_row is None or self._inventory.record(problem.return_row) is not None
@@ -189,23 +191,23 @@ class Verifier:
         why = "its whole folder is not there"
         archived = [photo for photo in self._inventory.photos(known.row) if photo.state is State.ARCHIVED]
         self.photos += len(archived)
-        missing = [Problem(Kind.MISSING, known.folder / photo.name, why, photo) for photo in archived]
+        missing = [Problem(ProblemKind.MISSING, known.folder / photo.name, why, photo) for photo in archived]
         if known.is_saved:
-            missing.append(Problem(Kind.MISSING, known.folder / RECORD_NAME, why, None, known.row))
+            missing.append(Problem(ProblemKind.MISSING, known.folder / RECORD_NAME, why, None, known.row))
         yield from filter(self._still, missing)
 
     def _unknown(self, path: Path, why: str) -> None:
-        self._leftovers.append(Problem(Kind.UNKNOWN, path.relative_to(self._folder), why))
+        self._leftovers.append(Problem(ProblemKind.UNKNOWN, path.relative_to(self._folder), why))
 
     def _left(self, path: Path, owners: dict[str, KnownPhoto]) -> None:
         """A file in a return's folder that is no archived photo."""
         owner = owners.get(path.name.partition(".")[0])
         if path.name.endswith(PART_SUFFIX):
-            self._leftovers.append(Problem(Kind.TORN, path.relative_to(self._folder), "an unfinished file"))
+            self._leftovers.append(Problem(ProblemKind.TORN, path.relative_to(self._folder), "an unfinished file"))
         elif owner is None:
             self._unknown(path, "no such photo is on record")
         else:
-            self._leftovers.append(Problem(Kind.TORN, path.relative_to(self._folder), _why_left(owner.state)))
+            self._leftovers.append(Problem(ProblemKind.TORN, path.relative_to(self._folder), _why_left(owner.state)))
 
     def _settled_leftovers(self) -> Iterator[Problem]:
         """What is in flight while a run is at work is no problem, nor what has got its row, or has gone."""
@@ -216,7 +218,7 @@ class Verifier:
                 folder, archived = path.parent, self._archived_names(path.parent)
             if not os.path.lexists(path) or path.name in archived:
                 continue
-            if problem.kind is Kind.TORN and self._is_busy():
+            if problem.kind is ProblemKind.TORN and self._is_busy():
                 self.in_flight += 1
                 continue
             yield problem

@@ -25,7 +25,7 @@ from market_photos.archive.hashing import in_threads
 from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
 from market_photos.maintenance.salvage import salvage
-from market_photos.market.requests import RETURN_REQUESTS, Method
+from market_photos.market.requests import RETURN_REQUESTS, Endpoint
 from market_photos.settings import Limits
 from market_photos.text import one_line
 
@@ -185,13 +185,13 @@ def _folders(parent: Path) -> list[tuple[str, bool]]:
 
 def _assume_requests(catalog: Catalog, rebuilt: Rebuilt, limits: Limits, last_sign: float, now: float) -> None:
     """On the safe side, without making anybody wait for a quota that is there: see this module's head."""
-    catalog.requests.assume(Method.PHOTO, [max(0.0, now - wall) for wall in rebuilt.recent])
+    catalog.requests.assume(Endpoint.PHOTO, [max(0.0, now - wall) for wall in rebuilt.recent])
     if last_sign < now - limits.period_seconds and not rebuilt.recent:
         return
     amounts = {
-        Method.PHOTO: limits.photo_requests,
-        Method.RETURNS: limits.return_requests,
-        Method.RETURN: RETURN_REQUESTS,
+        Endpoint.PHOTO: limits.photo_requests,
+        Endpoint.RETURNS: limits.return_requests,
+        Endpoint.RETURN: RETURN_REQUESTS,
     }
     for method, amount in amounts.items():
         catalog.requests.assume(method, [0.0] * math.floor(amount * ASSUMED_SHARE))

@@ -20,7 +20,7 @@ from market_photos.archive.catalog.restore import RestoredPhoto, RestoredReturn
 from market_photos.archive.hashing import file_sha256
 from market_photos.errors import ArchiveUnwritable
 from market_photos.market.records import parse_return
-from market_photos.market.requests import Refusal
+from market_photos.market.refusals import Refusal
 from market_photos.model import PhotoKey, Return
 
 _PLAIN_STEM = re.compile(r"(0|[1-9]\d{0,18})-([a-z0-9_-]{1,100})", re.ASCII)

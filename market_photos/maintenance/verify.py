@@ -14,7 +14,7 @@ from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock, iso
 from market_photos.errors import ExitCode
 from market_photos.maintenance import return_folder
-from market_photos.maintenance.integrity import Kind, Problem, Verifier
+from market_photos.maintenance.integrity import Problem, ProblemKind, Verifier
 from market_photos.text import human_bytes, one_line
 
 
@@ -27,7 +27,7 @@ class Verified:
     size: int = 0
     pruned: int = 0
     in_flight: int = 0
-    counts: Counter[Kind] = field(default_factory=Counter)
+    counts: Counter[ProblemKind] = field(default_factory=Counter)
     queued: int = 0
     aside: int = 0
 
@@ -40,7 +40,7 @@ class Verified:
             "campaign": self.campaign,
             "photos": self.photos,
             "bytes": self.size,
-            **{kind.value: self.counts[kind] for kind in Kind},
+            **{kind.value: self.counts[kind] for kind in ProblemKind},
             "pruned": self.pruned,
             "in_flight": self.in_flight,
             "queued": self.queued,
@@ -49,7 +49,7 @@ class Verified:
 
     def line(self) -> str:
         parts = [f"{self.photos:,} photos ({human_bytes(self.size)}) looked at"]
-        parts += [f"{self.counts[kind]:,} {kind}" for kind in Kind if self.counts[kind]] or ["all in order"]
+        parts += [f"{self.counts[kind]:,} {kind}" for kind in ProblemKind if self.counts[kind]] or ["all in order"]
         parts += [f"{self.pruned:,} pruned"] * bool(self.pruned)
         parts += [f"{self.in_flight:,} in flight"] * bool(self.in_flight)
         parts += [f"{self.queued:,} queued for the next sync"] * bool(self.queued)
@@ -98,9 +98,9 @@ def _repair(catalog: Catalog, folder: Path, problem: Problem, result: Verified, 
 
     The file goes aside first: were the photo queued first, a kill and then a sync would replace it.
     """
-    if problem.kind is Kind.UNKNOWN:
+    if problem.kind is ProblemKind.UNKNOWN:
         return
-    if problem.kind is not Kind.MISSING:
+    if problem.kind is not ProblemKind.MISSING:
         return_folder.set_aside(folder, problem.path, day)
         result.aside += 1
         failpoints.point("set-aside")
@@ -124,11 +124,11 @@ def problem_json(problem: Problem) -> dict[str, Any]:
 
 def advice(results: list[Verified], *, repair: bool) -> Iterator[str]:
     """What a tired person does next."""
-    counts: Counter[Kind] = sum((result.counts for result in results), Counter())
-    if counts[Kind.MISSING] or counts[Kind.CHANGED] or counts[Kind.TORN]:
+    counts: Counter[ProblemKind] = sum((result.counts for result in results), Counter())
+    if counts[ProblemKind.MISSING] or counts[ProblemKind.CHANGED] or counts[ProblemKind.TORN]:
         if repair:
             yield f"Run `market-photos sync` to fetch what is queued; changed files are in {layout.SET_ASIDE}/."
         else:
             yield "`market-photos verify --repair` queues what is missing or changed; nothing is deleted. Then: sync."
-    if counts[Kind.UNKNOWN]:
+    if counts[ProblemKind.UNKNOWN]:
         yield "Unknown files are left as they are: move them out of photos/ if they are yours."

@@ -9,7 +9,7 @@ from aiohttp import ClientResponse, hdrs
 from multidict import CIMultiDict
 
 from market_photos.market.coding import decoder
-from market_photos.market.requests import Act, Refusal, clean
+from market_photos.market.refusals import Reaction, Refusal, clean
 
 #: Seconds of waiting for the server in which each LOT_BYTES of a body must come, or its end: 8 KiB/s, so that 50 MB
 #: take less than two hours. A read time-out alone never ends a drip, or a chunked body without data.
@@ -100,8 +100,8 @@ async def _next_chunk(response: ClientResponse, seconds: float) -> bytes:
         if not deadline.expired():
             raise
         text = f"the answer comes too slowly: less than {LOT_BYTES // 1024} KiB in {PATIENCE_SECONDS} s"
-        raise Refusal(Act.RETRY, text) from error
+        raise Refusal(Reaction.RETRY, text) from error
 
 
 def _too_large(size: int, most: int) -> Refusal:
-    return Refusal(Act.GIVE_UP, f"the answer is larger than {most / 2**20:.0f} MB: at least {size} bytes")
+    return Refusal(Reaction.GIVE_UP, f"the answer is larger than {most / 2**20:.0f} MB: at least {size} bytes")

@@ -22,19 +22,10 @@ from market_photos import __version__
 from market_photos.clock import Clock, ServerClock
 from market_photos.console import redact
 from market_photos.market import body
-from market_photos.market.limits import Passage
+from market_photos.market.limits import Admission
 from market_photos.market.redirects import PrivateAddress, is_ip, is_private, redirect_target
-from market_photos.market.requests import (
-    MAX_PHOTO_BYTES,
-    Act,
-    Ask,
-    Refusal,
-    clean,
-    parse_date,
-    rate,
-    refusal,
-    refusal_elsewhere,
-)
+from market_photos.market.refusals import Reaction, Refusal, clean, parse_date, rate, refusal, refusal_elsewhere
+from market_photos.market.requests import MAX_PHOTO_BYTES, ApiRequest
 from market_photos.proxies import proxy_for
 
 log = logging.getLogger(__name__)
@@ -50,10 +41,10 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 _check_address: ContextVar[Callable[[str], None] | None] = ContextVar("check_address", default=None)
 
 
-class PassageFor(Protocol):
+class AdmissionFor(Protocol):
     """Leads a request through the limits of its store."""
 
-    def __call__(self, method: str) -> Passage: ...
+    def __call__(self, method: str) -> Admission: ...
 
 
 class Photo:
@@ -104,38 +95,38 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def read(self, ask: Ask, passage_for: PassageFor) -> bytes:
+    async def read(self, ask: ApiRequest, admission_for: AdmissionFor) -> bytes:
         """The whole body of a successful answer. Raises Refusal."""
-        async with self._answer(ask, passage_for) as response:
+        async with self._answer(ask, admission_for) as response:
             return await body.read(response, MAX_PAGE_BYTES)
 
     @asynccontextmanager
-    async def photo(self, ask: Ask, passage_for: PassageFor) -> AsyncIterator[Photo]:
+    async def photo(self, ask: ApiRequest, admission_for: AdmissionFor) -> AsyncIterator[Photo]:
         """A photo whose body is read inside. Raises Refusal, also from there."""
-        async with self._answer(ask, passage_for) as response:
+        async with self._answer(ask, admission_for) as response:
             yield Photo(response)
 
     @asynccontextmanager
-    async def _answer(self, ask: Ask, passage_for: PassageFor) -> AsyncIterator[ClientResponse]:
+    async def _answer(self, ask: ApiRequest, admission_for: AdmissionFor) -> AsyncIterator[ClientResponse]:
         """The successful answer, at the end of redirects. Raises Refusal for all else."""
         url = self._base.joinpath(ask.path.lstrip("/"), encoded=True).with_query(ask.query)
         for _ in range(MAX_REDIRECTS + 1):
             with _wire_errors(url):
-                async with passage_for(ask.method) as passage, self._send(ask.verb, url, passage) as response:
+                async with admission_for(ask.method) as admission, self._send(ask.verb, url, admission) as response:
                     if response.status == 200:
-                        self._heed(response, passage)
+                        self._observe_headers(response, admission)
                         yield response
                         return
                     if response.status not in _REDIRECTS:
-                        raise await self._refusal(response, passage)
+                        raise await self._refusal(response, admission)
                     await body.read_what_comes(response)
                     url = self._next_hop(url, response)
-        raise Refusal(Act.GIVE_UP, f"redirected more than {MAX_REDIRECTS} times")
+        raise Refusal(Reaction.GIVE_UP, f"redirected more than {MAX_REDIRECTS} times")
 
     @asynccontextmanager
-    async def _send(self, verb: str, url: URL, passage: Passage) -> AsyncIterator[ClientResponse]:
+    async def _send(self, verb: str, url: URL, admission: Admission) -> AsyncIterator[ClientResponse]:
         # The guard comes late, so that the deadline for the head does not include the wait for the limits.
-        steps = (passage, self._guard, self._timed)
+        steps = (admission, self._guard, self._timed)
         proxy = self._proxy if self._is_api(url) else proxy_for(url)
         request = self._session.request(verb, url, allow_redirects=False, middlewares=steps, proxy=proxy)
         async with request as response:
@@ -161,7 +152,9 @@ class Client:
         except (aiohttp.ClientError, TimeoutError):
             raise
         except ValueError as error:  # UnicodeError among them, for a name that no resolver takes
-            raise Refusal(Act.GIVE_UP, f"{_host(request.url)}: cannot be asked: {clean(str(error), 200)}") from error
+            raise Refusal(
+                Reaction.GIVE_UP, f"{_host(request.url)}: cannot be asked: {clean(str(error), 200)}"
+            ) from error
         finally:
             _check_address.reset(checking)
 
@@ -193,23 +186,23 @@ class Client:
         server = self._clock.now().server
         return server.earliest if server else None
 
-    def _heed(self, response: ClientResponse, passage: Passage) -> None:
+    def _observe_headers(self, response: ClientResponse, admission: Admission) -> None:
         """Another host, after a redirect, knows nothing of the quota."""
         if self._is_api(response.url):
             told = rate(body.clean_headers(response), self._server_now())
-            passage.heed(told.remaining, told.renewed_in)
+            admission.observe_headers(told.remaining, told.renewed_in)
 
-    async def _refusal(self, response: ClientResponse, passage: Passage) -> Refusal:
+    async def _refusal(self, response: ClientResponse, admission: Admission) -> Refusal:
         content = await body.read_what_comes(response)
         if not self._is_api(response.url):
             return refusal_elsewhere(response.status, _host(response.url))
         refused = refusal(response.status, body.clean_headers(response), content, self._server_now())
-        if refused.act is Act.YIELD_SLOT:
-            passage.crowded()
-        elif refused.act is Act.WAIT_QUOTA:
-            passage.refused(refused.wait)
+        if refused.reaction is Reaction.YIELD_SLOT:
+            admission.parallel_limit_hit()
+        elif refused.reaction is Reaction.WAIT_QUOTA:
+            admission.quota_refused(refused.wait)
         else:
-            self._heed(response, passage)
+            self._observe_headers(response, admission)
         return refused
 
     def _next_hop(self, url: URL, response: ClientResponse) -> URL:
@@ -217,7 +210,7 @@ class Client:
         target = redirect_target(url, location)
         if target is None or not self._may_follow(target):
             where = clean(str(target or location), 200) or "nowhere"
-            raise Refusal(Act.GIVE_UP, f"HTTP {response.status} to {where}: not followed", response.status)
+            raise Refusal(Reaction.GIVE_UP, f"HTTP {response.status} to {where}: not followed", response.status)
         return target
 
     def _may_follow(self, target: URL) -> bool:
@@ -257,7 +250,7 @@ class _wire_errors:  # noqa: N801 - used like a function
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, TimeoutError):
-            raise Refusal(Act.RETRY, f"{_host(self._url)}: no answer in time") from error
+            raise Refusal(Reaction.RETRY, f"{_host(self._url)}: no answer in time") from error
         if isinstance(error, aiohttp.ClientError):
             raise _broken(self._url, error) from error
 
@@ -269,7 +262,7 @@ def _host(url: URL) -> str:
 def _broken(url: URL, error: aiohttp.ClientError) -> Refusal:
     is_private = isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PrivateAddress)
     is_final = is_private or isinstance(error, aiohttp.InvalidURL)
-    return Refusal(Act.GIVE_UP if is_final else Act.RETRY, f"{_host(url)}: {clean(_in_words(error), 300)}")
+    return Refusal(Reaction.GIVE_UP if is_final else Reaction.RETRY, f"{_host(url)}: {clean(_in_words(error), 300)}")
 
 
 def _in_words(error: aiohttp.ClientError) -> str:  # noqa: PLR0911 - one line for each kind of error

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import brotli
 
-from market_photos.market.requests import Act, Refusal, clean
+from market_photos.market.refusals import Reaction, Refusal, clean
 
 #: Bytes that one step of a decoder makes, br up to twice as many: a few KB of input may hold gigabytes.
 PIECE_BYTES = 256 * 1024
@@ -44,7 +44,9 @@ def decoder(*headers: str) -> Decoder | None:
         return _Inflater(codings[0])
     if codings == ["br"]:
         return _Brotli()
-    raise Refusal(Act.GIVE_UP, f"the answer has the unknown content coding {clean(', '.join(codings), 80)!r}", 200)
+    raise Refusal(
+        Reaction.GIVE_UP, f"the answer has the unknown content coding {clean(', '.join(codings), 80)!r}", 200
+    )
 
 
 class _Inflater:
@@ -117,8 +119,8 @@ class _Brotli:
 
 
 def _broken(coding: str) -> Refusal:
-    return Refusal(Act.RETRY, f"the answer is not valid {coding}, as its Content-Encoding says", 200)
+    return Refusal(Reaction.RETRY, f"the answer is not valid {coding}, as its Content-Encoding says", 200)
 
 
 def _cut_off(coding: str) -> Refusal:
-    return Refusal(Act.RETRY, f"the answer was cut off: its {coding} data does not end", 200)
+    return Refusal(Reaction.RETRY, f"the answer was cut off: its {coding} data does not end", 200)

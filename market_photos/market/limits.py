@@ -29,7 +29,7 @@ from market_photos.market.server_quota import Token
 from market_photos.market.slots import Slots
 from market_photos.market.spent import TRANSIT, Spent, ages
 
-__all__ = ["TRANSIT", "Ledger", "Limits", "Passage", "Spent", "ages", "still_served"]
+__all__ = ["TRANSIT", "Admission", "Ledger", "Limits", "Spent", "ages", "still_served"]
 
 #: What breaks off an answer from the server's side.
 CUT = (ClientPayloadError, ServerDisconnectedError, ClientOSError)
@@ -59,12 +59,12 @@ class Limits:
         self.quotas = quotas
         self.ledger = ledger
 
-    def passage(self, method: str, photo: int | None = None) -> "Passage":
+    def admission(self, method: str, photo: int | None = None) -> "Admission":
         """`photo`: what the ledger is to know the request by."""
-        return Passage(method, photo, self.quotas[method], self.slots, self.ledger)
+        return Admission(method, photo, self.quotas[method], self.slots, self.ledger)
 
 
-class Passage:
+class Admission:
     """One request's way through the limits, and the client middleware that leads each real request through it.
 
         async with limits.passage("photo") as passage:
@@ -113,17 +113,17 @@ class Passage:
         """Whether it has its slot: its request is with the server, or about to leave."""
         return self._has_slot
 
-    def heed(self, remaining: int | None, until_in: float | None) -> None:
-        """Any answer but a 420; see `Quota.heed`."""
-        self._quota.heed(self._token, remaining, until_in)
+    def observe_headers(self, remaining: int | None, until_in: float | None) -> None:
+        """Any answer but a 420; see `Quota.observe_headers`."""
+        self._quota.observe_headers(self._token, remaining, until_in)
 
-    def refused(self, until_in: float | None) -> None:
-        """A quota-420; see `Quota.refuse`."""
-        self._quota.refuse(self._token, until_in)
+    def quota_refused(self, until_in: float | None) -> None:
+        """A quota-420; see `Quota.quota_refused`."""
+        self._quota.quota_refused(self._token, until_in)
 
-    def crowded(self) -> None:
-        """A parallel-420; see `Slots.crowded`."""
-        self._slots.crowded()
+    def parallel_limit_hit(self) -> None:
+        """A parallel-420; see `Slots.parallel_limit_hit`."""
+        self._slots.parallel_limit_hit()
 
     async def _admitted(self) -> int:
         """The number of the request in the ledger, once there is a slot for it and the gate is open."""
@@ -145,7 +145,7 @@ class Passage:
                 self._free_slot()
 
     def _free_slot(self) -> None:
-        self._quota.lose(self._token)
+        self._quota.forget_in_flight(self._token)
         if self._has_slot:
             self._slots.release(late=still_served(self._response, self._failure))
         self._has_slot, self._response, self._failure = False, None, None

@@ -87,19 +87,19 @@ class Quota:
         """Spend the token: from here on the request may reach the server."""
         self._gate.send(token)
 
-    def heed(self, token: Token, remaining: int | None, until_in: float | None) -> None:
+    def observe_headers(self, token: Token, remaining: int | None, until_in: float | None) -> None:
         """`X-RateLimit-Resource-*` of an answer that is no quota-420; None: not told."""
-        self._gate.heed(token, remaining, until_in, _now())
+        self._gate.observe_headers(token, remaining, until_in, _now())
         self._tell()
 
-    def lose(self, token: Token) -> None:
+    def forget_in_flight(self, token: Token) -> None:
         """Its answer was neither heeded nor a refusal, or there was none. Nothing where it was."""
-        self._gate.lose(token)
+        self._gate.forget_in_flight(token)
         self._tell()
 
-    def refuse(self, token: Token, until_in: float | None) -> None:
+    def quota_refused(self, token: Token, until_in: float | None) -> None:
         """A quota-420: nothing goes for `until_in` seconds, or for a growing pause if that is None or past."""
-        self._gate.refuse(token, until_in, _now())
+        self._gate.quota_refused(token, until_in, _now())
         self._tell()
 
     def _tell(self) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from market_photos.market import damaged_json
-from market_photos.market.requests import Act, Refusal, clean, error_texts, parse_date
+from market_photos.market.refusals import Reaction, Refusal, clean, error_texts, parse_date
 from market_photos.model import PhotoKey, Return
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class PageTokenLost(Refusal):
     """A page of returns whose records can be read, but not what page comes next."""
 
     def __init__(self, refusal: Refusal, page: Listing) -> None:
-        super().__init__(refusal.act, refusal.reason, refusal.status)
+        super().__init__(refusal.reaction, refusal.reason, refusal.status)
         self.page = page
 
 
@@ -268,7 +268,7 @@ def _encodable(text: str) -> bool:
 
 
 def _unlike(what: str) -> NoReturn:
-    raise Refusal(Act.RETRY, f"the answer is not what the API documents: {what}", 200)
+    raise Refusal(Reaction.RETRY, f"the answer is not what the API documents: {what}", 200)
 
 
 def _named(record: Any) -> str:

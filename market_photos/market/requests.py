@@ -1,23 +1,12 @@
-"""The API without I/O: what to ask, and what a refusal means.
+"""The requests of the API, without I/O. A path is percent-encoded here, once, and goes onto the wire as it is.
 
-Invariants:
-- a path is percent-encoded here, once, and goes onto the wire as it is;
-- every status other than 200 becomes a `Refusal` that says who must act;
-- nothing in a response is trusted to be present or well-formed.
-
-Sources: the official OpenAPI description and documentation of the Partner API, November 2026.
+Source: the official OpenAPI description of the Partner API, November 2026.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from enum import Enum, StrEnum
-from typing import Any, NamedTuple
+from enum import StrEnum
+from typing import NamedTuple
 from urllib.parse import quote
 
-from market_photos.console import redact
-from market_photos.market.json_body import parse_json
 from market_photos.model import PhotoKey
 
 #: Records on a page of returns or campaigns; more is cut (returns) or refused (campaigns). Official.
@@ -26,11 +15,9 @@ PAGE_SIZE = 100
 MAX_PHOTO_BYTES = 50 * 1024 * 1024
 #: Requests an hour for the record of one return. Official; too seldom used here to be a setting.
 RETURN_REQUESTS = 7000
-#: Quotas are counted by the hour, formerly by the day: a server that names a later time is mistaken. Seconds.
-LONGEST_WAIT = 86_400
 
 
-class Method(StrEnum):
+class Endpoint(StrEnum):
     """The API's methods; the server counts a quota for each of them and store."""
 
     CAMPAIGNS = "campaigns"
@@ -40,25 +27,25 @@ class Method(StrEnum):
     TOKEN = "token"  # noqa: S105 - the name of a method
 
 
-class Ask(NamedTuple):
+class ApiRequest(NamedTuple):
     """One request."""
 
-    method: Method
+    method: Endpoint
     path: str
     """From the root of the API, percent-encoded."""
     query: tuple[tuple[str, str], ...] = ()
     verb: str = "GET"
 
 
-def ask_token() -> Ask:
-    return Ask(Method.TOKEN, "/v2/auth/token", verb="POST")
+def token_request() -> ApiRequest:
+    return ApiRequest(Endpoint.TOKEN, "/v2/auth/token", verb="POST")
 
 
-def ask_campaigns(page_token: str | None = None) -> Ask:
-    return Ask(Method.CAMPAIGNS, "/v2/campaigns", _paged([], page_token))
+def campaigns_request(page_token: str | None = None) -> ApiRequest:
+    return ApiRequest(Endpoint.CAMPAIGNS, "/v2/campaigns", _paged([], page_token))
 
 
-def ask_returns(campaign: int, first: str | None, last: str | None, page_token: str | None = None) -> Ask:
+def returns_request(campaign: int, first: str | None, last: str | None, page_token: str | None = None) -> ApiRequest:
     """A page of returns updated from `first` to `last` (YYYY-MM-DD, None: open).
 
     Every page repeats all filters. Goods that were never collected (UNREDEEMED) have no photos of a buyer.
@@ -66,16 +53,16 @@ def ask_returns(campaign: int, first: str | None, last: str | None, page_token: 
     query = [("type", "RETURN")]
     query += [("fromDate", first)] if first else []
     query += [("toDate", last)] if last else []
-    return Ask(Method.RETURNS, f"/v2/campaigns/{campaign}/returns", _paged(query, page_token))
+    return ApiRequest(Endpoint.RETURNS, f"/v2/campaigns/{campaign}/returns", _paged(query, page_token))
 
 
-def ask_return(campaign: int, order: int, return_id: int) -> Ask:
-    return Ask(Method.RETURN, f"/v2/campaigns/{campaign}/orders/{order}/returns/{return_id}")
+def return_request(campaign: int, order: int, return_id: int) -> ApiRequest:
+    return ApiRequest(Endpoint.RETURN, f"/v2/campaigns/{campaign}/orders/{order}/returns/{return_id}")
 
 
-def ask_photo(key: PhotoKey) -> Ask:
-    parent = ask_return(key.campaign, key.order, key.return_id).path
-    return Ask(Method.PHOTO, f"{parent}/decision/{key.item}/image/{encode_segment(key.image_hash)}")
+def photo_request(key: PhotoKey) -> ApiRequest:
+    parent = return_request(key.campaign, key.order, key.return_id).path
+    return ApiRequest(Endpoint.PHOTO, f"{parent}/decision/{key.item}/image/{encode_segment(key.image_hash)}")
 
 
 def encode_segment(text: str) -> str:
@@ -88,166 +75,3 @@ def encode_segment(text: str) -> str:
 
 def _paged(query: list[tuple[str, str]], page_token: str | None) -> tuple[tuple[str, str], ...]:
     return (*query, ("limit", str(PAGE_SIZE)), *([("pageToken", page_token)] if page_token else []))
-
-
-class Act(Enum):
-    """Who must act on a refusal, and how."""
-
-    STOP_RUN = "stop the run: the key is refused"
-    SKIP_STORE = "skip the store: it is closed to this key"
-    LEAVE_STORE = "leave the store for this run: it is being migrated"
-    FORGET = "it is gone: record, do not ask again"
-    YIELD_SLOT = "too many at once: pause, use fewer slots"
-    WAIT_QUOTA = "the quota is spent: wait until it is renewed"
-    RESTART_LISTING = "the page token is no longer good: list from the start"
-    RETRY = "temporary: ask again after a pause"
-    GIVE_UP = "asking again would not help"
-
-
-#: The Market's own status of a limit, and the one that the world agreed upon.
-_LIMITED = {420, 429}
-_ACTS = {
-    401: Act.STOP_RUN,
-    404: Act.FORGET,
-    408: Act.RETRY,
-    410: Act.FORGET,
-    423: Act.LEAVE_STORE,
-    425: Act.RETRY,
-    499: Act.RETRY,
-}
-
-
-@dataclass(eq=False)
-class Refusal(Exception):
-    """A request that did not bring what was asked for."""
-
-    act: Act
-    reason: str
-    """For people: status and the server's own words, or what happened on the wire. Never the key."""
-    status: int | None = None
-    wait: float | None = None
-    """Seconds until the server says that it is worth asking again, where it says so."""
-    documented: bool = True
-    """Whether the body is the API's own: a proxy's 404 is no proof that a photo is gone."""
-    late: bool = False
-    """We hung up first, so the server may still be at work on it."""
-
-    def __str__(self) -> str:
-        return self.reason
-
-
-def refusal(status: int, headers: Mapping[str, str], body: bytes, now: float | None) -> Refusal:
-    """What a response other than a success means. `now`: see `rate`."""
-    codes, message = error_texts(body)
-    act = _act(status, f"{codes} {message}".lower(), body.lower())
-    trace = headers.get("traceparent", "")
-    reason = f"HTTP {status}" + (f": {message or codes}" if message or codes else "")
-    return Refusal(
-        act,
-        reason + (f" (traceparent {clean(trace, 60)})" if trace else ""),
-        status,
-        wait=rate(headers, now).renewed_in if status in _LIMITED else _retry_after(headers),
-        documented=bool(codes or message),
-    )
-
-
-def refusal_elsewhere(status: int, host: str) -> Refusal:
-    """Return what another host's answer, after a redirect, means: this photo did not come.
-
-    Only the configured origin speaks for the API: 401, 403, 404 or 429 of another host say nothing about the key, the
-    store, the photo or the quota.
-    """
-    is_temporary = status >= 500 or status in _LIMITED or _ACTS.get(status) is Act.RETRY
-    return Refusal(Act.RETRY if is_temporary else Act.GIVE_UP, f"{host} answers HTTP {status}", status)
-
-
-def _act(status: int, text: str, body: bytes) -> Act:
-    by_text = {
-        # Only a missing scope concerns every store; all else is about this one.
-        403: Act.STOP_RUN if "scope" in text else Act.SKIP_STORE,
-        400: Act.RESTART_LISTING if "page token" in text or "page_token" in text else Act.GIVE_UP,
-        # In the body, whatever its shape: an hour's wait for a slot that is free in a second would be dear.
-        420: Act.YIELD_SLOT if b"parallel" in body or "parallel" in text else Act.WAIT_QUOTA,
-    }
-    by_text[429] = by_text[420]
-    return by_text.get(status) or _ACTS.get(status) or (Act.RETRY if status >= 500 else Act.GIVE_UP)
-
-
-def error_texts(body: bytes) -> tuple[str, str]:
-    """Codes and messages of the API's error body; empty where the body is something else."""
-    try:
-        content = parse_json(body)
-    except (ValueError, RecursionError):
-        return "", ""
-    if not isinstance(content, dict):
-        return "", ""
-    errors = content.get("errors")
-    found = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
-    codes = clean(", ".join(_values(found, "code")), 80)
-    return codes or ("ERROR" if content.get("status") == "ERROR" else ""), clean(
-        "; ".join(_values(found, "message")), 300
-    )
-
-
-def _values(errors: list[dict[str, Any]], name: str) -> list[str]:
-    """Without repetitions, as many as a person reads."""
-    return list(dict.fromkeys(clean(error[name], 300) for error in errors[:10] if error.get(name)))
-
-
-def clean(value: Any, most: int) -> str:
-    """A stranger's text, fit for one line of a terminal."""
-    text = str(value) if isinstance(value, str | int | float) else f"({type(value).__name__})"
-    shown = redact(text)[:most]
-    return shown if shown.isprintable() else "".join(char if char.isprintable() else "?" for char in shown)
-
-
-class Rate(NamedTuple):
-    """What the response's headers say of the quota of its method and store."""
-
-    remaining: int | None
-    renewed_in: float | None
-    """Seconds until the quota is renewed; None where unknown, already past or beyond belief."""
-
-
-def rate(headers: Mapping[str, str], now: float | None) -> Rate:
-    """Return what `X-RateLimit-Resource-*` and `Retry-After` tell.
-
-    `now`: the server's time in seconds since 1970, None where it is not known. An answer that has a Date is read by
-    that: its `Until` is of the same clock.
-    """
-    remaining = headers.get("X-RateLimit-Resource-Remaining", "").strip()
-    until = _seconds_until(headers.get("X-RateLimit-Resource-Until", ""), headers.get("Date", ""), now)
-    return Rate(int(remaining[:9]) if _is_number(remaining) else None, _believable(until) or _retry_after(headers))
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; the API sends none today, a proxy in front of it may."""
-    text = headers.get("Retry-After", "").strip()
-    return _believable(float(text[:9])) if _is_number(text) else None
-
-
-def _believable(wait: float | None) -> float | None:
-    return wait if wait is not None and 0 < wait <= LONGEST_WAIT else None
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
-
-
-def _seconds_until(until: str, date: str, now: float | None) -> float | None:
-    end, said = parse_date(until), parse_date(date)
-    # The Date counts whole seconds and took its time to arrive: within two seconds the clock knows better.
-    if said is not None and (now is None or abs(said - now) > 2):
-        now = said
-    return None if end is None or now is None else end - now
-
-
-def parse_date(text: str) -> float | None:
-    """Seconds since 1970 of an HTTP or ISO date; None for anything else. The weekday is not looked at."""
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = parse(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-    return None

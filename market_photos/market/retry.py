@@ -9,7 +9,7 @@ from random import Random
 
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import ServerUnavailable
-from market_photos.market.requests import Act, Refusal
+from market_photos.market.refusals import Reaction, Refusal
 
 #: Attempts at a photo or a page in one run.
 ATTEMPTS = 4
@@ -20,7 +20,7 @@ LONGEST_WAIT = 60.0
 #: 420s in a row for one photo or page, each with its pause or wait; they are no attempts, but end some time too.
 MAX_YIELDS = 60
 #: 420s for one photo between which other photos came: the limits let those pass, so it is this photo that is refused.
-MAX_OWN_YIELDS = {Act.YIELD_SLOT: 10, Act.WAIT_QUOTA: 3}
+MAX_OWN_YIELDS = {Reaction.YIELD_SLOT: 10, Reaction.WAIT_QUOTA: 3}
 
 #: Different photos that fail alike before the first success, after which the run stops: it would burn the quota.
 ALIKE = 20
@@ -35,7 +35,7 @@ LONGEST_OUTAGE = 3600.0
 
 
 @dataclass
-class Patience:
+class RetryBudget:
     """How often one photo or page has been asked for."""
 
     attempts: int = 0
@@ -54,14 +54,14 @@ class Patience:
 
         After a 420 the limits themselves make us wait, and it is no attempt. Pauses are exponential with full jitter.
         """
-        if refusal.act in MAX_OWN_YIELDS:
+        if refusal.reaction in MAX_OWN_YIELDS:
             self.yields += 1
             self.own_yields += came > self.came
             self.came = came
-            is_refused = self.yields >= MAX_YIELDS or self.own_yields >= MAX_OWN_YIELDS[refusal.act]
+            is_refused = self.yields >= MAX_YIELDS or self.own_yields >= MAX_OWN_YIELDS[refusal.reaction]
             return None if is_refused else 0.0
         self.attempts += 1
-        if refusal.act is not Act.RETRY or self.attempts >= ATTEMPTS:
+        if refusal.reaction is not Reaction.RETRY or self.attempts >= ATTEMPTS:
             return None
         pause = rng.uniform(0, FIRST_PAUSE * 2 ** (self.attempts - 1))
         return max(pause, min(refusal.wait or 0.0, LONGEST_WAIT))
@@ -72,7 +72,7 @@ class Attempt:
     """A photo and what is known of the attempts at it."""
 
     claim: Claim
-    patience: Patience = field(default_factory=Patience)
+    retries: RetryBudget = field(default_factory=RetryBudget)
     doubted: set[bytes] = field(default_factory=set)
     """SHA-256 of bodies that may be cut off."""
     due: float = 0.0
@@ -112,7 +112,7 @@ class Deferred:
         return waiting
 
 
-class Health:
+class OutageDetector:
     """Tells an outage of a store's photo method from photos that are broken themselves.
 
     Times are seconds of the event loop's clock, passed in.
@@ -121,7 +121,7 @@ class Health:
     def __init__(self) -> None:
         self.worked = False
         self._alike = 0
-        self._kind: Act | str | int | None = None
+        self._kind: Reaction | str | int | None = None
         self._down_since = 0.0
         self._pause = OUTAGE_PAUSES[0]
         self._failed_again = 0
@@ -158,10 +158,10 @@ class Health:
 
         Raises ServerUnavailable where going on would only burn the quota.
         """
-        if refusal.act in (Act.YIELD_SLOT, Act.WAIT_QUOTA):
+        if refusal.reaction in (Reaction.YIELD_SLOT, Reaction.WAIT_QUOTA):
             return
         # A server that is down says so in many ways: 502 now, 503 then, a reset in between.
-        kind = refusal.act if refusal.act is Act.RETRY else refusal.status or refusal.reason
+        kind = refusal.reaction if refusal.reaction is Reaction.RETRY else refusal.status or refusal.reason
         self._alike = self._alike + 1 if kind == self._kind else 1
         self._kind = kind
         if self._alike == 1:

@@ -78,23 +78,23 @@ class Gate:
         token.seq = self._last
         self._flying.add(token.seq)
 
-    def heed(self, token: Token, remaining: int | None, until_in: float | None, now: float) -> None:
+    def observe_headers(self, token: Token, remaining: int | None, until_in: float | None, now: float) -> None:
         """The headers of an answer that was no quota-420; `until_in` is in seconds from now."""
         if token.seq > self._refused_at:
             self._refusals = 0
         if remaining is None or not _is_ahead(until_in):
-            self.lose(token)
+            self.forget_in_flight(token)
             return
         self._flying.discard(token.seq)
         self._read(remaining, now + self._believable(until_in), now)
 
-    def lose(self, token: Token) -> None:
+    def forget_in_flight(self, token: Token) -> None:
         """No answer, or one that says nothing: the server may have counted it after all that was read."""
         if token.seq in self._flying:
             self._flying.discard(token.seq)
             self._lowest -= 1
 
-    def refuse(self, token: Token, until_in: float | None, now: float) -> None:
+    def quota_refused(self, token: Token, until_in: float | None, now: float) -> None:
         """A quota-420: closed for `until_in` seconds, or for a growing pause where that is of no use.
 
         Pauses last 0.5–1 s at first, then twice as long each time up to 30–60 s, and no longer than a period.

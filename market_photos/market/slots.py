@@ -49,7 +49,7 @@ class Slots:
             self.taken += 1
             asyncio.get_running_loop().call_later(seconds, self._free)
 
-    def crowded(self) -> None:
+    def parallel_limit_hit(self) -> None:
         """A parallel-420: somebody else uses the slots. Give one up, keep the last; nothing new goes for 1–5 s.
 
         Refusals that come during the pause belong to the same crowd and change nothing.

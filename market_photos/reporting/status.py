@@ -10,7 +10,7 @@ from market_photos.archive.catalog.catalog import Catalog, known_stores
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.archive.catalog.requests import PastRun
 from market_photos.clock import Clock, iso
-from market_photos.market.requests import Method
+from market_photos.market.requests import Endpoint
 from market_photos.market.spent import Spent, ages
 from market_photos.reporting.progress import View, read_view
 from market_photos.reporting.report import MEANINGS
@@ -98,7 +98,7 @@ def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> Sto
     tally = catalog.photos.tally()
     at_work = lock.held_by(folder / layout.LOCK_NAME)
     period, now = limits.period_seconds, catalog.now()
-    sent = [Spent(r.sent, r.answered) for r in catalog.requests.past_requests() if r.method == Method.PHOTO]
+    sent = [Spent(r.sent, r.answered) for r in catalog.requests.past_requests() if r.method == Endpoint.PHOTO]
     counted = sum(1 for seconds in ages(sent, now, period) if seconds < period)
     left = max(0, limits.photo_requests - counted)
     return StoreStatus(

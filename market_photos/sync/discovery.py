@@ -11,15 +11,16 @@ from market_photos.market.client import Client
 from market_photos.market.limits import Limits
 from market_photos.market.quota import Quota
 from market_photos.market.records import Store, parse_campaigns
-from market_photos.market.requests import Act, Method, Refusal, ask_campaigns
-from market_photos.market.retry import Patience
+from market_photos.market.refusals import Reaction, Refusal
+from market_photos.market.requests import Endpoint, campaigns_request
+from market_photos.market.retry import RetryBudget
 from market_photos.market.slots import Slots
 from market_photos.sync.refused_photos import as_error
 
 log = logging.getLogger(__name__)
 
 #: Requests an hour for the list of stores, and for the key's scopes. Official.
-CABINET_QUOTAS = {Method.CAMPAIGNS: 1000, Method.TOKEN: 100}
+CABINET_QUOTAS = {Endpoint.CAMPAIGNS: 1000, Endpoint.TOKEN: 100}
 #: Pages of stores after which something is wrong: 100 000 stores.
 MAX_PAGES = 1000
 
@@ -76,7 +77,7 @@ async def discover(client: Client, named: Iterable[int], rng: Random) -> Discove
     try:
         seen = {store.id: store for store in await list_stores(client, cabinet_limits(rng, ledger), rng)}
     except Refusal as refusal:
-        if not wanted or refusal.act is Act.STOP_RUN:
+        if not wanted or refusal.reaction is Reaction.STOP_RUN:
             raise as_error(refusal, "the list of stores") from refusal
         log.warning("cannot get the list of stores: %s; going on with the configured ones", refusal)
         seen = {}
@@ -111,16 +112,16 @@ async def list_stores(client: Client, limits: Limits, rng: Random) -> list[Store
         token = page[1]
         if token is None:
             return stores
-    raise Refusal(Act.RETRY, "the list of stores goes in circles")
+    raise Refusal(Reaction.RETRY, "the list of stores goes in circles")
 
 
 async def _page(client: Client, limits: Limits, token: str | None, rng: Random) -> tuple[list[Store], str | None]:
-    patience = Patience()
+    retries = RetryBudget()
     while True:
         try:
-            page = parse_campaigns(await client.read(ask_campaigns(token), limits.passage))
+            page = parse_campaigns(await client.read(campaigns_request(token), limits.admission))
         except Refusal as refusal:
-            pause = patience.after(refusal, rng)
+            pause = retries.after(refusal, rng)
             if pause is None:
                 raise
             await asyncio.sleep(pause)

@@ -15,7 +15,8 @@ from market_photos.console import redact
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
 from market_photos.market.client import Client
 from market_photos.market.records import Store, parse_campaigns, parse_key_info
-from market_photos.market.requests import Act, Refusal, ask_campaigns, ask_token
+from market_photos.market.refusals import Reaction, Refusal
+from market_photos.market.requests import campaigns_request, token_request
 from market_photos.sync.discovery import cabinet_limits
 from market_photos.sync.refused_photos import as_error
 from market_photos.text import human_bytes, human_time
@@ -118,15 +119,15 @@ async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncItera
     limits, clock = cabinet_limits(rng), ServerClock.of(clock)
     async with Client(api.base_url, key, clock, read_timeout=api.read_timeout_seconds) as client:
         try:
-            info = parse_key_info(await client.read(ask_token(), limits.passage))
+            info = parse_key_info(await client.read(token_request(), limits.admission))
             yield check_scopes(info.name, info.scopes)
             yield check_clock(clock.now())
         except Refusal as refusal:
             yield problem(as_error(refusal, f"the key's scopes from {api.base_url}"))
-            if refusal.act is Act.STOP_RUN:
+            if refusal.reaction is Reaction.STOP_RUN:
                 return
         try:
-            page = parse_campaigns(await client.read(ask_campaigns(), limits.passage))
+            page = parse_campaigns(await client.read(campaigns_request(), limits.admission))
         except Refusal as refusal:
             yield problem(as_error(refusal, f"the list of stores from {api.base_url}"))
         else:

@@ -9,9 +9,10 @@ from market_photos import failpoints
 from market_photos.archive import image_type, layout, photo_file
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import MarketPhotosError, ServerUnavailable
-from market_photos.market.client import PassageFor, Photo
-from market_photos.market.limits import Passage
-from market_photos.market.requests import Act, Refusal, ask_photo, clean
+from market_photos.market.client import AdmissionFor, Photo
+from market_photos.market.limits import Admission
+from market_photos.market.refusals import Reaction, Refusal, clean
+from market_photos.market.requests import photo_request
 from market_photos.market.retry import ALIKE_AT_ONE_END, Attempt
 from market_photos.sync.refused_photos import as_error
 from market_photos.sync.store import Store
@@ -26,7 +27,7 @@ class Worker:
         """`only`: order and return, where just that return's photos are wanted."""
         self._store = store
         self._only = only
-        self._passage: Passage | None = None
+        self._admission: Admission | None = None
         self._is_storing = False
         self._following: Claim | None = None
         """The next photo, where the last one's outcome brought it."""
@@ -34,7 +35,7 @@ class Worker:
     @property
     def is_busy(self) -> bool:
         """Whether a photo is on its way, so that it is worth waiting for."""
-        return self._is_storing or (self._passage is not None and self._passage.in_flight)
+        return self._is_storing or (self._admission is not None and self._admission.in_flight)
 
     async def run(self) -> None:
         try:
@@ -62,7 +63,7 @@ class Worker:
         while not store.stop.requested:
             await self._sit_out_an_outage()
             news, is_listed = store.news, store.is_listed
-            if not store.health.is_in_doubt and (attempt := store.deferred.take(_now())):
+            if not store.outage.is_in_doubt and (attempt := store.deferred.take(_now())):
                 self._release_following()
                 return attempt
             if (claim := await self._claim()) is not None:
@@ -78,11 +79,11 @@ class Worker:
         """The next photo of the queue. What failed in an earlier run waits for the end of the listing."""
         store, photos = self._store, self._store.catalog.photos
         claim, self._following = self._following, None
-        oldest = store.health.suggests_other_end or len(store.refused) >= ALIKE_AT_ONE_END
+        oldest = store.outage.suggests_other_end or len(store.refused) >= ALIKE_AT_ONE_END
         claim = claim or await store.catalog.do(photos.claim, self._only, oldest=oldest)
         while claim is not None and await store.adopt(claim):
             claim = await store.catalog.do(photos.claim, self._only, oldest=oldest)
-        if claim is None or not claim.failures or (store.is_listed and not store.health.retries_in_vain):
+        if claim is None or not claim.failures or (store.is_listed and not store.outage.retries_in_vain):
             return claim
         store.release(claim)
         return None
@@ -102,7 +103,7 @@ class Worker:
         return None
 
     async def _sit_out_an_outage(self) -> None:
-        pause = self._store.health.paused_until - _now()
+        pause = self._store.outage.paused_until - _now()
         if pause > 0:
             await asyncio.sleep(pause)
 
@@ -111,7 +112,7 @@ class Worker:
         store, claim = self._store, attempt.claim
         while True:
             try:
-                await self._fetch(claim, attempt.doubted, is_last=attempt.patience.is_last)
+                await self._fetch(claim, attempt.doubted, is_last=attempt.retries.is_last)
             except Refusal as refusal:
                 pause = await self._learnt(attempt, refusal)
             except MarketPhotosError:
@@ -137,7 +138,7 @@ class Worker:
         """Return what nobody foresaw as the failure of this photo: the others still come. The run ends with 1."""
         log.error("store %s: %s: internal error", self._store.title, claim.key, exc_info=error)
         self._store.counters.internal_errors += 1
-        return Refusal(Act.GIVE_UP, f"internal error: {type(error).__name__}: {clean(str(error), 200)}")
+        return Refusal(Reaction.GIVE_UP, f"internal error: {type(error).__name__}: {clean(str(error), 200)}")
 
     async def _learnt(self, attempt: Attempt, refusal: Refusal) -> float | None:
         """As `_refused`, undisturbed by a stop."""
@@ -160,22 +161,22 @@ class Worker:
     async def _refused(self, attempt: Attempt, refusal: Refusal) -> float | None:
         """Seconds until the next attempt; None where the photo's fate is recorded. Raises what ends the store."""
         store, claim = self._store, attempt.claim
-        if refusal.act is Act.STOP_RUN and refusal.status == 401:  # the key has been revoked
+        if refusal.reaction is Reaction.STOP_RUN and refusal.status == 401:  # the key has been revoked
             raise as_error(refusal, "a photo") from refusal
-        if refusal.act in (Act.STOP_RUN, Act.SKIP_STORE, Act.LEAVE_STORE) and not claim.failures:
+        if refusal.reaction in (Reaction.STOP_RUN, Reaction.SKIP_STORE, Reaction.LEAVE_STORE) and not claim.failures:
             store.refused.hold(claim, refusal)
             return None
-        if refusal.act is Act.FORGET and (refusal.documented or store.health.worked):
+        if refusal.reaction is Reaction.FORGET and (refusal.documented or store.outage.worked):
             await store.succeeded()
             await store.record_gone(claim, refusal.reason)
             return None
-        before = attempt.patience.attempts
-        pause = attempt.patience.after(refusal, store.rng, store.counters.downloaded)
-        if refusal.act is Act.FORGET:
+        before = attempt.retries.attempts
+        pause = attempt.retries.after(refusal, store.rng, store.counters.downloaded)
+        if refusal.reaction is Reaction.FORGET:
             store.doubt(claim, refusal.reason)
         elif pause is None:
             await store.record_failed(claim, refusal.reason)
-        if before == 0 < attempt.patience.attempts:  # a 420 is no attempt
+        if before == 0 < attempt.retries.attempts:  # a 420 is no attempt
             await self._judge(attempt, refusal, is_recorded=pause is None)
         return pause
 
@@ -183,10 +184,10 @@ class Worker:
         """What a photo's first failure says of the server. Raises ServerUnavailable, with the photo recorded."""
         store = self._store
         if attempt.claim.failures:
-            store.health.failed_again()
+            store.outage.failed_again()
             return
         try:
-            store.health.failed(refusal, _now())
+            store.outage.failed(refusal, _now())
         except ServerUnavailable:
             if not is_recorded:
                 await store.record_failed(attempt.claim, refusal.reason)
@@ -198,7 +199,7 @@ class Worker:
         path = store.folder / layout.photo_path(claim.month, claim.key, layout.PART_SUFFIX)
         try:
             async with photo_file.part(path, store.settings.archive.min_free_bytes, store.ground.make_folder) as part:
-                async with store.client.photo(ask_photo(claim.key), self._passage_for(claim)) as photo:
+                async with store.client.photo(photo_request(claim.key), self._admission_for(claim)) as photo:
                     self._is_storing = True
                     failpoints.point("answer-begun")
                     async for chunk in photo.chunks():
@@ -210,19 +211,21 @@ class Worker:
                 await part.finish_streamed()
                 self._following = await store.take_in(claim, part, kind, photo.content_type, self._only)
         finally:
-            self._is_storing, self._passage = False, None
+            self._is_storing, self._admission = False, None
 
-    def _passage_for(self, claim: Claim) -> PassageFor:
-        passage_for = self._store.passage_for(claim.row)
+    def _admission_for(self, claim: Claim) -> AdmissionFor:
+        admission_for = self._store.admission_for(claim.row)
 
-        def passage(method: str) -> Passage:
-            self._passage = passage_for(method)
-            return self._passage
+        def admission(method: str) -> Admission:
+            self._admission = admission_for(method)
+            return self._admission
 
-        return passage
+        return admission
 
 
-async def _checked(part: photo_file.Part, photo: Photo, doubted: set[bytes], *, is_last: bool) -> image_type.Kind:
+async def _checked(
+    part: photo_file.Part, photo: Photo, doubted: set[bytes], *, is_last: bool
+) -> image_type.ImageKind:
     """What the part holds. Raises Refusal where it is no photo, or may be half of one.
 
     A body without any framing may have been cut off unnoticed, and so may one whose length is told too small. Without
@@ -231,14 +234,14 @@ async def _checked(part: photo_file.Part, photo: Photo, doubted: set[bytes], *, 
     kind = image_type.choose(photo.content_type, part.head)
     if kind.not_a_photo:
         is_garbled = image_type.is_garbled(photo.content_type, part.head)
-        raise Refusal(Act.RETRY if is_garbled else Act.GIVE_UP, kind.not_a_photo, 200)
+        raise Refusal(Reaction.RETRY if is_garbled else Reaction.GIVE_UP, kind.not_a_photo, 200)
     is_believed = photo.is_framed and not image_type.must_end_well(part.head)
     if is_believed or image_type.ends_well(kind.suffix, part.tail, part.size, part.head):
         return kind
     digest = await part.finish()
     if digest not in doubted and not is_last:
         doubted.add(digest)
-        raise Refusal(Act.RETRY, "the photo may be cut off: it came without its end marker", 200)
+        raise Refusal(Reaction.RETRY, "the photo may be cut off: it came without its end marker", 200)
     return kind._replace(note=f"{kind.note}; no end marker, so it may be cut off".lstrip("; "))
 
 

@@ -16,8 +16,9 @@ from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import Moment, iso
 from market_photos.errors import ServerUnavailable, UsageError
 from market_photos.market.records import Listing, PageTokenLost, parse_listing, parse_return, read_returns
-from market_photos.market.requests import Act, Ask, Method, Refusal, ask_return, ask_returns
-from market_photos.market.retry import Patience
+from market_photos.market.refusals import Reaction, Refusal
+from market_photos.market.requests import ApiRequest, Endpoint, return_request, returns_request
+from market_photos.market.retry import RetryBudget
 from market_photos.sync.date_ranges import Span, day_of, fresh, is_ahead, months
 from market_photos.sync.refused_photos import as_error
 from market_photos.sync.store import Store
@@ -108,9 +109,9 @@ class Producer:
         """The record of one return. Raises UsageError where the API knows no such return."""
         campaign = self._store.campaign
         try:
-            page = await self._read(ask_return(campaign, order, return_id), partial(parse_return, campaign))
+            page = await self._read(return_request(campaign, order, return_id), partial(parse_return, campaign))
         except Refusal as refusal:
-            if refusal.act is not Act.FORGET:
+            if refusal.reaction is not Reaction.FORGET:
                 raise as_error(refusal, f"return {return_id}") from refusal
             raise UsageError(
                 f"store {campaign}: the API knows no return {return_id} of order {order}.",
@@ -152,7 +153,7 @@ class Producer:
                 except Refusal as refusal:
                     if isinstance(refusal, PageTokenLost):
                         await self._take_in(refusal.page, goes_on=False)
-                    if refusal.act is not Act.RESTART_LISTING or token is None or restarts >= MAX_RESTARTS:
+                    if refusal.reaction is not Reaction.RESTART_LISTING or token is None or restarts >= MAX_RESTARTS:
                         raise as_error(refusal, "the list of returns") from refusal
                     token, seen, restarts = None, set(), restarts + 1
                     self._listing += 1
@@ -175,11 +176,13 @@ class Producer:
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
-            self._store.requests.give_back(Method.RETURNS, None)
+            self._store.requests.give_back(Endpoint.RETURNS, None)
 
     def _ask(self, span: Span, token: str | None) -> "asyncio.Task[Listing]":
         """The page on its way, while the one before is worked on."""
-        return asyncio.create_task(self._read(ask_returns(self._store.campaign, *span.asked(), token), parse_listing))
+        return asyncio.create_task(
+            self._read(returns_request(self._store.campaign, *span.asked(), token), parse_listing)
+        )
 
     async def _take_in(self, page: Listing, *, goes_on: bool) -> tuple[int, int, int]:
         """In slices: what is on its way does not wait for a whole page to be read."""
@@ -198,14 +201,14 @@ class Producer:
             "A fault of the server. What was listed is kept; run the same command again later.",
         )
 
-    async def _read(self, ask: Ask, parse: Callable[[bytes], T]) -> T:
+    async def _read(self, ask: ApiRequest, parse: Callable[[bytes], T]) -> T:
         """One page, asked for as often as patience lasts. Raises Refusal."""
-        store, patience = self._store, Patience()
+        store, retries = self._store, RetryBudget()
         while True:
             try:
-                return parse(await store.client.read(ask, store.passage_for()))
+                return parse(await store.client.read(ask, store.admission_for()))
             except Refusal as refusal:
-                pause = patience.after(refusal, store.rng)
+                pause = retries.after(refusal, store.rng)
                 if pause is None:
                     raise
                 log.info("store %s: %s; again in %.1f s", store.title, refusal, pause)

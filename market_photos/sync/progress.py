@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock
 from market_photos.console import say, writes_json
-from market_photos.market.requests import Method
+from market_photos.market.requests import Endpoint
 from market_photos.reporting.progress import View
 from market_photos.sync.run import Run
 from market_photos.sync.store import Store
@@ -38,7 +38,7 @@ def seconds_left(pending: int, quota_left: int, amount: int, period: float, per_
 
 async def look(store: Store, clock: Clock, seconds: float) -> View:
     tally = await store.catalog.do(store.catalog.photos.tally)
-    quota = store.limits.quotas[Method.PHOTO]
+    quota = store.limits.quotas[Endpoint.PHOTO]
     counters = store.counters
     pending = tally[State.PENDING].photos
     per_hour = counters.downloaded / seconds * 3600 if seconds > 1 else 0.0
@@ -60,9 +60,9 @@ async def look(store: Store, clock: Clock, seconds: float) -> View:
 def _waiting(store: Store, clock: Clock) -> str:
     """Why nothing is sent just now and until when; empty where that is not so."""
     now = asyncio.get_running_loop().time()
-    wait = store.limits.quotas[Method.PHOTO].wait
-    if store.health.paused_until > now:
-        return f"the server fails; next try at {_local(store.health.paused_until - now, clock)}"
+    wait = store.limits.quotas[Endpoint.PHOTO].wait
+    if store.outage.paused_until > now:
+        return f"the server fails; next try at {_local(store.outage.paused_until - now, clock)}"
     if store.limits.slots.paused_until is not None:
         return "another program uses this store's parallel requests (420); a few seconds"
     if wait is None:

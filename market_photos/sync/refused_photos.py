@@ -2,7 +2,7 @@
 
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import KeyRefused, MarketPhotosError, ServerUnavailable, StoreRefused
-from market_photos.market.requests import Act, Refusal
+from market_photos.market.refusals import Reaction, Refusal
 
 #: Photos in a row that are refused as if the store were closed, after which it is believed to be.
 MANY = 20
@@ -42,17 +42,17 @@ class RefusedPhotos:
 
 def as_error(refusal: Refusal, what: str) -> MarketPhotosError:
     """A refusal that ends the work on a store, as the error for a person."""
-    if refusal.act is Act.STOP_RUN:
+    if refusal.reaction is Reaction.STOP_RUN:
         return KeyRefused(
             f"The API refuses the key: {refusal}.",
             "Check the key and its scopes in the seller's cabinet; `market-photos doctor` shows what the API sees.",
         )
-    if refusal.act is Act.SKIP_STORE:
+    if refusal.reaction is Reaction.SKIP_STORE:
         return StoreRefused(
             f"The API refuses this store to the key: {refusal}.",
             "Give the key access to the store, or leave the store out: ids in [campaigns].",
         )
-    if refusal.act is Act.LEAVE_STORE:
+    if refusal.reaction is Reaction.LEAVE_STORE:
         return ServerUnavailable(f"The store is being migrated: {refusal}.", "Run the same command again later.")
     return ServerUnavailable(
         f"Could not get {what}: {refusal}.", "Nothing is lost: run the same command again when the server works."

@@ -9,17 +9,17 @@ from market_photos.archive import photo_file
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim, State
-from market_photos.archive.catalog.returns import Found, PackedPage
+from market_photos.archive.catalog.returns import PackedPage, PageResult
 from market_photos.archive.held_folder import Ground
-from market_photos.archive.image_type import Kind
+from market_photos.archive.image_type import ImageKind
 from market_photos.clock import Clock, Moment, ServerClock, age
 from market_photos.config import Settings
 from market_photos.console import redact
-from market_photos.market.client import Client, PassageFor
-from market_photos.market.limits import TRANSIT, Limits, Passage, Spent, ages
+from market_photos.market.client import AdmissionFor, Client
+from market_photos.market.limits import TRANSIT, Admission, Limits, Spent, ages
 from market_photos.market.quota import Quota
-from market_photos.market.requests import RETURN_REQUESTS, Method
-from market_photos.market.retry import Deferred, Health
+from market_photos.market.requests import RETURN_REQUESTS, Endpoint
+from market_photos.market.retry import Deferred, OutageDetector
 from market_photos.market.slots import Slots
 from market_photos.reporting.counters import Counters
 from market_photos.settings import Limits as LimitSettings
@@ -120,7 +120,7 @@ class Store:
         self.budget = budget
         self.started_at = clock.now().best
         self.counters = Counters()
-        self.health = Health()
+        self.outage = OutageDetector()
         self.deferred = Deferred()
         self.is_listed = False
         self.requests = CatalogLedger(ledger, clock, self.counters, settings.limits.period_seconds)
@@ -138,34 +138,39 @@ class Store:
     def title(self) -> str:
         return f"{self.campaign} {self.name}".strip()
 
-    def passage_for(self, photo: int | None = None) -> PassageFor:
+    def admission_for(self, photo: int | None = None) -> AdmissionFor:
         """The way through this store's limits, on record as a request for that photo."""
 
-        def passage(method: str) -> Passage:
-            return self.limits.passage(method, photo)
+        def admission(method: str) -> Admission:
+            return self.limits.admission(method, photo)
 
-        return passage
+        return admission
 
-    async def record_page(self, page: PackedPage, listing: int, *, goes_on: bool) -> Found:
+    async def record_page(self, page: PackedPage, listing: int, *, goes_on: bool) -> PageResult:
         """What was new on it. `goes_on`: whether another page is on its way, and one more may follow."""
-        method = Method.RETURNS if goes_on and not self.is_dry else ""
+        method = Endpoint.RETURNS if goes_on and not self.is_dry else ""
         found, request = await self.catalog.do(self.catalog.record_page, page, listing, method)
         if request:
             self.requests.reserve(method, None, request)
         return found
 
     async def take_in(
-        self, claim: Claim, part: photo_file.Part, kind: Kind, content_type: str, only: tuple[int, int] | None = None
+        self,
+        claim: Claim,
+        part: photo_file.Part,
+        kind: ImageKind,
+        content_type: str,
+        only: tuple[int, int] | None = None,
     ) -> Claim | None:
         """Archives the photo; the next one, claimed. `only`: see `Photos.claim`."""
         found = Archived(kind.suffix, 0, b"", redact(content_type)[:200], redact(kind.note))
         work = self.catalog.do(
-            storing.take_in, self.catalog, self.folder, claim, part, found, method=Method.PHOTO, only=only
+            storing.take_in, self.catalog, self.folder, claim, part, found, method=Endpoint.PHOTO, only=only
         )
         archived, turn = await photo_file.to_the_end(work)
         failpoints.point("recorded")
         if turn.claim:
-            self.requests.reserve(Method.PHOTO, turn.claim.row, turn.request)
+            self.requests.reserve(Endpoint.PHOTO, turn.claim.row, turn.request)
         self.counters.downloaded += 1
         self.counters.size += archived.size
         if archived.note:
@@ -174,7 +179,7 @@ class Store:
 
     def release(self, claim: Claim) -> None:
         """The photo stays pending, and is not asked for."""
-        self.requests.give_back(Method.PHOTO, claim.row)
+        self.requests.give_back(Endpoint.PHOTO, claim.row)
         self.catalog.photos.release(claim)
 
     async def adopt(self, claim: Claim) -> bool:
@@ -183,7 +188,7 @@ class Store:
             return False
         if not await self.catalog.do(adoption.adopt, self.catalog, claim):
             return False
-        self.requests.give_back(Method.PHOTO, claim.row)
+        self.requests.give_back(Endpoint.PHOTO, claim.row)
         return True
 
     async def record_gone(self, claim: Claim, reason: str) -> None:
@@ -209,10 +214,10 @@ class Store:
         for attempt in self.deferred.drain():
             if not self.stop.requested:
                 await self.record_failed(attempt.claim, attempt.reason)
-        if self.health.retries_in_vain:
+        if self.outage.retries_in_vain:
             await self.catalog.do(self.catalog.photos.shelve)
         for claim, reason in self._doubted:
-            if self.health.worked:
+            if self.outage.worked:
                 await self.record_gone(claim, reason)
             else:
                 await self.record_failed(
@@ -222,14 +227,14 @@ class Store:
 
     async def succeeded(self) -> None:
         """The photo method works: a photo came, or the API itself said that there is none."""
-        self.health.succeeded()
+        self.outage.succeeded()
         await self._fail_refused()
 
     async def settle_refused(self) -> None:
         """At the end of a run that was not cut short. Raises what closes the store."""
         if self.refused and not self.stop.requested:
             tally = await self.catalog.do(self.catalog.photos.tally)
-            self.refused.end(has_photos=self.health.worked or tally[State.ARCHIVED].photos > 0)
+            self.refused.end(has_photos=self.outage.worked or tally[State.ARCHIVED].photos > 0)
             await self._fail_refused()
 
     async def _fail_refused(self) -> None:
@@ -252,12 +257,12 @@ class Store:
         self._news = asyncio.Event()
 
 
-def quotas(settings: LimitSettings) -> dict[Method, int]:
+def quotas(settings: LimitSettings) -> dict[Endpoint, int]:
     """Return the requests of each method that a store may get in a period."""
     return {
-        Method.PHOTO: settings.photo_requests,
-        Method.RETURNS: settings.return_requests,
-        Method.RETURN: RETURN_REQUESTS,
+        Endpoint.PHOTO: settings.photo_requests,
+        Endpoint.RETURNS: settings.return_requests,
+        Endpoint.RETURN: RETURN_REQUESTS,
     }
 
 
@@ -268,7 +273,7 @@ def restored_limits(
     period = settings.period_seconds
     past = catalog.requests.past_requests()
     now = clock.now()
-    reserves = {Method.PHOTO: settings.reserve_requests}
+    reserves = {Endpoint.PHOTO: settings.reserve_requests}
     restored: dict[str, Quota] = {
         method: Quota(
             amount,

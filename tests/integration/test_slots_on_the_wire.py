@@ -9,7 +9,8 @@ from market_photos.clock import SystemClock
 from market_photos.market.client import Client
 from market_photos.market.limits import Limits
 from market_photos.market.quota import Quota
-from market_photos.market.requests import Refusal, ask_photo
+from market_photos.market.refusals import Refusal
+from market_photos.market.requests import photo_request
 from market_photos.market.slots import Slots
 from market_photos.model import PhotoKey
 from market_photos.sandbox import Market, Sandbox, actions
@@ -31,7 +32,7 @@ async def taken_after(action: Action | None, *, read: bool = True) -> int:
         if action:
             sandbox.faults.add(action)
         try:
-            async with client.photo(ask_photo(key), limits.passage) as found:
+            async with client.photo(photo_request(key), limits.admission) as found:
                 async for _ in found.chunks():
                     if not read:
                         break
@@ -76,7 +77,7 @@ async def test_after_a_cancel() -> None:
         Sandbox(market, latency=30) as sandbox,
         Client(sandbox.url, market.key, SystemClock(), read_timeout=60) as client,
     ):
-        asking = asyncio.create_task(client.read(ask_photo(PhotoKey(101, 1, 2, 3, "a")), limits.passage))
+        asking = asyncio.create_task(client.read(photo_request(PhotoKey(101, 1, 2, 3, "a")), limits.admission))
         while not sandbox.log.count("photo"):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.005)
         asking.cancel()
@@ -90,5 +91,5 @@ async def test_nobody_listens() -> None:
     limits = Limits(slots, {"photo": Quota(100, 3600)}, Unrecorded())
     async with Client("http://127.0.0.1:9", "key", SystemClock(), read_timeout=1) as client:
         with pytest.raises(Refusal, match="cannot connect"):
-            await client.read(ask_photo(PhotoKey(101, 1, 2, 3, "a")), limits.passage)
+            await client.read(photo_request(PhotoKey(101, 1, 2, 3, "a")), limits.admission)
     assert slots.taken == FREE

@@ -11,8 +11,9 @@ from yarl import URL
 
 from market_photos.clock import SystemClock
 from market_photos.market.client import Client, shortened
-from market_photos.market.limits import Passage
-from market_photos.market.requests import MAX_PHOTO_BYTES, Act, Refusal, ask_photo, ask_returns
+from market_photos.market.limits import Admission
+from market_photos.market.refusals import Reaction, Refusal
+from market_photos.market.requests import MAX_PHOTO_BYTES, photo_request, returns_request
 from market_photos.model import PhotoKey
 from market_photos.sync.discovery import Unrecorded, cabinet_limits
 
@@ -29,50 +30,50 @@ async def photo(answers: aioresponses) -> bytes:
     """Ask for the photo once; its bytes."""
     limits = cabinet_limits(Random(1), Unrecorded())
 
-    def passage(method: str) -> Passage:
-        return limits.passage("campaigns")
+    def admission(method: str) -> Admission:
+        return limits.admission("campaigns")
 
     async with (
         Client(BASE, "key", SystemClock(), read_timeout=5) as client,
-        client.photo(ask_photo(KEY), passage) as found,
+        client.photo(photo_request(KEY), admission) as found,
     ):
         return b"".join([chunk async for chunk in found.chunks()])
 
 
 @pytest.mark.parametrize(
-    ("status", "text", "act"),
+    ("status", "text", "reaction"),
     [
-        (400, body("limit must be at least 1"), Act.GIVE_UP),
-        (400, body("Bad page token"), Act.RESTART_LISTING),
-        (401, body("Api-Key is not known"), Act.STOP_RUN),
-        (401, "<html>", Act.STOP_RUN),
-        (403, body("API is disabled"), Act.SKIP_STORE),
-        (403, body("The key lacks the scope for this method"), Act.STOP_RUN),
-        (404, body("Image is not found"), Act.FORGET),
-        (405, body(), Act.GIVE_UP),
-        (410, "", Act.FORGET),
-        (415, body(), Act.GIVE_UP),
-        (420, body("Hit rate limit of 4 parallel requests for campaignId 1"), Act.YIELD_SLOT),
-        (420, body("Hit rate limit of 5000 requests per 1 hour for resource"), Act.WAIT_QUOTA),
-        (420, "", Act.WAIT_QUOTA),
-        (423, body("in migration"), Act.LEAVE_STORE),
-        (429, "", Act.WAIT_QUOTA),
-        (499, "", Act.RETRY),
-        (500, body("Internal"), Act.RETRY),
-        (502, "<html>Bad Gateway</html>" * 50_000, Act.RETRY),
-        (503, "", Act.RETRY),
-        (504, "\0\xff", Act.RETRY),
-        (599, "", Act.RETRY),
-        (204, "", Act.GIVE_UP),
-        (301, "", Act.GIVE_UP),
+        (400, body("limit must be at least 1"), Reaction.GIVE_UP),
+        (400, body("Bad page token"), Reaction.RESTART_LISTING),
+        (401, body("Api-Key is not known"), Reaction.STOP_RUN),
+        (401, "<html>", Reaction.STOP_RUN),
+        (403, body("API is disabled"), Reaction.SKIP_STORE),
+        (403, body("The key lacks the scope for this method"), Reaction.STOP_RUN),
+        (404, body("Image is not found"), Reaction.FORGET),
+        (405, body(), Reaction.GIVE_UP),
+        (410, "", Reaction.FORGET),
+        (415, body(), Reaction.GIVE_UP),
+        (420, body("Hit rate limit of 4 parallel requests for campaignId 1"), Reaction.YIELD_SLOT),
+        (420, body("Hit rate limit of 5000 requests per 1 hour for resource"), Reaction.WAIT_QUOTA),
+        (420, "", Reaction.WAIT_QUOTA),
+        (423, body("in migration"), Reaction.LEAVE_STORE),
+        (429, "", Reaction.WAIT_QUOTA),
+        (499, "", Reaction.RETRY),
+        (500, body("Internal"), Reaction.RETRY),
+        (502, "<html>Bad Gateway</html>" * 50_000, Reaction.RETRY),
+        (503, "", Reaction.RETRY),
+        (504, "\0\xff", Reaction.RETRY),
+        (599, "", Reaction.RETRY),
+        (204, "", Reaction.GIVE_UP),
+        (301, "", Reaction.GIVE_UP),
     ],
 )
-async def test_status(answers: aioresponses, status: int, text: str, act: Act) -> None:
+async def test_status(answers: aioresponses, status: int, text: str, reaction: Reaction) -> None:
     """Who must act, by status and the API's words; a proxy's page never changes what a status means."""
     answers.get(PHOTO_URL, status=status, body=text)
     with pytest.raises(Refusal) as refused:
         await photo(answers)
-    assert (refused.value.act, refused.value.status) == (act, status)
+    assert (refused.value.reaction, refused.value.status) == (reaction, status)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ async def test_the_wire(answers: aioresponses, error: Exception, words: str) -> 
     answers.get(PHOTO_URL, exception=error)
     with pytest.raises(Refusal, match=words) as refused:
         await photo(answers)
-    assert refused.value.act is Act.RETRY
+    assert refused.value.reaction is Reaction.RETRY
     assert "/image/" not in refused.value.reason
 
 
@@ -109,15 +110,18 @@ async def test_what_the_caller_raises_passes(answers: aioresponses) -> None:
     limits = cabinet_limits(Random(1))
     async with Client(BASE, "key", SystemClock(), read_timeout=5) as client:
         with pytest.raises(KeyError):
-            async with client.photo(ask_photo(KEY), lambda _: limits.passage("campaigns")):
+            async with client.photo(photo_request(KEY), lambda _: limits.admission("campaigns")):
                 raise KeyError
 
 
 @pytest.mark.parametrize(
     ("ask", "shown"),
     [
-        (ask_returns(101, None, None), "/v2/campaigns/101/returns"),
-        (ask_photo(KEY._replace(order=5 * 10**8, return_id=4 * 10**7, item=7 * 10**7, image_hash="f" * 40)), None),
+        (returns_request(101, None, None), "/v2/campaigns/101/returns"),
+        (
+            photo_request(KEY._replace(order=5 * 10**8, return_id=4 * 10**7, item=7 * 10**7, image_hash="f" * 40)),
+            None,
+        ),
     ],
 )
 def test_addresses_of_photos_are_shortened(ask: Any, shown: str | None) -> None:

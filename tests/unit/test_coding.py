@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market_photos.market.coding import PIECE_BYTES, decoder
-from market_photos.market.requests import Act, Refusal
+from market_photos.market.refusals import Reaction, Refusal
 
 CODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("gzip", gzip.compress),
@@ -48,7 +48,7 @@ def test_a_cut_body_is_asked_for_again(name: str, encode: Callable[[bytes], byte
     body = encode(bytes(range(256)))
     with pytest.raises(Refusal) as refused:
         decoded(name, body[:-cut], step)
-    assert refused.value.act is Act.RETRY
+    assert refused.value.reaction is Reaction.RETRY
 
 
 @pytest.mark.parametrize(("name", "encode"), CODINGS)
@@ -65,5 +65,5 @@ def test_no_coding(headers: tuple[str, ...]) -> None:
 def test_unknown_codings_are_final(headers: tuple[str, ...]) -> None:
     with pytest.raises(Refusal, match="unknown content coding") as refused:
         decoder(*headers)
-    assert refused.value.act is Act.GIVE_UP
+    assert refused.value.reaction is Reaction.GIVE_UP
     assert refused.value.reason.isprintable()

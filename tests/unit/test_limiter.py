@@ -58,8 +58,8 @@ class World:
 
     async def get(self, method: str = "photo", body: float = 0) -> float:
         """When the answer began."""
-        async with self.limits.passage(method) as passage:
-            await passage(REQUEST, self.serve)
+        async with self.limits.admission(method) as admission:
+            await admission(REQUEST, self.serve)
             begin = now()
             await asyncio.sleep(body)
         return begin
@@ -108,8 +108,8 @@ def test_a_gate_that_closes_meanwhile_lets_nothing_more_out(disk: float, moment:
         world = World(slots=2, latency=1, disk=disk)
         waiting = [asyncio.create_task(world.get()) for _ in range(8)]
         await asyncio.sleep(moment)
-        async with world.limits.passage("photo") as refused:
-            refused.refused(600)
+        async with world.limits.admission("photo") as refused:
+            refused.quota_refused(600)
         sent = world.log.count("sent")
         await asyncio.sleep(300)
         assert world.log.count("sent") == sent
@@ -128,9 +128,9 @@ def test_a_gate_that_closes_meanwhile_lets_nothing_more_out(disk: float, moment:
 def test_a_hop_or_hidden_retry_pays_its_own_token_and_needs_no_second_slot() -> None:
     async def scenario() -> None:
         world = World(slots=1)
-        async with world.limits.passage("photo") as passage:
-            await passage(REQUEST, world.serve)
-            await passage(REQUEST, world.serve)
+        async with world.limits.admission("photo") as admission:
+            await admission(REQUEST, world.serve)
+            await admission(REQUEST, world.serve)
             assert world.slots.taken == 1
         assert world.slots.taken == 0
         assert world.photos.left == 98
@@ -143,9 +143,9 @@ def test_a_hop_that_waits_for_quota_keeps_no_slot() -> None:
         world = World(photos=1, slots=1)
 
         async def redirected() -> None:
-            async with world.limits.passage("photo") as passage:
-                await passage(REQUEST, world.serve)
-                await passage(REQUEST, world.serve)
+            async with world.limits.admission("photo") as admission:
+                await admission(REQUEST, world.serve)
+                await admission(REQUEST, world.serve)
 
         hopping = asyncio.create_task(redirected())
         await asyncio.sleep(10)
@@ -158,13 +158,13 @@ def test_a_hop_that_waits_for_quota_keeps_no_slot() -> None:
 def test_headers_and_refusals_reach_the_limits_of_this_request() -> None:
     async def scenario() -> None:
         world = World()
-        async with world.limits.passage("photo") as passage:
-            await passage(REQUEST, world.serve)
-            passage.heed(5, 60)
+        async with world.limits.admission("photo") as admission:
+            await admission(REQUEST, world.serve)
+            admission.observe_headers(5, 60)
             assert (world.photos.left, world.listing.left) == (5, 100)
-            passage.crowded()
+            admission.parallel_limit_hit()
             assert world.slots.allowed == 2
-            passage.refused(60)
+            admission.quota_refused(60)
             assert (world.photos.left, world.listing.left) == (0, 100)
 
     virtual.run(scenario())

@@ -111,8 +111,8 @@ async def backfill(photos: int, restarts: int, seed: int) -> list[float]:
         while len(server.arrivals) < photos:
             whole = latency(rng)
             connect = whole * rng.random()
-            async with limits.passage("photo") as passage:
-                await passage(REQUEST, lambda _: server.serve(connect, whole - connect))  # noqa: B023 - awaited here
+            async with limits.admission("photo") as admission:
+                await admission(REQUEST, lambda _: server.serve(connect, whole - connect))  # noqa: B023 - awaited here
 
     kills = [rng.uniform(0, photos / 5000 * HOUR / restarts * 2) for _ in range(restarts)]
     for life in [*kills, None]:
@@ -143,8 +143,8 @@ async def fetch(photos: int, slots: int, seconds: float) -> float:
 
     async def work() -> None:
         for _ in numbers:
-            async with process.limits.passage("photo") as passage:
-                await passage(REQUEST, lambda _: asyncio.sleep(seconds, ANSWER))
+            async with process.limits.admission("photo") as admission:
+                await admission(REQUEST, lambda _: asyncio.sleep(seconds, ANSWER))
 
     await asyncio.gather(*(work() for _ in range(slots)))
     return asyncio.get_running_loop().time()
@@ -236,8 +236,8 @@ class Trial:
     async def _request(self, process: Process, plan: Plan) -> None:
         await asyncio.sleep(plan.start)
         with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(plan.cancelled_after), process.limits.passage("photo") as passage:
-                await passage(REQUEST, lambda _: self._serve(plan))
+            async with asyncio.timeout(plan.cancelled_after), process.limits.admission("photo") as admission:
+                await admission(REQUEST, lambda _: self._serve(plan))
         self.left.remove(plan)
 
     async def _serve(self, plan: Plan) -> Any:

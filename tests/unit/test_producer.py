@@ -15,7 +15,7 @@ from bench.records import page, record
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.errors import ServerUnavailable
-from market_photos.market.requests import Ask
+from market_photos.market.requests import ApiRequest
 from market_photos.reporting.counters import Counters
 from market_photos.sync.listing import MAX_BARREN, Producer
 from market_photos.sync.store import CatalogLedger, Store
@@ -42,7 +42,7 @@ class Pages:
         self.first_days: list[str | None] = []
         self.on_read: Callable[[], None] = lambda: None
 
-    async def read(self, ask: Ask, passage_for: Callable[[str], object]) -> bytes:
+    async def read(self, ask: ApiRequest, admission_for: Callable[[str], object]) -> bytes:
         self.tokens.append(dict(ask.query).get("pageToken"))
         self.first_days.append(dict(ask.query).get("fromDate"))
         self.on_read()
@@ -72,7 +72,7 @@ def a_store(catalog: Catalog, client: Pages, clock: ToldClock) -> Any:
         started_at=clock.now().wall,
         settings=SimpleNamespace(sync=SimpleNamespace(overlap_days=3, first_sync_from=None)),
         requests=CatalogLedger(catalog, clock, counters, 3600),
-        passage_for=lambda: None,
+        admission_for=lambda: None,
         tell=lambda: None,
     )
     store.record_page = lambda *given, **named: Store.record_page(cast(Store, store), *given, **named)
@@ -208,7 +208,7 @@ async def test_a_single_record_that_is_too_deep(catalog: Catalog, levels: int, i
 class Endless(Pages):
     """The same page for ever, or an empty one, each time with another token."""
 
-    async def read(self, ask: Ask, passage_for: Callable[[str], object]) -> bytes:
+    async def read(self, ask: ApiRequest, admission_for: Callable[[str], object]) -> bytes:
         self.tokens.append(dict(ask.query).get("pageToken"))
         return self.change(body(0, f"token {len(self.tokens)}"))
 

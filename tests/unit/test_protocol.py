@@ -10,22 +10,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from market_photos.market.refusals import LONGEST_WAIT, Reaction, clean, error_texts, parse_date, rate, refusal
 from market_photos.market.requests import (
-    LONGEST_WAIT,
-    Act,
-    Ask,
-    Method,
-    ask_campaigns,
-    ask_photo,
-    ask_return,
-    ask_returns,
-    ask_token,
-    clean,
+    ApiRequest,
+    Endpoint,
+    campaigns_request,
     encode_segment,
-    error_texts,
-    parse_date,
-    rate,
-    refusal,
+    photo_request,
+    return_request,
+    returns_request,
+    token_request,
 )
 from market_photos.model import PhotoKey
 
@@ -42,17 +36,20 @@ def body(message: str = "", code: str = "SOME") -> bytes:
 @pytest.mark.parametrize(
     ("ask", "expected"),
     [
-        (ask_token(), Ask(Method.TOKEN, "/v2/auth/token", (), "POST")),
-        (ask_campaigns(), Ask(Method.CAMPAIGNS, "/v2/campaigns", (("limit", "100"),))),
-        (ask_campaigns("t=/+"), Ask(Method.CAMPAIGNS, "/v2/campaigns", (("limit", "100"), ("pageToken", "t=/+")))),
+        (token_request(), ApiRequest(Endpoint.TOKEN, "/v2/auth/token", (), "POST")),
+        (campaigns_request(), ApiRequest(Endpoint.CAMPAIGNS, "/v2/campaigns", (("limit", "100"),))),
         (
-            ask_returns(7, None, None),
-            Ask(Method.RETURNS, "/v2/campaigns/7/returns", (("type", "RETURN"), ("limit", "100"))),
+            campaigns_request("t=/+"),
+            ApiRequest(Endpoint.CAMPAIGNS, "/v2/campaigns", (("limit", "100"), ("pageToken", "t=/+"))),
         ),
         (
-            ask_returns(7, "2026-01-01", "2026-01-31", "next"),
-            Ask(
-                Method.RETURNS,
+            returns_request(7, None, None),
+            ApiRequest(Endpoint.RETURNS, "/v2/campaigns/7/returns", (("type", "RETURN"), ("limit", "100"))),
+        ),
+        (
+            returns_request(7, "2026-01-01", "2026-01-31", "next"),
+            ApiRequest(
+                Endpoint.RETURNS,
                 "/v2/campaigns/7/returns",
                 (
                     ("type", "RETURN"),
@@ -63,17 +60,17 @@ def body(message: str = "", code: str = "SOME") -> bytes:
                 ),
             ),
         ),
-        (ask_return(7, 8, 9), Ask(Method.RETURN, "/v2/campaigns/7/orders/8/returns/9")),
+        (return_request(7, 8, 9), ApiRequest(Endpoint.RETURN, "/v2/campaigns/7/orders/8/returns/9")),
         (
-            ask_photo(PhotoKey(7, 8, 9, 10, "a/b+c=%2e д")),
-            Ask(
-                Method.PHOTO,
+            photo_request(PhotoKey(7, 8, 9, 10, "a/b+c=%2e д")),
+            ApiRequest(
+                Endpoint.PHOTO,
                 "/v2/campaigns/7/orders/8/returns/9/decision/10/image/a%2Fb%2Bc%3D%252e%20%D0%B4",
             ),
         ),
     ],
 )
-def test_what_is_asked(ask: Ask, expected: Ask) -> None:
+def test_what_is_asked(ask: ApiRequest, expected: ApiRequest) -> None:
     """Every page repeats all filters; a hash is one segment of the path."""
     assert ask == expected
 
@@ -92,41 +89,41 @@ def test_a_segment_is_encoded_once(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "act"),
+    ("status", "message", "reaction"),
     [
-        (400, "limit is wrong", Act.GIVE_UP),
-        (400, "Bad page token", Act.RESTART_LISTING),
-        (400, "page_token: cannot be parsed", Act.RESTART_LISTING),
-        (401, "", Act.STOP_RUN),
-        (403, "Access to API denied for the campaign", Act.SKIP_STORE),
-        (403, "", Act.SKIP_STORE),
-        (403, "Token lacks the required Scope", Act.STOP_RUN),
-        (404, "Return '1' for order '2' is not found", Act.FORGET),
-        (405, "", Act.GIVE_UP),
-        (408, "", Act.RETRY),
-        (410, "", Act.FORGET),
-        (415, "", Act.GIVE_UP),
-        (420, "Hit rate limit of 4 parallel requests for campaignId 12345", Act.YIELD_SLOT),
-        (420, "Hit rate limit of 2 PARALLEL requests", Act.YIELD_SLOT),
-        (420, "Hit rate limit of 5000 requests per 1 hour for resource X for Y", Act.WAIT_QUOTA),
-        (420, "Hit rate limit of 10 000 points per 1 day", Act.WAIT_QUOTA),
-        (420, "", Act.WAIT_QUOTA),
-        (429, "too many parallel requests", Act.YIELD_SLOT),
-        (429, "", Act.WAIT_QUOTA),
-        (423, "", Act.LEAVE_STORE),
-        (499, "", Act.RETRY),
-        (500, "", Act.RETRY),
-        (502, "", Act.RETRY),
-        (503, "", Act.RETRY),
-        (504, "", Act.RETRY),
-        (599, "", Act.RETRY),
-        (204, "", Act.GIVE_UP),
-        (302, "", Act.GIVE_UP),
+        (400, "limit is wrong", Reaction.GIVE_UP),
+        (400, "Bad page token", Reaction.RESTART_LISTING),
+        (400, "page_token: cannot be parsed", Reaction.RESTART_LISTING),
+        (401, "", Reaction.STOP_RUN),
+        (403, "Access to API denied for the campaign", Reaction.SKIP_STORE),
+        (403, "", Reaction.SKIP_STORE),
+        (403, "Token lacks the required Scope", Reaction.STOP_RUN),
+        (404, "Return '1' for order '2' is not found", Reaction.FORGET),
+        (405, "", Reaction.GIVE_UP),
+        (408, "", Reaction.RETRY),
+        (410, "", Reaction.FORGET),
+        (415, "", Reaction.GIVE_UP),
+        (420, "Hit rate limit of 4 parallel requests for campaignId 12345", Reaction.YIELD_SLOT),
+        (420, "Hit rate limit of 2 PARALLEL requests", Reaction.YIELD_SLOT),
+        (420, "Hit rate limit of 5000 requests per 1 hour for resource X for Y", Reaction.WAIT_QUOTA),
+        (420, "Hit rate limit of 10 000 points per 1 day", Reaction.WAIT_QUOTA),
+        (420, "", Reaction.WAIT_QUOTA),
+        (429, "too many parallel requests", Reaction.YIELD_SLOT),
+        (429, "", Reaction.WAIT_QUOTA),
+        (423, "", Reaction.LEAVE_STORE),
+        (499, "", Reaction.RETRY),
+        (500, "", Reaction.RETRY),
+        (502, "", Reaction.RETRY),
+        (503, "", Reaction.RETRY),
+        (504, "", Reaction.RETRY),
+        (599, "", Reaction.RETRY),
+        (204, "", Reaction.GIVE_UP),
+        (302, "", Reaction.GIVE_UP),
     ],
 )
-def test_who_must_act(status: int, message: str, act: Act) -> None:
+def test_who_must_act(status: int, message: str, reaction: Reaction) -> None:
     """Each status, and the words where the status has two meanings, name one who must act."""
-    assert refusal(status, {}, body(message), WALL).act is act
+    assert refusal(status, {}, body(message), WALL).reaction is reaction
 
 
 @pytest.mark.parametrize(
@@ -144,13 +141,13 @@ def test_who_must_act(status: int, message: str, act: Act) -> None:
 )
 def test_a_parallel_420_in_any_body(content: bytes) -> None:
     """Waiting an hour for a slot that is free in a second is never right, however the body is shaped."""
-    assert refusal(420, {}, content, WALL).act is Act.YIELD_SLOT
+    assert refusal(420, {}, content, WALL).reaction is Reaction.YIELD_SLOT
 
 
 @pytest.mark.parametrize("content", [b"<th scope=col>Forbidden", b"telescope", b'{"scope":"none"}'])
 def test_only_the_api_itself_can_stop_the_run_for_a_scope(content: bytes) -> None:
     """A proxy's page that happens to hold the word is about one store at most."""
-    assert refusal(403, {}, content, WALL).act is Act.SKIP_STORE
+    assert refusal(403, {}, content, WALL).reaction is Reaction.SKIP_STORE
 
 
 @pytest.mark.parametrize(

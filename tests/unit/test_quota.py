@@ -24,7 +24,7 @@ async def request(quota: Quota, latency: float = 0) -> float:
         quota.send(token)
         begin = now()
         await asyncio.sleep(latency)
-    quota.lose(token)
+    quota.forget_in_flight(token)
     return begin
 
 
@@ -126,7 +126,7 @@ def test_first_come_first_served_when_the_gate_opens() -> None:
             await request(quota)
             order.append(number)
 
-        quota.refuse(Token(), 0.1)
+        quota.quota_refused(Token(), 0.1)
         await asyncio.gather(*(queue(number) for number in range(8)))
         assert order == sorted(order)
         assert now() == pytest.approx(0.1 + date_step(PERIOD), abs=0.01)
@@ -137,7 +137,7 @@ def test_first_come_first_served_when_the_gate_opens() -> None:
 def test_who_is_cancelled_at_the_gate_gives_the_token_back() -> None:
     async def scenario() -> None:
         quota = Quota(1, PERIOD)
-        quota.refuse(Token(), 50)
+        quota.quota_refused(Token(), 50)
         waiting = asyncio.create_task(request(quota))
         await asyncio.sleep(1)
         waiting.cancel()
@@ -150,10 +150,10 @@ def test_who_is_cancelled_at_the_gate_gives_the_token_back() -> None:
 def test_who_is_at_the_gate_waits_longer_if_it_closes_for_longer() -> None:
     async def scenario() -> None:
         quota = Quota(9, PERIOD)
-        quota.refuse(Token(), 10)
+        quota.quota_refused(Token(), 10)
         waiting = asyncio.create_task(request(quota))
         await asyncio.sleep(5)
-        quota.refuse(Token(), 20)
+        quota.quota_refused(Token(), 20)
         assert [await waiting] == near(25 + date_step(PERIOD))
 
     virtual.run(scenario())
@@ -168,7 +168,7 @@ def test_what_the_server_has_answered_is_not_subtracted_again() -> None:
         await asyncio.sleep(1)
         async with quota.token() as token:
             quota.send(token)
-        quota.heed(token, 10, 50)
+        quota.observe_headers(token, 10, 50)
         assert quota.left == 9  # but for the one that it may not have counted yet
         await slow
 
@@ -183,11 +183,11 @@ def test_an_answer_that_leaves_more_than_feared_opens_the_gate_at_once() -> None
         async with quota.token() as first, quota.token() as second:
             quota.send(first)
             quota.send(second)
-        quota.heed(second, 1, 50)  # may or may not have counted the first
+        quota.observe_headers(second, 1, 50)  # may or may not have counted the first
         waiting = asyncio.create_task(request(quota))
         await asyncio.sleep(3)
         assert quota.left == 0
-        quota.heed(first, 2, 50)
+        quota.observe_headers(first, 2, 50)
         assert [await waiting] == near(3)
 
     virtual.run(scenario())
@@ -210,11 +210,11 @@ def test_what_waits_is_told_why_and_until_when() -> None:
             assert is_told(quota, "spent", LAP)
         await asyncio.sleep(LAP + 1)
         assert (quota.left, quota.wait) == (2, None)
-        quota.heed(token, 1, 50)
+        quota.observe_headers(token, 1, 50)
         assert (quota.left, quota.wait) == (1, None)
-        quota.heed(token, 0, 50)
+        quota.observe_headers(token, 0, 50)
         assert is_told(quota, "remaining", now() + 50 + date_step(PERIOD))
-        quota.refuse(token, 80)
+        quota.quota_refused(token, 80)
         assert is_told(quota, "refused", now() + 80 + date_step(PERIOD))
 
     virtual.run(scenario())

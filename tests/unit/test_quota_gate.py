@@ -20,7 +20,7 @@ def gate_with(sent: int, *, reserve: int = 0, in_flight: tuple[int, ...] = ()) -
         gate.send(token)
     for token in tokens:
         if token.seq not in in_flight:
-            gate.lose(token)
+            gate.forget_in_flight(token)
     return gate, tokens
 
 
@@ -42,7 +42,7 @@ def test_what_is_in_flight_may_come_off_what_remained(
     sent: int, in_flight: tuple[int, ...], answer: int, remaining: int, allowance: int
 ) -> None:
     gate, tokens = gate_with(sent, in_flight=in_flight)
-    gate.heed(tokens[answer - 1], remaining, 60, NOW)
+    gate.observe_headers(tokens[answer - 1], remaining, 60, NOW)
     assert gate.allowance(NOW) == allowance
     assert gate.is_open(NOW) == (allowance > 0)
 
@@ -62,7 +62,7 @@ def test_in_whatever_order_answers_come_nothing_that_remains_is_given_away(
 ) -> None:
     gate, tokens = gate_with(3, in_flight=(1, 2, 3))
     for number, remaining in orders:
-        gate.heed(tokens[number - 1], remaining, 60, NOW)
+        gate.observe_headers(tokens[number - 1], remaining, 60, NOW)
         assert gate.allowance(NOW) <= left
     assert gate.allowance(NOW) == left
 
@@ -70,9 +70,9 @@ def test_in_whatever_order_answers_come_nothing_that_remains_is_given_away(
 @pytest.mark.parametrize("reading", [(None, None), (None, 60.0), (5, None)])
 def test_an_answer_that_says_nothing_may_have_been_counted_last(reading: tuple[int | None, float | None]) -> None:
     gate, (told, silent) = gate_with(2, in_flight=(1, 2))
-    gate.heed(told, 3, 60, NOW)
-    gate.heed(silent, *reading, NOW)
-    gate.lose(silent)  # once is enough
+    gate.observe_headers(told, 3, 60, NOW)
+    gate.observe_headers(silent, *reading, NOW)
+    gate.forget_in_flight(silent)  # once is enough
     assert gate.allowance(NOW) == 2
 
 
@@ -82,14 +82,14 @@ def test_an_answer_that_says_nothing_may_have_been_counted_last(reading: tuple[i
 )
 def test_headers_that_say_nothing_of_use_change_nothing(remaining: int | None, until_in: float | None) -> None:
     gate, (token,) = gate_with(1)
-    gate.heed(token, remaining, until_in, NOW)
+    gate.observe_headers(token, remaining, until_in, NOW)
     assert gate.is_open(NOW)
     assert gate.allowance(NOW) == math.inf
 
 
 def test_every_request_sent_comes_off_what_remained() -> None:
     gate, (token,) = gate_with(1)
-    gate.heed(token, 2, 60, NOW)
+    gate.observe_headers(token, 2, 60, NOW)
     gate.send(Token())
     assert gate.is_open(NOW + 1)
     gate.send(Token())
@@ -100,7 +100,7 @@ def test_every_request_sent_comes_off_what_remained() -> None:
 
 def test_when_the_window_is_over_what_was_known_of_it_is_forgotten() -> None:
     gate, (token,) = gate_with(1)
-    gate.heed(token, 0, 60, NOW)
+    gate.observe_headers(token, 0, 60, NOW)
     assert not gate.is_open(NOW + 60)
     assert gate.is_open(NOW + 61)
     for _ in range(5):
@@ -110,7 +110,7 @@ def test_when_the_window_is_over_what_was_known_of_it_is_forgotten() -> None:
 
 def test_a_reserve_is_left_to_others() -> None:
     gate, (token,) = gate_with(1, reserve=100)
-    gate.heed(token, 101, 60, NOW)
+    gate.observe_headers(token, 101, 60, NOW)
     assert gate.allowance(NOW) == 1
     gate.send(Token())
     assert not gate.is_open(NOW)
@@ -132,7 +132,7 @@ def test_a_reserve_is_left_to_others() -> None:
 def test_windows(readings: list[tuple[int, float | None]], allowance: int) -> None:
     gate, (token,) = gate_with(1)
     for remaining, until_in in readings:
-        gate.heed(token, remaining, until_in, NOW)
+        gate.observe_headers(token, remaining, until_in, NOW)
     assert gate.allowance(NOW) == allowance
 
 
@@ -142,7 +142,7 @@ def test_windows(readings: list[tuple[int, float | None]], allowance: int) -> No
 )
 def test_a_quota_420_closes_until_it_says_but_for_no_year(until_in: float, closed_for: float) -> None:
     gate, (token,) = gate_with(1)
-    gate.refuse(token, until_in, NOW)
+    gate.quota_refused(token, until_in, NOW)
     assert gate.until(NOW) - NOW == closed_for
     assert gate.reason(NOW) == "refused"
     assert not gate.is_open(math.nextafter(gate.until(NOW), 0))
@@ -156,7 +156,7 @@ def test_a_quota_420_without_a_usable_end_closes_for_a_growing_pause(until_in: f
     for ceiling in [1, 2, 4, 8, 16, 32, 60, 60, *[60] * 2000]:
         token = Token()
         gate.send(token)
-        gate.refuse(token, until_in, now)
+        gate.quota_refused(token, until_in, now)
         assert ceiling / 2 <= gate.until(now) - now <= ceiling
         now = gate.until(now)
 
@@ -166,49 +166,49 @@ def test_a_pause_is_no_longer_than_a_short_period() -> None:
     for _ in range(10):
         token = Token()
         gate.send(token)
-        gate.refuse(token, None, NOW)
+        gate.quota_refused(token, None, NOW)
     assert gate.until(NOW) - NOW <= 2
 
 
 def test_refusals_of_one_wave_double_the_pause_once() -> None:
     gate, tokens = gate_with(4)
     for token in tokens:
-        gate.refuse(token, None, NOW)
+        gate.quota_refused(token, None, NOW)
     assert gate.until(NOW) - NOW <= 1
 
 
 def test_an_answer_to_a_request_sent_after_the_refusal_ends_the_doubling() -> None:
     gate, (early, refused) = gate_with(2)
-    gate.refuse(refused, None, NOW)
-    gate.heed(early, None, None, NOW)  # sent before: says nothing of now
+    gate.quota_refused(refused, None, NOW)
+    gate.observe_headers(early, None, None, NOW)  # sent before: says nothing of now
     again, good, last = Token(), Token(), Token()
     gate.send(again)
-    gate.refuse(again, None, NOW + 100)
+    gate.quota_refused(again, None, NOW + 100)
     assert gate.until(NOW + 100) - (NOW + 100) >= 1
     gate.send(good)
-    gate.heed(good, None, None, NOW + 200)
+    gate.observe_headers(good, None, None, NOW + 200)
     gate.send(last)
-    gate.refuse(last, None, NOW + 300)
+    gate.quota_refused(last, None, NOW + 300)
     assert gate.until(NOW + 300) - (NOW + 300) <= 1
 
 
 def test_a_window_that_ended_says_nothing_of_the_next_however_short_that_is() -> None:
     gate, (token,) = gate_with(1)
-    gate.heed(token, 0, 60, NOW)
-    gate.heed(token, 7, 1, NOW + 61)
+    gate.observe_headers(token, 0, 60, NOW)
+    gate.observe_headers(token, 7, 1, NOW + 61)
     assert gate.allowance(NOW + 61) == 7
 
 
 @pytest.mark.parametrize(
     "later",
     [
-        lambda gate, token: gate.heed(token, 5000, 3000.0, NOW + 1),
-        lambda gate, token: gate.refuse(token, 5.0, NOW + 1),
-        lambda gate, token: gate.refuse(token, None, NOW + 1),
+        lambda gate, token: gate.observe_headers(token, 5000, 3000.0, NOW + 1),
+        lambda gate, token: gate.quota_refused(token, 5.0, NOW + 1),
+        lambda gate, token: gate.quota_refused(token, None, NOW + 1),
     ],
 )
 def test_a_closed_gate_does_not_open_early(later: Any) -> None:
     gate, (token,) = gate_with(1)
-    gate.refuse(token, 60, NOW)
+    gate.quota_refused(token, 60, NOW)
     later(gate, token)
     assert gate.until(NOW) == NOW + 60 + DATE_STEP

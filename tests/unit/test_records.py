@@ -18,7 +18,7 @@ from market_photos.market.records import (
     parse_return,
     read_returns,
 )
-from market_photos.market.requests import Act, Refusal
+from market_photos.market.refusals import Reaction, Refusal
 from market_photos.model import PhotoKey, Return
 
 CREATED = "2026-01-05T10:00:00.5+03:00"
@@ -193,7 +193,7 @@ def test_what_is_no_page_is_refused(content: bytes) -> None:
     for parse in (lambda: parse_returns(7, content), lambda: parse_campaigns(content)):
         with pytest.raises(Refusal) as caught:
             parse()
-        assert caught.value.act is Act.RETRY
+        assert caught.value.reaction is Reaction.RETRY
         assert str(caught.value).isprintable()
 
 
@@ -257,7 +257,7 @@ def test_a_sound_character_is_not_damage() -> None:
 def test_a_lost_page_token_does_not_lose_the_page() -> None:
     with pytest.raises(PageTokenLost) as caught:
         parse_listing(listing(record(decision("aa")), paging={"nextPageToken": 5}))
-    assert (len(caught.value.page.records), caught.value.act) == (1, Act.RETRY)
+    assert (len(caught.value.page.records), caught.value.reaction) == (1, Reaction.RETRY)
 
 
 @pytest.mark.parametrize("value", [True, False, None, 1.5, "", "1_0", " 1", "٣", 10**30, "9" * 5000, [1], {"id": 1}])
@@ -394,7 +394,7 @@ def test_any_body_is_understood_or_refused(parse: Callable[[bytes], Any], body: 
         parse(body)
     except Refusal as error:
         refused = error
-    assert refused is None or (refused.act is Act.RETRY and str(refused).isprintable())
+    assert refused is None or (refused.reaction is Reaction.RETRY and str(refused).isprintable())
 
 
 @given(st.lists(RETURN).map(lambda rows: listing(*rows)))

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from market_photos.console import Redactor, redact
-from market_photos.market.requests import clean, error_texts
+from market_photos.market.refusals import clean, error_texts
 
 KEY = 'ACMA:k/e+y"\\ é:0123456789abcdef'
 

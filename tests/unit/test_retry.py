@@ -6,7 +6,7 @@ import pytest
 
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import ServerUnavailable
-from market_photos.market.requests import Act, Refusal
+from market_photos.market.refusals import Reaction, Refusal
 from market_photos.market.retry import (
     ALIKE,
     ALIKE_AT_ONE_END,
@@ -17,22 +17,22 @@ from market_photos.market.retry import (
     MAX_YIELDS,
     Attempt,
     Deferred,
-    Health,
-    Patience,
+    OutageDetector,
+    RetryBudget,
 )
 from market_photos.model import PhotoKey
 
 
-def refused(act: Act = Act.RETRY, status: int | None = 503, wait: float | None = None) -> Refusal:
-    return Refusal(act, f"HTTP {status}", status, wait)
+def refused(reaction: Reaction = Reaction.RETRY, status: int | None = 503, wait: float | None = None) -> Refusal:
+    return Refusal(reaction, f"HTTP {status}", status, wait)
 
 
 def test_four_attempts_with_growing_pauses() -> None:
     """At most 1, 2 and 4 s, by chance; then it is over."""
     pauses = []
     for seed in range(200):
-        patience, rng = Patience(), Random(seed)
-        pauses.append([patience.after(refused(), rng) for _ in range(ATTEMPTS)])
+        retries, rng = RetryBudget(), Random(seed)
+        pauses.append([retries.after(refused(), rng) for _ in range(ATTEMPTS)])
     assert {row[-1] for row in pauses} == {None}
     for number, longest in enumerate((1.0, 2.0, 4.0)):
         seen = [row[number] or 0.0 for row in pauses]
@@ -40,32 +40,35 @@ def test_four_attempts_with_growing_pauses() -> None:
         assert min(seen) < 0.1 * longest
 
 
-@pytest.mark.parametrize("act", [act for act in Act if act not in {Act.RETRY, Act.YIELD_SLOT, Act.WAIT_QUOTA}])
-def test_what_cannot_be_helped_is_not_repeated(act: Act) -> None:
-    assert Patience().after(refused(act), Random(1)) is None
+@pytest.mark.parametrize(
+    "reaction",
+    [reaction for reaction in Reaction if reaction not in {Reaction.RETRY, Reaction.YIELD_SLOT, Reaction.WAIT_QUOTA}],
+)
+def test_what_cannot_be_helped_is_not_repeated(reaction: Reaction) -> None:
+    assert RetryBudget().after(refused(reaction), Random(1)) is None
 
 
 def test_a_420_is_no_attempt_but_ends_some_time() -> None:
-    patience, rng = Patience(), Random(1)
-    assert {patience.after(refused(Act.WAIT_QUOTA, 420), rng) for _ in range(MAX_YIELDS - 1)} == {0.0}
-    assert (patience.attempts, patience.after(refused(Act.YIELD_SLOT, 420), rng)) == (0, None)
+    retries, rng = RetryBudget(), Random(1)
+    assert {retries.after(refused(Reaction.WAIT_QUOTA, 420), rng) for _ in range(MAX_YIELDS - 1)} == {0.0}
+    assert (retries.attempts, retries.after(refused(Reaction.YIELD_SLOT, 420), rng)) == (0, None)
 
 
 @pytest.mark.parametrize(
     ("wait", "least", "most"), [(5.0, 5.0, 5.0), (7200.0, LONGEST_WAIT, LONGEST_WAIT), (0, 0, 1)]
 )
 def test_retry_after_is_heeded_within_reason(wait: float, least: float, most: float) -> None:
-    pause = Patience().after(refused(wait=wait), Random(1))
+    pause = RetryBudget().after(refused(wait=wait), Random(1))
     assert pause is not None
     assert least <= pause <= most
 
 
 def test_is_last_tells_of_the_fourth() -> None:
-    patience = Patience()
+    retries = RetryBudget()
     seen = []
     for _ in range(ATTEMPTS):
-        seen.append(patience.is_last)
-        patience.after(refused(), Random(1))
+        seen.append(retries.is_last)
+        retries.after(refused(), Random(1))
     assert seen == [False, False, False, True]
 
 
@@ -75,35 +78,35 @@ def test_is_last_tells_of_the_fourth() -> None:
         ([refused()] * ALIKE, True),
         ([refused()] * (ALIKE - 1), False),
         ([refused(status=502), refused(status=None), refused(status=500), refused(status=499)] * 5, True),
-        ([refused(Act.GIVE_UP, 200)] * ALIKE, True),
-        ([refused(Act.GIVE_UP, 200), refused(Act.GIVE_UP, 400)] * ALIKE, False),
-        ([refused(Act.WAIT_QUOTA, 420)] * ALIKE * 2, False),
+        ([refused(Reaction.GIVE_UP, 200)] * ALIKE, True),
+        ([refused(Reaction.GIVE_UP, 200), refused(Reaction.GIVE_UP, 400)] * ALIKE, False),
+        ([refused(Reaction.WAIT_QUOTA, 420)] * ALIKE * 2, False),
     ],
 )
 def test_the_first_twenty_alike_stop_the_run(failures: list[Refusal], stops: bool) -> None:
     """All that is temporary is alike: a server that is down says so in many ways. A 420 says that it works."""
-    health, stopped = Health(), False
+    outage, stopped = OutageDetector(), False
     try:
         for failure in failures:
-            health.failed(failure, 0.0)
+            outage.failed(failure, 0.0)
     except ServerUnavailable:
         stopped = True
     assert stopped is stops
 
 
 def test_an_outage_later_pauses_longer_and_longer_and_ends_after_an_hour() -> None:
-    health = Health()
-    health.succeeded()
+    outage = OutageDetector()
+    outage.succeeded()
     now, pauses, ended = 0.0, [], False
     for _ in range(1000):
         try:
-            health.failed(refused(), now)
+            outage.failed(refused(), now)
         except ServerUnavailable:
             ended = True
             break
-        if health.paused_until > now:
-            pauses.append(health.paused_until - now)
-            now = health.paused_until
+        if outage.paused_until > now:
+            pauses.append(outage.paused_until - now)
+            now = outage.paused_until
     assert ended
     assert pauses[:4] == [15, 30, 60, 120]
     assert max(pauses) == 900
@@ -111,38 +114,38 @@ def test_an_outage_later_pauses_longer_and_longer_and_ends_after_an_hour() -> No
 
 
 def test_a_success_ends_an_outage() -> None:
-    health = Health()
+    outage = OutageDetector()
     for _ in range(2):
-        health.succeeded()
+        outage.succeeded()
         for _ in range(ALIKE):
-            health.failed(refused(), 100.0)
-    assert health.paused_until == 115.0
-    health.succeeded()
-    health.failed(refused(), 200.0)
-    assert health.paused_until == 115.0
+            outage.failed(refused(), 100.0)
+    assert outage.paused_until == 115.0
+    outage.succeeded()
+    outage.failed(refused(), 200.0)
+    assert outage.paused_until == 115.0
 
 
 def test_the_other_end_of_the_queue_is_tried_before_the_server_is_blamed() -> None:
-    health = Health()
+    outage = OutageDetector()
     for number in range(ALIKE_AT_ONE_END):
-        assert not health.suggests_other_end
-        health.failed(refused(), float(number))
-    assert health.suggests_other_end
-    health.succeeded()
-    assert not health.suggests_other_end
-    assert not health.is_in_doubt
+        assert not outage.suggests_other_end
+        outage.failed(refused(), float(number))
+    assert outage.suggests_other_end
+    outage.succeeded()
+    assert not outage.suggests_other_end
+    assert not outage.is_in_doubt
 
 
 def test_photos_that_fail_again_never_stop_the_run() -> None:
     """They say nothing about the server; after twenty in a row the others of their kind wait for the next run."""
-    health = Health()
+    outage = OutageDetector()
     for _ in range(ALIKE):
-        assert not health.retries_in_vain
-        health.failed_again()
-    assert health.retries_in_vain
-    assert not health.is_in_doubt
-    health.succeeded()
-    assert not health.retries_in_vain
+        assert not outage.retries_in_vain
+        outage.failed_again()
+    assert outage.retries_in_vain
+    assert not outage.is_in_doubt
+    outage.succeeded()
+    assert not outage.retries_in_vain
 
 
 def test_the_attempt_that_is_due_first_is_taken_first() -> None:

@@ -67,7 +67,7 @@ def test_never_more_than_allowed_and_everyone_has_a_turn(
                 assert cancelled_after is not None
 
         for crowd in crowds:
-            asyncio.get_running_loop().call_later(crowd, slots.crowded)
+            asyncio.get_running_loop().call_later(crowd, slots.parallel_limit_hit)
         await asyncio.gather(*(one(*facts) for facts in requests))
         await asyncio.sleep(11 + 5 * CALM)
         assert slots.taken == 0
@@ -105,8 +105,8 @@ def test_a_crowd_costs_a_slot_for_a_calm_minute_and_pauses_what_is_new() -> None
     async def scenario() -> None:
         slots = Slots(3, rng=Random(1))
         await slots.acquire()
-        slots.crowded()
-        slots.crowded()  # the same crowd
+        slots.parallel_limit_hit()
+        slots.parallel_limit_hit()  # the same crowd
         assert (slots.allowed, slots.paused_until is not None) == (2, True)
         assert 1 <= await wait_for(slots) <= 5.001
         assert slots.paused_until is None
@@ -118,9 +118,9 @@ def test_a_crowd_costs_a_slot_for_a_calm_minute_and_pauses_what_is_new() -> None
 def test_a_crowd_after_a_calm_minute_is_the_first_again() -> None:
     async def scenario() -> None:
         slots = Slots(3)
-        slots.crowded()
+        slots.parallel_limit_hit()
         await asyncio.sleep(CALM + 1)
-        slots.crowded()
+        slots.parallel_limit_hit()
         assert slots.allowed == 2
 
     virtual.run(scenario())
@@ -130,7 +130,7 @@ def test_the_last_slot_is_kept_and_all_come_back_one_a_minute() -> None:
     async def scenario() -> None:
         slots = Slots(3, rng=Random(1))
         for _ in range(5):
-            slots.crowded()
+            slots.parallel_limit_hit()
             await asyncio.sleep(5.01)
         assert slots.allowed == 1
         last_crowd = now() - 5.01

@@ -15,7 +15,7 @@ from market_photos.archive.catalog.returns import PackedPage
 from market_photos.archive.catalog.rules import STATES
 from market_photos.archive.layout import CATALOG_NAME
 from market_photos.errors import CatalogDamaged, ExitCode
-from market_photos.market.requests import Method
+from market_photos.market.requests import Endpoint
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
 
 
@@ -252,8 +252,8 @@ def test_a_run_may_end_with_any_exit_code(tmp_path: Path, code: ExitCode) -> Non
         assert catalog.runs.last()[0].exit_code is code
 
 
-@pytest.mark.parametrize("method", list(Method))
-def test_any_method_may_be_on_record(tmp_path: Path, method: Method) -> None:
+@pytest.mark.parametrize("method", list(Endpoint))
+def test_any_method_may_be_on_record(tmp_path: Path, method: Endpoint) -> None:
     with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
         catalog.requests.sent(method, None)
         assert catalog.requests.past_requests()[0].method == method

@@ -12,7 +12,7 @@ from market_photos.archive.catalog.photos import Archived, Claim, Photos, Turn
 from market_photos.archive.catalog.requests import Requests, Runs
 from market_photos.archive.catalog.restore import Restoring
 from market_photos.archive.catalog.retention import Pruning
-from market_photos.archive.catalog.returns import Found, PackedPage, Returns
+from market_photos.archive.catalog.returns import PackedPage, PageResult, Returns
 from market_photos.archive.catalog.schema import BUSY_SECONDS
 from market_photos.archive.held_folder import Ground
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
@@ -105,7 +105,7 @@ class Catalog:
         """Reads all of it. Raises CatalogDamaged."""
         self._database.check()
 
-    def record_page(self, page: PackedPage, listing: int, method: str) -> tuple[Found, int]:
+    def record_page(self, page: PackedPage, listing: int, method: str) -> tuple[PageResult, int]:
         """A page is recorded, and a request put on record: the one after that which is on its way meanwhile; its id.
 
         In one transaction. `method`: of the request; empty where there shall be none (0). See `Returns.record_page`.

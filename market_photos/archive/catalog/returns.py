@@ -16,7 +16,7 @@ from market_photos.model import Return
 AHEAD = 60
 
 
-class Found(NamedTuple):
+class PageResult(NamedTuple):
     """What a page added to the catalogue."""
 
     returns: int
@@ -80,7 +80,7 @@ class Returns:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def record_page(self, page: PackedPage, listing: int = 0) -> Found:
+    def record_page(self, page: PackedPage, listing: int = 0) -> PageResult:
         """Returns and photos of one page. Known ones keep their state; a changed record is to be saved again.
 
         `listing`: a number of its own for each listing. A power cut may undo the last pages, and with them all that
@@ -91,7 +91,7 @@ class Returns:
             added = execute_rows(connection, _ADD, [(*row, listing) for row in page.returns])
             photos = execute_rows(connection, _ADD_PHOTOS, [(*row, now) for row in page.photos])
             listed = self._update(connection, page, listing) if added < len(page.returns) else 0
-        return Found(added, photos, len(page.returns) - added - listed)
+        return PageResult(added, photos, len(page.returns) - added - listed)
 
     def _update(self, connection: sqlite3.Connection, page: PackedPage, listing: int) -> int:
         """Brings known returns up to date; how many of the page this listing had not brought before."""
