@@ -31,7 +31,7 @@ def wait_until_indexed(page: Any) -> None:
 
 
 @pytest.mark.parametrize("words", ["40000123", "скола", "УГЛУ", "чайник-1.7л угл"])
-def test_an_order_is_found(open_page: Open, words: str) -> None:
+def test_an_order_is_found_by_number_or_comment(open_page: Open, words: str) -> None:
     """By its number or words of the comment, and the address can be sent to a colleague."""
     page = open_page()
     wait_until_indexed(page)
@@ -77,7 +77,7 @@ def test_a_photo_opens_and_the_keyboard_turns_the_pages(open_page: Open) -> None
     assert page.locator(".photos .tile").count() == 3
 
 
-def test_it_can_be_used_without_a_mouse(open_page: Open) -> None:
+def test_the_pages_work_without_a_mouse(open_page: Open) -> None:
     """The focus is visible, begins with the way to the content, and `/` leads to the search."""
     page = open_page()
     page.keyboard.press("Tab")
@@ -88,7 +88,7 @@ def test_it_can_be_used_without_a_mouse(open_page: Open) -> None:
     assert page.evaluate("document.activeElement.id") == "q"
 
 
-def test_it_speaks_russian(open_page: Open) -> None:
+def test_the_pages_are_russian_for_a_russian_browser(open_page: Open) -> None:
     """To a browser that prefers it, and by the switch."""
     page = open_page(locale="ru-RU")
     assert page.get_by_role("heading", level=1).inner_text() == "Новые возвраты"
@@ -137,7 +137,7 @@ def test_ten_thousand_returns_are_turned_page_by_page(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/?q=40000123", "/?q=666", "/?state=nothing"])
-def test_it_fits_a_phone(open_page: Open, path: str) -> None:
+def test_the_pages_fit_a_phone(open_page: Open, path: str) -> None:
     """Nothing is wider than the screen, in the dark neither."""
     page = open_page(path, viewport={"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -38,7 +38,7 @@ def test_every_example_is_known_here() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_commands_parse(name: str) -> None:
+def test_commands_in_examples_parse(name: str) -> None:
     """By click itself: the command and every option exist, and values are of their kind."""
     for words in filter(names_command, commands((ROOT / name).read_text(encoding="utf-8"))):
         command = cli.get_command(click.Context(cli), words[0])
@@ -54,13 +54,13 @@ def test_commands_parse(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["crontab", "market-photos.service", "Dockerfile", "nightly.sh"])
-def test_commands_are_found_at_all(name: str) -> None:
+def test_commands_are_found_in_every_example(name: str) -> None:
     """So that the test above cannot pass for want of anything to look at."""
     assert list(filter(names_command, commands((EXAMPLES / name).read_text(encoding="utf-8"))))
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_variables_are_settings(name: str) -> None:
+def test_variables_in_examples_are_settings(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for variable in re.findall(rf"\b{ENV_PREFIX}([A-Z_]+)\b", text):
         if ENV_PREFIX + variable == ENV_CONFIG:
@@ -81,7 +81,7 @@ def test_files_named_in_the_dockerfile_exist() -> None:
     assert re.search(r"^USER 10001", text, re.MULTILINE)
 
 
-def test_the_units_belong_together() -> None:
+def test_the_systemd_units_belong_together() -> None:
     """The timer starts the service of its own name; the service may write what its comments say."""
     units = {}
     for kind in ("service", "timer"):

@@ -82,7 +82,7 @@ def test_imports_point_one_way(path: Path) -> None:
         assert not beyond, f"{path} reaches into {beyond}"
 
 
-def test_the_check_sees_what_it_should() -> None:
+def test_the_import_check_finds_forbidden_imports() -> None:
     assert "market" in rooms_imported(PACKAGE / "sync" / "run.py")
     assert {"market", "archive", "sync"} <= {room_of(path) for path in MODULES}
 

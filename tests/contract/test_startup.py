@@ -21,7 +21,7 @@ RUN = {"aiohttp", "aiolimiter", "pydantic"}
         ("market_photos.cli.display", RUN | {"rich"}),
     ],
 )
-def test_heavy_imports_stand_where_they_are_used(module: str, loads: set[str]) -> None:
+def test_commands_import_heavy_packages_only_where_needed(module: str, loads: set[str]) -> None:
     """By name, for times depend on the machine."""
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

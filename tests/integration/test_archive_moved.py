@@ -82,7 +82,9 @@ HARMS = [
 
 
 @pytest.mark.parametrize(("harm", "name"), HARMS)
-def test_an_archive_that_is_changed_under_a_run(tmp_path: Path, harm: Callable[[Path], None], name: str) -> None:
+def test_a_change_of_the_archive_during_a_run_stops_it_with_5(
+    tmp_path: Path, harm: Callable[[Path], None], name: str
+) -> None:
     with a_case(tmp_path, returns=PHOTOS // 2, photos=2) as case:
         left: list[str] = []
 
@@ -95,7 +97,7 @@ def test_an_archive_that_is_changed_under_a_run(tmp_path: Path, harm: Callable[[
             assert (_tree(case.archive) if case.archive.exists() else []) == left
 
 
-def test_an_archive_that_is_moved_while_it_is_listed(tmp_path: Path) -> None:
+def test_an_archive_moved_during_the_listing_stops_the_run(tmp_path: Path) -> None:
     """No page is recorded in an archive that nobody will find, and no photo is asked for."""
     with a_case(tmp_path, returns=PHOTOS // 2, photos=2) as case:
         outcome = _sync_while(case, lambda: _move_away(case.archive), kind="returns", nth=1)
@@ -103,7 +105,7 @@ def test_an_archive_that_is_moved_while_it_is_listed(tmp_path: Path) -> None:
         assert (case.asked(), case.archive.exists()) == ({}, False)
 
 
-def test_an_archive_that_is_moved_before_the_first_store_is_opened(tmp_path: Path) -> None:
+def test_an_archive_moved_before_the_first_store_is_opened_stops_the_run(tmp_path: Path) -> None:
     """Between the lock and the catalogue."""
     with a_case(tmp_path, returns=1) as case:
         case.config.write_text(f"{case.config.read_text()}[campaigns]\nids = [{CAMPAIGN}]\n")
@@ -124,7 +126,9 @@ def test_a_moved_archive_is_complete_once_it_is_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("marker", [None, MARKER])
 @pytest.mark.parametrize("mount_over", [False, True])
-def test_a_volume_that_goes_in_mid_run(tmp_path: Path, marker: str | None, mount_over: bool) -> None:
+def test_a_volume_unmounted_or_covered_during_a_run_takes_no_photo(
+    tmp_path: Path, marker: str | None, mount_over: bool
+) -> None:
     """Unmounted, or covered by another volume: no photo goes into what the path leads to then."""
     with (
         _volume(tmp_path / "volume", "size=20m") as volume,
@@ -147,7 +151,7 @@ def test_a_volume_that_goes_in_mid_run(tmp_path: Path, marker: str | None, mount
                 _do("umount", "--lazy", str(volume))
 
 
-def test_a_marker_that_is_taken_away_in_mid_run(tmp_path: Path) -> None:
+def test_a_marker_removed_during_a_run_stops_it(tmp_path: Path) -> None:
     with a_case(tmp_path, returns=PHOTOS // 2, photos=2, marker=MARKER) as case:
         case.archive.mkdir()
         (case.archive / MARKER).touch()

@@ -33,7 +33,7 @@ def windows(world: World) -> list[tuple[str | None, str | None]]:
     return [(query.get("fromDate"), query.get("toDate")) for query in first_pages]
 
 
-def test_windows_of_a_month_newest_first_and_once(world: World) -> None:
+def test_months_are_listed_newest_first_and_once(world: World) -> None:
     """Each window is padded by a day; what is finished is not listed again; the span is kept to."""
     fill_months(world.market.stores[101])
     report = world.run(span())
@@ -72,7 +72,7 @@ def test_a_window_that_failed_is_listed_again(world: World, quick: None) -> None
     world.assert_archive_is_right()
 
 
-def test_limits_of_a_run(make_world: MakeWorld) -> None:
+def test_a_run_limit_ends_with_7_and_the_next_run_continues(make_world: MakeWorld) -> None:
     """--max-photos and --max-duration end with 7; the same command goes on where it was."""
     world = make_world(latency=0.02)
     fill_months(world.market.stores[101], each=20)
@@ -86,7 +86,7 @@ def test_limits_of_a_run(make_world: MakeWorld) -> None:
     world.assert_archive_is_right()
 
 
-def test_fresh_returns_come_first_while_it_runs(make_world: MakeWorld) -> None:
+def test_new_returns_come_first_during_a_backfill(make_world: MakeWorld) -> None:
     """Every refresh_hours it looks for what is new, and takes it before the old."""
     settings = {"sync": {"refresh_hours": 0.3 / 3600}, "limits": {"parallel_requests": 1}}
     world = make_world(settings, latency=0.02)
@@ -117,7 +117,7 @@ def one(order: int, return_id: int) -> Plan:
     return Plan(lambda producer: producer.one(order, return_id), only=(order, return_id))
 
 
-def test_fetch_brings_one_return_only(world: World) -> None:
+def test_fetch_downloads_one_return_only(world: World) -> None:
     """Two requests besides its photos; the backlog stays pending and out of the counts."""
     store = world.market.stores[101]
     fill(store, returns=20)
@@ -135,7 +135,7 @@ def test_fetch_brings_one_return_only(world: World) -> None:
 
 
 @pytest.mark.parametrize(("order", "return_id"), [(1, 40_000_001), (500_000_001, 2)])
-def test_fetch_of_no_such_return(world: World, order: int, return_id: int) -> None:
+def test_fetch_of_an_unknown_return_is_an_error(world: World, order: int, return_id: int) -> None:
     fill(world.market.stores[101], returns=1)
     report = world.run(one(order, return_id), campaigns=(101,))
     assert report.exit_code is ExitCode.USAGE

@@ -57,7 +57,7 @@ def browsing(archive: Path, *options: str) -> "Iterator[tuple[subprocess.Popen[s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+def test_browse_serves_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     """Prints the address and nothing else on standard output; ends in order, without a traceback."""
     ArchiveOf(tmp_path / "archive").add(order=40000123)
     with browsing(tmp_path / "archive") as (process, address):
@@ -71,7 +71,7 @@ def test_it_serves_until_a_signal(tmp_path: Path, number: signal.Signals) -> Non
     assert "read-only" in errors
 
 
-def test_beyond_this_machine_it_prints_a_token(tmp_path: Path) -> None:
+def test_browse_on_another_host_prints_a_token(tmp_path: Path) -> None:
     """A new one each time; without it there is nothing to see."""
     ArchiveOf(tmp_path / "archive").add()
     with browsing(tmp_path / "archive", "--host", "0.0.0.0") as (_, address):  # noqa: S104
@@ -84,7 +84,7 @@ def test_beyond_this_machine_it_prints_a_token(tmp_path: Path) -> None:
             assert token in response.headers["Set-Cookie"]
 
 
-def test_foreseeable_troubles_are_told(tmp_path: Path) -> None:
+def test_foreseeable_errors_are_explained(tmp_path: Path) -> None:
     """No archive, a port that is taken, a host that this machine has not: what, and what to do; exit 2."""
     none = browse(tmp_path / "nothing")
     ArchiveOf(tmp_path / "archive").add()

@@ -86,7 +86,7 @@ def many_files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n"], ids=["silent", "half a head"])
-def test_1100_connections_that_ask_nothing_keep_nobody_out(store: ArchiveOf, sent: bytes) -> None:
+def test_1100_silent_connections_block_no_reader(store: ArchiveOf, sent: bytes) -> None:
     with started(FEW_FILES, store.archive) as (process, address), ExitStack() as open_ones:
         seconds_for_page(address)
         for _ in range(MANY):
@@ -97,7 +97,7 @@ def test_1100_connections_that_ask_nothing_keep_nobody_out(store: ArchiveOf, sen
         assert len(lines) < 5, "\n".join(lines)
 
 
-def test_readers_that_do_not_read_keep_nobody_out(store: ArchiveOf) -> None:
+def test_connections_that_do_not_read_block_no_reader(store: ArchiveOf) -> None:
     """A photo that no buffer of the system holds, asked for by more connections than an address may have."""
     back = store.add()
     store.bring(back, b"\xff\xd8\xff" + bytes(20_000_000))
@@ -135,7 +135,7 @@ def test_an_idle_connection_is_closed(store: ArchiveOf, sent: bytes, dripped: by
             pytest.fail("still open")
 
 
-def test_where_no_file_can_be_opened_the_log_stays_short(store: ArchiveOf) -> None:
+def test_running_out_of_file_descriptors_keeps_the_log_short(store: ArchiveOf) -> None:
     """The process lives on and answers as soon as it can."""
     with started(FEW_FILES, store.archive) as (process, address), ExitStack() as open_ones:
         seconds_for_page(address)

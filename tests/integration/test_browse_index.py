@@ -60,7 +60,7 @@ def test_pages_hold_each_return_once(tmp_path: Path) -> None:
         assert every_page(tmp_path, most) == whole
 
 
-def test_filters_find_what_they_say(tmp_path: Path) -> None:
+def test_filters_find_matching_returns(tmp_path: Path) -> None:
     store = ArchiveOf(tmp_path)
     archived = store.add(reason="WRONG_ITEM", created_at=NOW)
     store.bring(archived)
@@ -88,7 +88,7 @@ def test_filters_find_what_they_say(tmp_path: Path) -> None:
         assert orders(tmp_path, **given) == expected, given
 
 
-def test_what_a_sync_changes_is_found_at_the_next_look(tmp_path: Path) -> None:
+def test_changes_of_a_sync_are_found_at_the_next_refresh(tmp_path: Path) -> None:
     """A new return, a new state, a changed record; and what did not change is not written again."""
     store = ArchiveOf(tmp_path)
     first, second = store.add(), store.add()
@@ -130,7 +130,7 @@ def test_counts_of_filters_follow(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["garbage", "version", "empty", "gone"])
-def test_a_damaged_index_is_made_again(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_index_is_rebuilt(tmp_path: Path, damage: str) -> None:
     """It has nothing of its own."""
     store = ArchiveOf(tmp_path)
     back = store.add()
@@ -150,7 +150,7 @@ def test_a_damaged_index_is_made_again(tmp_path: Path, damage: str) -> None:
     assert orders(tmp_path) == [back.order]
 
 
-def test_another_catalogue_in_its_place_is_noticed(tmp_path: Path) -> None:
+def test_a_replaced_catalogue_is_noticed(tmp_path: Path) -> None:
     """A restored or rebuilt one has other rows."""
     store, other = ArchiveOf(tmp_path), ArchiveOf(tmp_path / "other")
     for _ in range(3):
@@ -185,7 +185,7 @@ def test_a_writer_at_work_is_not_disturbed(tmp_path: Path) -> None:
     assert orders(tmp_path, state="gone") != []
 
 
-def test_a_catalogue_that_cannot_be_read_is_told_and_the_others_are_shown(tmp_path: Path) -> None:
+def test_an_unreadable_catalogue_is_reported_and_the_others_are_shown(tmp_path: Path) -> None:
     good, bad = ArchiveOf(tmp_path, 101), ArchiveOf(tmp_path, 102)
     back = good.add()
     bad.add()
@@ -203,7 +203,7 @@ def test_a_catalogue_that_cannot_be_read_is_told_and_the_others_are_shown(tmp_pa
     index_refresher.close()
 
 
-def test_a_stopped_look_goes_on_later(tmp_path: Path) -> None:
+def test_a_stopped_refresh_continues_later(tmp_path: Path) -> None:
     store = ArchiveOf(tmp_path)
     store.add()
     assert (

@@ -77,7 +77,7 @@ async def test_a_held_return_says_that_it_is_on_hold(store: ArchiveOf) -> None:
         assert "On hold" in await text_of(client, f"/return/{back.campaign}/{back.order}/{back.id}")
 
 
-async def test_every_link_and_picture_of_the_pages_is_there(store: ArchiveOf) -> None:
+async def test_every_link_and_picture_of_the_pages_exists(store: ArchiveOf) -> None:
     """Photos of each state, odd hashes, hostile texts: no link leads nowhere, no picture is lacking."""
     store.bring(store.add(photos=2, hashes=["a/b+c=", "..", "%2e%2e", "я" * 100, "ABC", "abc"]))
     store.fail(store.add(comment=HOSTILE, sku=HOSTILE, reason=HOSTILE, decision=HOSTILE, refund=HOSTILE), HOSTILE)
@@ -143,7 +143,7 @@ async def test_pages_need_no_network_and_no_inline_script(store: ArchiveOf) -> N
             assert not re.search(r"<script(?! src=\"/static/)", page)
 
 
-async def test_every_answer_carries_the_rules(store: ArchiveOf) -> None:
+async def test_every_answer_carries_the_security_headers(store: ArchiveOf) -> None:
     """Pages, pictures, files, errors."""
     back = store.add()
     store.bring(back)
@@ -178,7 +178,7 @@ async def test_pages_are_only_read(store: ArchiveOf, method: str) -> None:
         assert response.headers["Allow"] == "GET, HEAD"
 
 
-async def test_beyond_this_machine_a_token_is_needed(store: ArchiveOf) -> None:
+async def test_another_host_needs_a_token(store: ArchiveOf) -> None:
     """Once in the address, then in a cookie that scripts do not see and other sites do not send."""
     back = store.add()
     store.bring(back)
@@ -196,7 +196,7 @@ async def test_beyond_this_machine_a_token_is_needed(store: ArchiveOf) -> None:
         assert str(back.order) in await text_of(client, "/", headers={"Cookie": f"{COOKIE}=right"})
 
 
-async def test_the_page_after_the_token_is_one_of_ours(store: ArchiveOf) -> None:
+async def test_the_redirect_after_the_token_stays_on_this_host(store: ArchiveOf) -> None:
     """`//elsewhere` is an address of another host."""
     store.add()
     async with served(store.archive, host="0.0.0.0", token="right") as client:  # noqa: S104
@@ -335,7 +335,7 @@ async def test_a_broken_photo_has_a_placeholder(store: ArchiveOf, what: str) -> 
         assert "market-photos verify" in await text_of(client, photo_address("photo", missing))
 
 
-async def test_one_photo_that_is_slow_to_draw_costs_no_other_request(store: ArchiveOf) -> None:
+async def test_a_photo_that_is_slow_to_draw_delays_no_other_request(store: ArchiveOf) -> None:
     """The pages, pictures that are kept, and pictures that are yet to be drawn are answered meanwhile."""
     slow, kept, new = store.add(), store.add(), store.add()
     store.bring(slow, progressive(2_000, 2_000, scans=390))
@@ -351,7 +351,7 @@ async def test_one_photo_that_is_slow_to_draw_costs_no_other_request(store: Arch
         assert {(await one).content_type for one in waiting} == {"image/jpeg"}
 
 
-async def test_a_photo_tells_all_that_is_known(store: ArchiveOf) -> None:
+async def test_the_photo_page_shows_all_that_is_known(store: ArchiveOf) -> None:
     back = store.add(photos=3)
     body = picture("PNG")
     path = store.bring(back, body)[1]
@@ -422,7 +422,7 @@ async def test_a_search_that_takes_too_long_is_ended(store: ArchiveOf, monkeypat
         assert "Use fewer" not in await text_of(client, "/?q=%D1%81%D0%BA%D0%BE%D0%BB")
 
 
-async def test_last_night_at_a_glance(store: ArchiveOf) -> None:
+async def test_the_run_page_summarises_the_last_night(store: ArchiveOf) -> None:
     """When, how long, what came, what failed and why, in words; what is pending."""
     store.fail(store.add(), "the server answered 503 four times")
     store.add(photos=2)
@@ -435,14 +435,14 @@ async def test_last_night_at_a_glance(store: ArchiveOf) -> None:
     assert NOW == 1_790_000_000
 
 
-async def test_a_run_that_never_ended_is_told(store: ArchiveOf) -> None:
+async def test_a_run_that_never_ended_is_shown(store: ArchiveOf) -> None:
     with store.catalog() as catalog:
         catalog.runs.begin("backfill")
     async with served(store.archive) as client:
         assert "broke off without a result" in await text_of(client, "/runs")
 
 
-async def test_a_damaged_catalogue_is_told_in_words(tmp_path: Path) -> None:
+async def test_a_damaged_catalogue_is_explained(tmp_path: Path) -> None:
     """The other store is still shown; no page is an error without words."""
     good, bad = ArchiveOf(tmp_path, 101), ArchiveOf(tmp_path, 102)
     back, lost = good.add(), bad.add()
@@ -455,7 +455,9 @@ async def test_a_damaged_catalogue_is_told_in_words(tmp_path: Path) -> None:
         assert "market-photos rebuild" in await text_of(client, f"/return/102/{lost.order}/{lost.id}", 503)
 
 
-async def test_what_a_sync_brings_appears_by_itself(store: ArchiveOf, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_photos_of_a_sync_appear_without_a_restart(
+    store: ArchiveOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("market_photos.browse.index_refresher.PAUSE", 0.05)
     store.add()
     async with served(store.archive) as client:
@@ -468,7 +470,7 @@ async def test_what_a_sync_brings_appears_by_itself(store: ArchiveOf, monkeypatc
             pytest.fail("a new return did not appear")
 
 
-async def test_nonsense_on_the_wire_is_no_news(store: ArchiveOf) -> None:
+async def test_a_malformed_request_is_a_400(store: ArchiveOf) -> None:
     store.add()
     async with served(store.archive) as client, ClientSession() as session:
         for request in (b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET /?q=\xff HTTP/1.1\r\nHost: localhost\r\n\r\n"):
@@ -477,7 +479,7 @@ async def test_nonsense_on_the_wire_is_no_news(store: ArchiveOf) -> None:
             assert response.status == 200
 
 
-async def test_an_index_that_cannot_be_made_is_told(store: ArchiveOf) -> None:
+async def test_an_index_that_cannot_be_made_is_reported(store: ArchiveOf) -> None:
     """Not an empty archive. A folder in its place stands for a disk that takes nothing, for root writes anywhere."""
     store.add()
     (store.folder / "browse.sqlite3").mkdir()

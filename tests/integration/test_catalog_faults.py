@@ -100,7 +100,7 @@ HARMS: list[Harm] = [
 
 
 @pytest.mark.parametrize("harm", HARMS, ids=[harm.__name__ for harm in HARMS])
-def test_refused_until_it_is_rebuilt(case: Case, harm: Harm) -> None:
+def test_a_damaged_catalogue_is_refused_until_it_is_rebuilt(case: Case, harm: Harm) -> None:
     """A run refuses it, asks for no photo, names `rebuild`; that and a sync end complete, nothing twice."""
     harm(case.store / "catalog.sqlite3")
     asked = case.asked()
@@ -127,7 +127,7 @@ def test_refused_until_it_is_rebuilt(case: Case, harm: Harm) -> None:
     ],
     ids=" ".join,
 )
-def test_no_command_goes_on_without(case: Case, command: tuple[str, ...], harm: Harm) -> None:
+def test_no_command_works_without_the_catalogue(case: Case, command: tuple[str, ...], harm: Harm) -> None:
     """Whatever reads or changes the archive refuses as a run does."""
     harm(case.store / "catalog.sqlite3")
     outcome = case.run(*command)
@@ -135,7 +135,7 @@ def test_no_command_goes_on_without(case: Case, command: tuple[str, ...], harm: 
     assert "market-photos rebuild" in outcome.said
 
 
-def test_made_by_a_newer_version(case: Case) -> None:
+def test_a_catalogue_of_a_newer_version_is_left_as_it_is(case: Case) -> None:
     """A newer catalogue is left as it is: not even rebuild touches it, the program is what needs an update."""
     path = case.store / "catalog.sqlite3"
     with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -149,7 +149,7 @@ def test_made_by_a_newer_version(case: Case) -> None:
         assert connection.execute("SELECT count(*) FROM photos").fetchone() == (37,)
 
 
-def test_locked_by_another_program(case: Case) -> None:
+def test_a_catalogue_locked_by_another_program_ends_with_9(case: Case) -> None:
     """Locked for longer than it is waited for (a real half minute): 9, who to look for; unlocked, it goes on."""
     case.market.stores[101].add_return(2)
     with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3", isolation_level=None)) as other:
@@ -161,7 +161,7 @@ def test_locked_by_another_program(case: Case) -> None:
     case.assert_whole()
 
 
-def test_locked_for_a_moment(case: Case) -> None:
+def test_a_short_lock_is_waited_for(case: Case) -> None:
     """A lock that ends in time is waited for: a backup of the catalogue disturbs no run."""
     case.market.stores[101].add_return(2)
     other = sqlite3.connect(case.store / "catalog.sqlite3", isolation_level=None, check_same_thread=False)
@@ -192,7 +192,7 @@ def test_the_catalogue_is_small(tmp_path: Path) -> None:
         ("export", "--format", "jsonl", "--out", "-"),
     ],
 )
-def test_a_damaged_record(case: Case, command: tuple[str, ...]) -> None:
+def test_a_damaged_record_is_reported_with_the_remedy(case: Case, command: tuple[str, ...]) -> None:
     """Whoever reads it says so, with the catalogue's name and what helps; no traceback."""
     with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3")) as connection, connection:
         connection.execute("UPDATE returns SET record = x'00112233' WHERE record IS NOT NULL")

@@ -40,7 +40,7 @@ def _assert_all_is_well(world: World, code: ExitCode) -> None:
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-def test_set_in_mid_run(world: World, jump: float) -> None:
+def test_a_clock_set_during_a_run_keeps_the_quota(world: World, jump: float) -> None:
     """The run goes on at its quota, neither faster nor stuck, and ends complete."""
     clock = JumpingClock()
     world.clock = clock
@@ -54,7 +54,7 @@ def test_set_in_mid_run(world: World, jump: float) -> None:
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-def test_set_between_two_runs(world: World, jump: float) -> None:
+def test_a_clock_set_between_two_runs_keeps_the_quota(world: World, jump: float) -> None:
     """What the first run has spent still counts in the second."""
     assert world.sync(max_photos=QUOTA).exit_code is ExitCode.LIMIT
     world.clock = JumpingClock(jump)
@@ -73,7 +73,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("berlin")
 @pytest.mark.parametrize("moment", SEASONS, ids=str)
-def test_summer_time_ends_and_begins(world: World, moment: dt.datetime) -> None:
+def test_a_change_of_summer_time_keeps_quota_and_watermark(world: World, moment: dt.datetime) -> None:
     """Across the change the quota holds, and the watermark is the start of the run in universal time."""
     world.server_wall.ahead = moment.timestamp() - time.time()
     world.clock = JumpingClock(world.server_wall.ahead)

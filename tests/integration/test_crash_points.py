@@ -49,7 +49,7 @@ def _asked_too_often(case: Case) -> int:
 
 @pytest.mark.parametrize("at", ["1", "4"])
 @pytest.mark.parametrize("point", RUN_POINTS)
-def test_killed_in_a_run(tmp_path: Path, point: str, at: str) -> None:
+def test_a_run_killed_at_any_point_is_completed_by_the_next(tmp_path: Path, point: str, at: str) -> None:
     """Killed there at the first and at a later photo: the same command brings what is left, and only that."""
     if at != "1" and point in ONCE:
         pytest.skip("a run passes it once")
@@ -65,7 +65,7 @@ def test_killed_in_a_run(tmp_path: Path, point: str, at: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["renamed", "part-opened", "row-written"])
-def test_what_a_killed_run_left_is_swept_days_later(tmp_path: Path, point: str) -> None:
+def test_leftovers_of_a_killed_run_are_swept_days_later(tmp_path: Path, point: str) -> None:
     """A night later, when its requests no longer count, a killed run's leftovers are still found and swept."""
     with a_case(tmp_path, returns=2, photos=2) as case:
         _crash(case, f"{point}:2", "sync")
@@ -86,7 +86,7 @@ def _age_the_requests(case: Case, days: int) -> None:
 
 
 @pytest.mark.parametrize("point", ["set-aside", "requeued"])
-def test_killed_in_a_repair(tmp_path: Path, point: str) -> None:
+def test_a_repair_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, point: str) -> None:
     """A repair that was killed is finished by the next; the changed files are aside, both, and fetched anew."""
     with a_case(tmp_path, synced=True) as case:
         harmed = case.files()[:2]
@@ -101,7 +101,7 @@ def test_killed_in_a_repair(tmp_path: Path, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["rebuilding", "rebuilt"])
-def test_killed_in_a_rebuild(tmp_path: Path, point: str) -> None:
+def test_a_rebuild_killed_at_any_point_can_be_repeated(tmp_path: Path, point: str) -> None:
     """A rebuild that was killed has left no catalogue, or a whole one; a further one begins anew."""
     returns = BATCH + 1 if point == "rebuilding" else 3
     with a_case(tmp_path, returns=returns, photos=1, synced=True) as case:
@@ -117,7 +117,7 @@ def test_killed_in_a_rebuild(tmp_path: Path, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["tombstoned", "pruning:1", "pruning:2", "pruning:4", "pruned"])
-def test_killed_in_a_prune(tmp_path: Path, point: str) -> None:
+def test_a_prune_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, point: str) -> None:
     """A prune that was killed is finished by the same command; a sync in between fetches nothing of it."""
     with a_case(tmp_path, synced=True) as case:
         asked = case.asked()

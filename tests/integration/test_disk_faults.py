@@ -75,7 +75,7 @@ def _assert_goes_on(case: Case) -> None:
     case.assert_whole()
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk_stops_the_run_and_the_next_completes(tmp_path: Path) -> None:
     """ENOSPC in the middle of the photos; room is made, the same command goes on."""
     with _on_volume(tmp_path, "size=900k") as (case, volume):
         _assert_stopped(case, case.sync(), "Make room")
@@ -86,7 +86,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["64k", "128k", "200k", "300k"])
-def test_a_disk_full_from_the_start(tmp_path: Path, size: str) -> None:
+def test_a_disk_full_from_the_start_is_reported(tmp_path: Path, size: str) -> None:
     """ENOSPC while the catalogue is made or the listing is recorded."""
     with _on_volume(tmp_path, f"size={size}") as (case, volume):
         assert case.sync().code == 5
@@ -96,7 +96,7 @@ def test_a_disk_full_from_the_start(tmp_path: Path, size: str) -> None:
 
 
 @pytest.mark.parametrize("inodes", [7, 12, 20])
-def test_no_inodes(tmp_path: Path, inodes: int) -> None:
+def test_a_disk_without_inodes_is_reported(tmp_path: Path, inodes: int) -> None:
     """Bytes are free, but no further file can be made."""
     with _on_volume(tmp_path, f"size=20m,nr_inodes={inodes}") as (case, volume):
         outcome = case.sync()
@@ -106,7 +106,7 @@ def test_no_inodes(tmp_path: Path, inodes: int) -> None:
         _assert_goes_on(case)
 
 
-def test_a_volume_that_turned_read_only(tmp_path: Path) -> None:
+def test_a_volume_that_turns_read_only_stops_the_run(tmp_path: Path) -> None:
     """EROFS, as after a disk error: nothing is asked for, and it goes on when the volume is writable again."""
     with _on_volume(tmp_path, "size=20m") as (case, volume):
         assert case.sync("--max-photos", "4").code == 7
@@ -148,7 +148,7 @@ IO_ERRORS = [
 
 @pytest.mark.parametrize("nth", ["1", "9"])
 @pytest.mark.parametrize(("call", "path"), IO_ERRORS)
-def test_a_disk_that_reports_errors(tmp_path: Path, shim: Path, call: str, path: str, nth: str) -> None:
+def test_a_disk_that_reports_errors_is_named(tmp_path: Path, shim: Path, call: str, path: str, nth: str) -> None:
     """EIO of one call, at once or later: exit 5 and the disk is named; with the disk mended, complete."""
     with a_case(tmp_path, returns=12, photos=2) as case:
         outcome = case.sync(LD_PRELOAD=str(shim), EIO_CALL=call, EIO_PATH=path, EIO_NTH=nth)
@@ -170,7 +170,7 @@ def _prefix_of_nobody() -> tuple[str, ...]:
     return NOBODY
 
 
-def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_reported(tmp_path: Path) -> None:
     """EACCES: the user may not write there."""
     prefix = _prefix_of_nobody()
     with a_case(tmp_path) as case:
@@ -186,7 +186,7 @@ def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
         assert case.sync(prefix=prefix).code == 0
 
 
-def test_below_the_floor(tmp_path: Path) -> None:
+def test_too_little_free_space_stops_the_run_at_its_start(tmp_path: Path) -> None:
     """Less free than min_free_bytes: nothing is asked for, and the setting is named."""
     with a_case(tmp_path) as case:
         case.configure(min_free_bytes=10**17)
@@ -197,7 +197,7 @@ def test_below_the_floor(tmp_path: Path) -> None:
         _assert_goes_on(case)
 
 
-def test_the_floor_is_reached_in_mid_run(tmp_path: Path) -> None:
+def test_too_little_free_space_stops_a_run_that_fills_the_disk(tmp_path: Path) -> None:
     """The run stops before the volume is full, and leaves the floor free."""
     with _on_volume(tmp_path, "size=1500k") as (case, volume):
         case.configure(min_free_bytes=700_000)
@@ -209,7 +209,7 @@ def test_the_floor_is_reached_in_mid_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["sync", "doctor", "verify", "rebuild"])
-def test_a_volume_that_is_not_mounted(tmp_path: Path, command: str) -> None:
+def test_a_missing_marker_stops_the_run_before_any_write(tmp_path: Path, command: str) -> None:
     """Without the marker nothing is written, not even the folder, and nothing is asked of the Market's photos."""
     with a_case(tmp_path, marker="THIS-IS-IT") as case:
         outcome = case.run(command)
@@ -222,7 +222,7 @@ def test_a_volume_that_is_not_mounted(tmp_path: Path, command: str) -> None:
         assert case.sandbox.log.count("photo") == case.sandbox.log.count("returns") == 0
 
 
-def test_a_volume_that_is_mounted(tmp_path: Path) -> None:
+def test_a_present_marker_lets_the_run_work(tmp_path: Path) -> None:
     """With the marker in its place all is as usual."""
     with a_case(tmp_path, marker="THIS-IS-IT") as case:
         case.archive.mkdir()
@@ -231,7 +231,7 @@ def test_a_volume_that_is_mounted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("marker", ["", "a/b", "..", "."])
-def test_a_marker_is_the_name_of_a_file(tmp_path: Path, marker: str) -> None:
+def test_a_marker_must_be_a_file_name(tmp_path: Path, marker: str) -> None:
     """A path is refused with the rule."""
     with a_case(tmp_path, marker=marker) as case:
         outcome = case.sync()

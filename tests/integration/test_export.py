@@ -46,9 +46,7 @@ def run(*words: object, env: dict[str, str], cwd: Path, code: int = 0) -> subpro
     return done
 
 
-def test_from_sync_to_a_pack_that_others_can_check(
-    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_pack_holds_what_the_market_served(sandbox: Sandbox, environment: dict[str, str], tmp_path: Path) -> None:
     """What the Market served is in the pack byte for byte; a pack is never written over; a changed photo stops it."""
     back = next(sandbox.market.returns)
     run("sync", "-q", env=environment, cwd=tmp_path)
@@ -78,7 +76,7 @@ def test_from_sync_to_a_pack_that_others_can_check(
     assert sorted(path.name for path in tmp_path.iterdir() if "zip" in path.name) == ["пакет.zip"]
 
 
-def test_the_index_on_standard_output(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_index_goes_to_standard_output(environment: dict[str, str], tmp_path: Path) -> None:
     """Data on standard output, words on standard error; a reader that goes away is no traceback."""
     run("sync", "-q", env=environment, cwd=tmp_path)
     done = run("export", "--format", "csv", "--out", "-", env=environment, cwd=tmp_path)
@@ -110,7 +108,7 @@ def test_the_index_on_standard_output(environment: dict[str, str], tmp_path: Pat
         (["--format", "csv", "--campaign", "101", "--out", "."], "is a folder"),
     ],
 )
-def test_wrong_options_say_what_to_do(tmp_path: Path, words: list[str], said: str) -> None:
+def test_wrong_options_are_explained(tmp_path: Path, words: list[str], said: str) -> None:
     env = {**os.environ, "MARKET_PHOTOS_ARCHIVE_DIRECTORY": str(tmp_path / "none-yet")}
     done = run("export", *words, env=env, cwd=tmp_path, code=2)
     assert said in done.stderr

@@ -153,7 +153,7 @@ FAILED = [
 
 
 @pytest.mark.parametrize("action", ARCHIVED)
-def test_an_odd_answer_that_brings_the_photo(world: World, action: Action) -> None:
+def test_an_odd_answer_with_the_photo_archives_it(world: World, action: Action) -> None:
     """The photo is archived as it was before any coding, with one request, and its row is printable text."""
     photos = fill(world.market.stores[101], returns=3)
     world.sandbox.faults.add(action, image_hash=photos[1].image_hash, times=ALWAYS)
@@ -164,7 +164,7 @@ def test_an_odd_answer_that_brings_the_photo(world: World, action: Action) -> No
 
 
 @pytest.mark.parametrize("action", FAILED)
-def test_an_odd_answer_that_brings_no_photo(world: World, action: Action) -> None:
+def test_an_odd_answer_without_the_photo_fails_it_alone(world: World, action: Action) -> None:
     """The photo is failed with a printable reason, not as an internal error; all others come in the first night."""
     photos = fill(world.market.stores[101], returns=4)
     world.sandbox.faults.add(action, image_hash=photos[3].image_hash, times=ALWAYS)
@@ -180,7 +180,7 @@ def test_an_odd_answer_that_brings_no_photo(world: World, action: Action) -> Non
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 420, 423, 429, 500])
-def test_another_host_does_not_speak_for_the_api(world: World, status: int) -> None:
+def test_another_hosts_answer_says_nothing_about_the_api(world: World, status: int) -> None:
     """After a redirect neither status nor headers say anything about key, store, photo or quota."""
     photos = fill(world.market.stores[101], returns=30)
     with running(Market()) as stranger:
@@ -199,7 +199,7 @@ def test_another_host_does_not_speak_for_the_api(world: World, status: int) -> N
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.2"], ["10.0.0.1", "192.168.0.1"], ["::1", "127.0.0.2"]])
-def test_a_redirect_to_a_name_with_private_addresses(
+def test_a_redirect_to_a_name_with_private_addresses_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
 ) -> None:
     """The addresses are checked as the connection is opened, whatever the name is; nothing listens in vain."""
@@ -221,7 +221,7 @@ def test_a_redirect_to_a_name_with_private_addresses(
 
 
 @pytest.mark.parametrize("action", [actions.parallel_420(), actions.quota_420(0.3), actions.quota_420(None)])
-def test_a_photo_that_is_always_refused_by_a_limit(world: World, action: Action) -> None:
+def test_a_photo_always_refused_by_a_limit_fails_alone(world: World, action: Action) -> None:
     """The limits let the others pass, so it is the photo: failed after a few waits, not after sixty."""
     photos = fill(world.market.stores[101], returns=60)
     world.sandbox.faults.add(action, image_hash=photos[-1].image_hash, times=ALWAYS)
@@ -231,7 +231,7 @@ def test_a_photo_that_is_always_refused_by_a_limit(world: World, action: Action)
 
 
 @pytest.mark.parametrize("status", [403, 423])
-def test_many_photos_that_are_refused_close_the_store(world: World, status: int) -> None:
+def test_many_refused_photos_close_the_store(world: World, status: int) -> None:
     """Nothing of it is burnt: what was refused is pending, and comes when the store is open again."""
     fill(world.market.stores[101], returns=40)
     world.sandbox.faults.add(actions.status(status), kind="photo", times=ALWAYS)
@@ -243,7 +243,7 @@ def test_many_photos_that_are_refused_close_the_store(world: World, status: int)
     assert world.sync().exit_code is ExitCode.COMPLETE
 
 
-def test_refused_photos_among_others_are_their_own_failure(world: World) -> None:
+def test_refused_photos_among_others_fail_alone(world: World) -> None:
     """However many they are, if others come; and in a later night too, with nothing but them."""
     photos = fill(world.market.stores[101], returns=30)
     for photo in photos[::2]:
@@ -261,7 +261,7 @@ def test_a_photo_with_401_stops_the_run(world: World) -> None:
     assert world.states()["pending"] > 0
 
 
-def test_an_internal_error_is_the_failure_of_one_photo(
+def test_an_internal_error_fails_one_photo(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever is raised outside the foreseen: a traceback in the log, all other photos, exit 1; tried again."""

@@ -203,7 +203,9 @@ PAGES = [
 
 
 @pytest.mark.parametrize(("action", "codes", "is_read"), [pytest.param(*row, id=name) for name, *row in PAGES])
-def test_an_odd_page(world: World, action: Action, codes: set[ExitCode], *, is_read: bool) -> None:
+def test_an_odd_page_is_read_as_far_as_possible(
+    world: World, action: Action, codes: set[ExitCode], *, is_read: bool
+) -> None:
     """What can be read of it is archived, it never looks complete when it is not, and the next night is complete."""
     fill(world.market.stores[101], returns=3)
     world.sandbox.faults.add(action, kind="returns", times=ALWAYS)

@@ -64,7 +64,7 @@ KINDS = [_pipe, _socket, _link_to_a_device, _link_to_itself, _link_out, _folder]
 
 
 @pytest.mark.parametrize("make", KINDS)
-def test_what_is_no_file_is_named_and_left(case: Case, make: Callable[[Path], None]) -> None:
+def test_special_files_are_named_and_left(case: Case, make: Callable[[Path], None]) -> None:
     """In the place of a photo, of a record, of a tombstone, of a hold and of folders; nothing hangs."""
     month = _month(case)
     folder = photo_at(case, case.market.photos()[0]).parent
@@ -148,7 +148,7 @@ def test_a_huge_tombstone_takes_linear_time(tmp_path: Path) -> None:
         b"",
     ],
 )
-def test_a_tombstone_that_says_nonsense(case: Case, content: bytes) -> None:
+def test_a_malformed_tombstone_is_read_as_far_as_possible(case: Case, content: bytes) -> None:
     """What can be understood of it is taken, the rest is nothing."""
     photo_at(case, case.market.photos()[0]).with_name("pruned.json").write_bytes(content)
     _lose_catalog(case)
@@ -198,7 +198,7 @@ def test_prune_deletes_nothing_behind_a_link(tmp_path: Path) -> None:
         assert [path.name for path in folder.iterdir()] == ["pruned.json"]
 
 
-def test_what_is_set_aside_behind_a_link_stays(case: Case, tmp_path: Path) -> None:
+def test_set_aside_files_behind_a_link_stay(case: Case, tmp_path: Path) -> None:
     """A day in set-aside that is a link leads out of the archive."""
     photo = photo_at(case, case.market.photos()[0])
     outside = tmp_path / "outside" / photo.parent.relative_to(case.store / "photos")
@@ -223,7 +223,7 @@ def test_a_folder_in_a_photos_place_stops_no_prune(case: Case) -> None:
     assert {path.name for path in case.files()} == {"mine", "pruned.json"}
 
 
-def test_a_tree_that_changes_while_it_is_read(tmp_path: Path) -> None:
+def test_a_folder_removed_while_it_is_read_is_empty(tmp_path: Path) -> None:
     """A folder that is gone by the time it is read holds nothing of ours."""
     found = salvage(CAMPAIGN, tmp_path / "2026-01" / "1-1")
     assert (found.found, found.unexplained) == (None, [])

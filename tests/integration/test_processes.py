@@ -22,7 +22,7 @@ from tests.integration.harness import World, assert_adds_up, fill, wait_until
 END_S = 10.0
 
 
-def test_a_night(make_world: MakeWorld) -> None:
+def test_a_night_of_commands_prints_and_exits_as_documented(make_world: MakeWorld) -> None:
     """sync --json, status, doctor, -q: what is printed where, and the exit codes."""
     world = make_world(stores=2)
     for store in world.market.stores.values():
@@ -68,13 +68,13 @@ def test_a_night(make_world: MakeWorld) -> None:
         (("fetch", "--campaign", "101"), "--order"),
     ],
 )
-def test_usage_is_exit_2_without_a_request(world: World, arguments: tuple[str, ...], word: str) -> None:
+def test_wrong_usage_exits_2_without_a_request(world: World, arguments: tuple[str, ...], word: str) -> None:
     done = world.program(*arguments)
     assert (done.code, word in done.stderr, len(world.log)) == (2, True, 0), done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_no_key_and_a_wrong_key(world: World) -> None:
+def test_a_missing_key_exits_2_and_a_refused_key_4(world: World) -> None:
     """2 for none at all, before any request; 4 for one that the API refuses."""
     none = world.program("sync", env={"MARKET_PHOTOS_API_KEY": ""})
     assert (none.code, len(world.log)) == (2, 0)
@@ -84,7 +84,7 @@ def test_no_key_and_a_wrong_key(world: World) -> None:
     assert world.program("doctor", env={"MARKET_PHOTOS_API_KEY": "ACMA:wrong:1"}).code == 4
 
 
-def test_nobody_listens(world: World) -> None:
+def test_a_refused_connection_exits_8(world: World) -> None:
     """Connection refused: exit 8 with the host and what to do."""
     world.settings["api"] = {"base_url": "http://127.0.0.1:9"}
     done = world.program("sync")
@@ -119,7 +119,7 @@ def assert_goes_on(world: World, in_flight: int = 3) -> None:
         ("hang", signal.SIGTERM, 143),
     ],
 )
-def test_a_signal_in_each_phase(make_world: MakeWorld, phase: str, by: int, code: int) -> None:
+def test_a_signal_in_any_phase_ends_the_run_in_order(make_world: MakeWorld, phase: str, by: int, code: int) -> None:
     """130 or 143 within 10 s, out of every wait too; the catalogue is right and the next run completes."""
     world = make_world(latency=0.05)
     fill(world.market.stores[101], returns=150)
@@ -168,7 +168,7 @@ def test_a_second_signal_ends_at_once(make_world: MakeWorld) -> None:
 # -- kill -9
 
 
-def test_kill_9_again_and_again(make_world: MakeWorld) -> None:
+def test_repeated_kills_tear_and_lose_nothing(make_world: MakeWorld) -> None:
     """Whenever it comes: nothing torn, nothing lost, at most what was in flight is asked for again, in all."""
     world = make_world(latency=0.02)
     fill(world.market.stores[101], returns=130)
@@ -181,7 +181,7 @@ def test_kill_9_again_and_again(make_world: MakeWorld) -> None:
     assert_goes_on(world, in_flight=12)
 
 
-def test_the_quota_over_kills(make_world: MakeWorld) -> None:
+def test_the_quota_holds_over_kills(make_world: MakeWorld) -> None:
     """20 in any 4 s at the server, though a run was killed in it."""
     settings = {"limits": {"photo_requests": 20, "period_seconds": 4}}
     world = make_world(settings, limits=Limits(photos=Quota(1000)), latency=0.02)
@@ -222,7 +222,7 @@ def test_the_second_run_leaves_before_any_request(make_world: MakeWorld, ids: li
     world.assert_archive_is_right()
 
 
-def test_eight_at_once(make_world: MakeWorld) -> None:
+def test_one_of_eight_concurrent_runs_works(make_world: MakeWorld) -> None:
     world = make_world(stores=2, latency=0.3)
     for store in world.market.stores.values():
         fill(store, returns=60)
@@ -232,7 +232,7 @@ def test_eight_at_once(make_world: MakeWorld) -> None:
     world.assert_archive_is_right()
 
 
-def test_one_store_is_busy(make_world: MakeWorld) -> None:
+def test_a_busy_store_is_named_and_the_free_one_completed(make_world: MakeWorld) -> None:
     """A run over both stores does the free one and tells of the other."""
     world = make_world(stores=2)
     for store in world.market.stores.values():
@@ -261,7 +261,7 @@ def test_closed_pipes_stop_nothing(world: World, closed: str) -> None:
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "> /dev/full", "2> /dev/full", "&> /dev/full"])
-def test_no_streams_at_all_and_a_full_disk_under_the_log(world: World, redirection: str) -> None:
+def test_missing_streams_and_a_full_log_disk_stop_nothing(world: World, redirection: str) -> None:
     fill(world.market.stores[101], returns=2)
     command = f"exec {sys.executable} -m market_photos sync --json -v --config {world.config()} {redirection}"
     environment = os.environ | {"MARKET_PHOTOS_API_KEY": world.market.key}
@@ -286,7 +286,7 @@ def assert_the_key_is_nowhere(world: World) -> None:
             assert secret not in content, f"the key stands in {name}"
 
 
-def test_the_key_is_nowhere(make_world: MakeWorld) -> None:
+def test_the_key_appears_in_no_output_and_no_file(make_world: MakeWorld) -> None:
     """Not in the debug log of a run in which much goes wrong, nor where a server sends it back to us."""
     world = make_world(stores=2)
     world.market.key = "ACMA:" + "k/+ =&".replace(" ", "~") * 6 + ":0a1b2c3d"
@@ -361,7 +361,7 @@ def test_doctor_names_each_problem(world: World, problem: str, tmp_path: Path) -
 # -- status
 
 
-def test_status_beside_a_run(make_world: MakeWorld) -> None:
+def test_status_disturbs_no_run(make_world: MakeWorld) -> None:
     """Disturbs nothing, tells of the waiting quota, and reads an archive that is not there."""
     world = make_world({"limits": {"photo_requests": 5, "period_seconds": 3}}, latency=0.02)
     fill(world.market.stores[101], returns=15)

@@ -65,7 +65,7 @@ AGES = [
 
 
 @pytest.mark.parametrize(("arguments", "gone"), AGES)
-def test_what_goes_and_what_stays(case: Case, arguments: tuple[str, ...], gone: int) -> None:
+def test_old_returns_of_the_status_go_and_the_others_stay(case: Case, arguments: tuple[str, ...], gone: int) -> None:
     """Old enough and of that status goes: photos, record, the buyer's words; the rest is as it was."""
     told = _prune(case, *arguments)
     assert told["pruned_returns"] * 2 == told["stores"][0]["photos"] == gone
@@ -76,7 +76,7 @@ def test_what_goes_and_what_stays(case: Case, arguments: tuple[str, ...], gone: 
     assert case.verify() == []
 
 
-def test_what_browse_made_of_the_photos_goes_too(case: Case) -> None:
+def test_thumbnails_and_index_of_browse_go_too(case: Case) -> None:
     """Small pictures and the index of the words are personal data as well; the next browse makes them anew."""
     small = case.store / layout.THUMBNAILS / "ab" / "abcd-480.jpg"
     small.parent.mkdir(parents=True)
@@ -92,7 +92,7 @@ def test_what_browse_made_of_the_photos_goes_too(case: Case) -> None:
 
 
 @pytest.mark.parametrize("command", [("sync",), ("sync", "--full"), ("backfill", "--from", "2019-01-01"), ("fetch",)])
-def test_never_fetched_again(case: Case, command: tuple[str, ...]) -> None:
+def test_a_pruned_photo_is_never_fetched_again(case: Case, command: tuple[str, ...]) -> None:
     """No command asks for a pruned photo, also where its return has changed since; the counts add up."""
     _prune(case, "--older-than", "3y")
     oldest = next(iter(case.market.returns))
@@ -137,7 +137,7 @@ def test_the_record_is_overwritten_in_the_catalogue(case: Case) -> None:
     assert left == []
 
 
-def test_what_goes_is_said_and_asked(case: Case) -> None:
+def test_prune_shows_what_goes_and_asks(case: Case) -> None:
     """Counts, bytes and dates come first; without a terminal and without --yes nothing goes (2)."""
     for arguments, code in ((("--dry-run",), 0), ((), 2)):
         outcome = case.run("prune", "--older-than", "3y", *arguments)
@@ -150,7 +150,7 @@ def test_what_goes_is_said_and_asked(case: Case) -> None:
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 4), ("n\n", 8), ("\n", 8)])
-def test_on_a_terminal_it_asks(case: Case, answer: str, left: int) -> None:
+def test_only_a_yes_on_the_terminal_confirms(case: Case, answer: str, left: int) -> None:
     """Only a yes is a yes."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "market_photos", "prune", "--older-than", "3y", "--config", str(case.config)]
@@ -190,7 +190,7 @@ def test_a_return_that_is_pruned_cannot_be_held(case: Case) -> None:
         assert not list(case.store.rglob("hold"))
 
 
-def test_hold_and_prune_at_once(case: Case) -> None:
+def test_hold_and_prune_at_once_leave_a_consistent_return(case: Case) -> None:
     """Whoever comes first: it is held and stays whole, or it is pruned and the hold is refused."""
     held = case.market.return_ids[0]
     command = [sys.executable, "-m", "market_photos"]
@@ -204,7 +204,7 @@ def test_hold_and_prune_at_once(case: Case) -> None:
     assert (hold.code, states) in [(0, [("archived",)]), (2, [("pruned",)])]
 
 
-def test_catalogues_that_rebuild_put_aside_are_named_and_go(case: Case) -> None:
+def test_catalogues_set_aside_by_rebuild_are_named_and_go(case: Case) -> None:
     """They hold the records of buyers, those of pruned returns included."""
     aside = case.store / "catalog.sqlite3.damaged-2026-01-01T000000Z"
     aside.write_bytes(b"a buyer's words")
@@ -245,7 +245,7 @@ def test_other_peoples_files_stay(case: Case) -> None:
     assert [path for path in (case.store / "set-aside").rglob("*") if path.is_file()] == []
 
 
-def test_what_was_never_fetched_never_will_be(case: Case) -> None:
+def test_pending_photos_of_pruned_returns_are_never_fetched(case: Case) -> None:
     """Pending photos of returns that are old enough become tombstones too: no run brings them for the next prune."""
     store = case.market.stores[CAMPAIGN]
     oldest = next(iter(case.market.returns))
@@ -260,7 +260,7 @@ def test_what_was_never_fetched_never_will_be(case: Case) -> None:
 
 
 @pytest.mark.parametrize("age", ["3", "y", "0y", "-1y", "3 years", "9999y", "1h"])
-def test_an_age_that_is_none(case: Case, age: str) -> None:
+def test_a_malformed_age_is_refused_before_anything_is_read(case: Case, age: str) -> None:
     """Refused before anything is looked at, with what an age looks like."""
     outcome = case.run("prune", f"--older-than={age}", "--yes")
     assert (outcome.code, _states(case)) == (2, {"archived": 8})

@@ -93,7 +93,7 @@ LEFT = {
 
 
 @pytest.mark.parametrize("left", LEFT)
-def test_a_backup_is_read_as_it_is(tmp_path: Path, seal: Seal, left: str) -> None:
+def test_a_backup_is_read_without_being_changed(tmp_path: Path, seal: Seal, left: str) -> None:
     """Status and verify say what the catalogue and its WAL say; nothing is left in the temporary folder."""
     with a_case(tmp_path, synced=True) as case:
         _leave(case, *LEFT[left])
@@ -173,7 +173,7 @@ def _found(address: str, word: str) -> str:
 
 
 @pytest.mark.parametrize("command", ["sync", "prune", "rebuild", "verify"])
-def test_a_command_that_writes_says_that_it_cannot(tmp_path: Path, seal: Seal, command: str) -> None:
+def test_a_writing_command_reports_a_read_only_archive(tmp_path: Path, seal: Seal, command: str) -> None:
     options = {"prune": ("--older-than", "1d", "--yes"), "verify": ("--repair",)}
     with a_case(tmp_path, synced=True) as case:
         prefix = seal(case)
@@ -197,14 +197,14 @@ READING = [
 @pytest.mark.parametrize("command", READING)
 @pytest.mark.parametrize("rights", [0, 0o400])
 @pytest.mark.parametrize("folder", [".", "101"])
-def test_an_archive_that_may_not_be_read(tmp_path: Path, folder: str, rights: int, command: str) -> None:
+def test_an_unreadable_archive_is_reported(tmp_path: Path, folder: str, rights: int, command: str) -> None:
     """It is there: to say "no archive yet" would be untrue."""
     _assert_not_readable(tmp_path, folder, rights, command)
 
 
 @pytest.mark.parametrize("rights", [0, 0o400, 0o100])
 @pytest.mark.parametrize("folder", ["101/photos", "101/photos/*", "101/photos/*/*"])
-def test_photos_that_may_not_be_read(tmp_path: Path, folder: str, rights: int) -> None:
+def test_unreadable_photos_are_reported(tmp_path: Path, folder: str, rights: int) -> None:
     _assert_not_readable(tmp_path, folder, rights, "verify")
 
 

@@ -23,7 +23,7 @@ def _lose_catalog(case: Case) -> None:
         path.unlink()
 
 
-def test_a_lost_catalogue_comes_back(case: Case) -> None:
+def test_a_lost_catalogue_is_rebuilt_without_a_request(case: Case) -> None:
     """Without its catalogue the archive is refused (9, the next step in words); rebuilt, no photo is asked for."""
     _lose_catalog(case)
     asked = case.asked()
@@ -40,7 +40,7 @@ def test_a_lost_catalogue_comes_back(case: Case) -> None:
     case.assert_whole()
 
 
-def test_the_new_catalogue_says_what_the_old_one_said(case: Case) -> None:
+def test_a_rebuilt_catalogue_equals_the_lost_one(case: Case) -> None:
     """Ids, states, suffixes, sizes, hashes, months, dates and records are those of the catalogue that was lost."""
     photos = (
         "SELECT r.return_id, r.order_id, r.month, r.created_at, r.record, r.saved, p.item, p.image_hash, p.state, "
@@ -71,7 +71,7 @@ def test_without_records_plain_names_suffice(case: Case) -> None:
     assert len(list((case.store / "photos").rglob("return.json"))) == 4, "the listing brought the records back"
 
 
-def test_what_is_lacking_is_fetched(case: Case) -> None:
+def test_missing_photos_are_fetched_after_a_rebuild(case: Case) -> None:
     """A photo that the record names and that is not on disk is asked for; one without content is not believed."""
     lost, emptied = case.market.photos()[:2]
     photo_at(case, emptied).write_bytes(b"")
@@ -82,7 +82,7 @@ def test_what_is_lacking_is_fetched(case: Case) -> None:
     case.assert_whole()
 
 
-def test_strangers_are_reported_and_left(case: Case) -> None:
+def test_foreign_files_are_reported_and_left(case: Case) -> None:
     """Files and folders that are none of ours stay where they are, named."""
     folder = photo_at(case, case.market.photos()[0]).parent
     strangers = [folder / "holiday.jpg", folder / "70000001-unfinished.part", case.store / "photos" / "note.txt"]
@@ -164,7 +164,7 @@ def test_a_copy_of_a_stores_folder_is_no_store(case: Case) -> None:
     assert case.run("rebuild", "--campaign", "999").code == 0
 
 
-def test_catalogues_of_two_stores_that_were_swapped(tmp_path: Path) -> None:
+def test_swapped_catalogues_are_refused_and_rebuilt(tmp_path: Path) -> None:
     """Each is refused (9); one rebuild mends both, and nothing is fetched again."""
     market = Market(seed=5)
     for campaign in (CAMPAIGN, 102):
@@ -183,7 +183,7 @@ def test_catalogues_of_two_stores_that_were_swapped(tmp_path: Path) -> None:
         assert case.asked() == asked
 
 
-def test_the_quota_is_on_the_safe_side(tmp_path: Path) -> None:
+def test_the_photos_of_a_rebuilt_catalogue_count_against_the_quota(tmp_path: Path) -> None:
     """Right after a run, its photos count against the quota again; the server refuses nothing."""
     market = Market(seed=5)
     store = market.add_store(CAMPAIGN)
@@ -200,7 +200,7 @@ def test_the_quota_is_on_the_safe_side(tmp_path: Path) -> None:
         assert case.sandbox.log.count("photo") == 40
 
 
-def test_a_rebuild_on_a_moved_archive(case: Case) -> None:
+def test_a_moved_archive_can_be_rebuilt(case: Case) -> None:
     """A store's folder may be moved: everything in it is relative."""
     moved = case.folder / "moved"
     shutil.move(case.archive, moved)
@@ -212,7 +212,7 @@ def test_a_rebuild_on_a_moved_archive(case: Case) -> None:
     assert case.asked() == asked
 
 
-def test_a_broken_record_explains_nothing_but_breaks_nothing(case: Case) -> None:
+def test_a_broken_record_is_ignored(case: Case) -> None:
     """return.json that is cut off, no JSON, or of another return: as if it were not there."""
     records = sorted((case.store / "photos").rglob("return.json"))
     records[0].write_bytes(records[0].read_bytes()[:50])

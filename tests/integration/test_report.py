@@ -103,7 +103,7 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def test_a_monitor_hears_of_the_beginning_and_of_the_end(sandbox: Sandbox, monitor: Monitor, tmp_path: Path) -> None:
+def test_a_monitor_is_pinged_at_start_and_end(sandbox: Sandbox, monitor: Monitor, tmp_path: Path) -> None:
     """`/start` first; the bare address with the summary when the exit code is 0."""
     report = execute(settings(sandbox, tmp_path, ping_url=monitor.url), SYNC, Options("sync"), quiet=True)
     assert report.exit_code is ExitCode.COMPLETE
@@ -111,7 +111,7 @@ def test_a_monitor_hears_of_the_beginning_and_of_the_end(sandbox: Sandbox, monit
     assert "Complete in" in monitor.calls[1][1]
 
 
-def test_a_monitor_hears_of_failures_with_the_reasons(sandbox: Sandbox, monitor: Monitor, tmp_path: Path) -> None:
+def test_a_failed_run_is_reported_with_its_reasons(sandbox: Sandbox, monitor: Monitor, tmp_path: Path) -> None:
     """`/fail` for any other exit code, the errors in the body."""
     sandbox.faults.add(actions.status(404, message="no"), kind="photo", times=ALWAYS)
     report = execute(
@@ -122,9 +122,7 @@ def test_a_monitor_hears_of_failures_with_the_reasons(sandbox: Sandbox, monitor:
     assert "exit 7" in monitor.calls[-1][1]
 
 
-def test_a_run_that_ends_before_it_can_count_is_a_failure_too(
-    sandbox: Sandbox, monitor: Monitor, tmp_path: Path
-) -> None:
+def test_a_run_that_fails_at_the_start_is_reported_too(sandbox: Sandbox, monitor: Monitor, tmp_path: Path) -> None:
     """The key is refused: the monitor hears why, and the error still reaches the caller."""
     wanted = settings(sandbox, tmp_path, ping_url=monitor.url)
     wrong = wanted.model_copy(update={"api": wanted.api.model_copy(update={"key": SecretStr("ACMA:wrong:00000000")})})
@@ -172,7 +170,9 @@ def test_a_monitor_that_fails_does_not_fail_the_run(
     assert "/elsewhere" not in monitor.paths
 
 
-async def test_a_monitor_that_hangs_costs_seconds(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_monitor_that_hangs_delays_the_run_by_seconds_only(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two attempts, each with its time-out."""
     monkeypatch.setattr("market_photos.reporting.ping.TIMEOUT", 0.1)
     monitor.delay = 0.5
@@ -189,7 +189,7 @@ async def test_a_long_summary_is_cut_at_its_beginning(monitor: Monitor) -> None:
     assert len(body.encode()) <= MOST_BYTES
 
 
-def test_the_key_goes_to_nobody(sandbox: Sandbox, monitor: Monitor, tmp_path: Path) -> None:
+def test_no_receiver_of_a_report_gets_the_key(sandbox: Sandbox, monitor: Monitor, tmp_path: Path) -> None:
     """Neither monitor nor command nor metrics see it, though the Market repeats it in its error."""
     key = sandbox.market.key
     sandbox.faults.add(actions.status(500, message=f"bad {key}"), kind="returns", times=ALWAYS)

@@ -89,7 +89,7 @@ def with_sqlite_backup(world: World, copy: Path) -> None:
 
 
 @pytest.mark.parametrize("point", ["run-begun", "renamed", "recorded", "run-ended", "watermark-moved"])
-def test_a_kill_raises_no_alarm(world: World, point: str) -> None:
+def test_a_kill_is_not_taken_for_a_restored_catalogue(world: World, point: str) -> None:
     """A false one costs a period; what a kill left under its final name is kept."""
     killed = world.program("sync", env={"MARKET_PHOTOS_CRASH_AT": f"{point}:1"})
     assert killed.code == -9

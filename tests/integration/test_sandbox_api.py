@@ -115,7 +115,7 @@ async def test_stores_are_not_wrapped_and_paged(market: Market, client: Client) 
         ("/v2/campaigns/101/returns", {"orderIds": ",".join(map(str, range(51)))}, "orderIds"),
     ],
 )
-async def test_bad_queries(client: Client, path: str, query: dict[str, str], message: str) -> None:
+async def test_a_bad_query_is_a_400(client: Client, path: str, query: dict[str, str], message: str) -> None:
     answer = await client.ask(path, **query)
     assert (answer.status, answer.json["status"]) == (400, "ERROR")
     assert message in answer.error
@@ -124,7 +124,9 @@ async def test_bad_queries(client: Client, path: str, query: dict[str, str], mes
 @pytest.mark.parametrize(
     ("query", "sizes"), [({}, [50, 50, 20]), ({"limit": "100"}, [100, 20]), ({"limit": "999"}, [100, 20])]
 )
-async def test_pages_of_returns(market: Market, client: Client, query: dict[str, str], sizes: list[int]) -> None:
+async def test_returns_come_in_pages_of_fifty_to_a_hundred(
+    market: Market, client: Client, query: dict[str, str], sizes: list[int]
+) -> None:
     """Fifty by default; above a hundred is silently a hundred."""
     for _ in range(120):
         market.stores[101].add_return()
@@ -154,7 +156,7 @@ async def test_a_token_that_is_not_encoded_is_a_bad_one(market: Market, sandbox:
             assert response.status == 400
 
 
-async def test_filters(market: Market, client: Client) -> None:
+async def test_filters_select_returns(market: Market, client: Client) -> None:
     store = market.stores[101]
     old = store.add_return(updated=NOW - timedelta(days=9), refundStatus="REFUNDED", shipmentStatus="PICKED")
     new = store.add_return(updated=NOW, refundStatus="FAILED", shipmentStatus="CREATED")
@@ -171,7 +173,7 @@ async def test_filters(market: Market, client: Client) -> None:
         assert {id for page in await client.pages(**query) for id in page} == {back.id for back in found}, query
 
 
-async def test_one_return(market: Market, client: Client) -> None:
+async def test_one_return_is_served_by_its_ids(market: Market, client: Client) -> None:
     back = market.stores[101].add_return(photos=2, newField=ABSENT, other=None)
     path = f"/v2/campaigns/101/orders/{back.order}/returns/"
     assert (await client.ask(f"{path}{back.id}")).json == {"status": "OK", "result": back.record()}
@@ -179,7 +181,7 @@ async def test_one_return(market: Market, client: Client) -> None:
     assert (missing.status, missing.error) == (404, f"Return '7' for order '{back.order}' is not found")
 
 
-async def test_a_photo(market: Market, sandbox: Sandbox, client: Client) -> None:
+async def test_a_photo_is_served_with_its_type(market: Market, sandbox: Sandbox, client: Client) -> None:
     photo = add_photo(market, content_type="image/png")
     answer = await client.photo(photo)
     assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, "image/png", photo.body)
@@ -214,7 +216,7 @@ async def test_odd_hashes_arrive_decoded_once(market: Market, sandbox: Sandbox, 
     assert sandbox.log[-1].path == photo_path(photo, path), "the log has it as it was sent"
 
 
-async def test_a_photo_that_is_not_there(market: Market, client: Client) -> None:
+async def test_an_unknown_photo_is_a_404(market: Market, client: Client) -> None:
     photo = add_photo(market)
     assert (await client.photo(photo, "0" * 40)).status == 404
     market.stores[101].lose(photo)
@@ -222,7 +224,7 @@ async def test_a_photo_that_is_not_there(market: Market, client: Client) -> None
     assert (gone.status, gone.json["status"]) == (404, "ERROR")
 
 
-async def test_the_key(market: Market, client: Client) -> None:
+async def test_a_wrong_key_is_refused(market: Market, client: Client) -> None:
     photo = add_photo(market)
     paths = ["/v2/campaigns", "/v2/campaigns/101/returns", photo_path(photo)]
     for client.key in (None, "ACMA:other:1"):
@@ -231,13 +233,13 @@ async def test_the_key(market: Market, client: Client) -> None:
     assert [(await client.ask(path)).status for path in paths] == [403] * 3
 
 
-async def test_the_key_tells_its_scopes(market: Market, client: Client) -> None:
+async def test_the_key_info_lists_its_scopes(market: Market, client: Client) -> None:
     told = await client.ask("/v2/auth/token", "POST")
     assert told.json["result"]["apiKey"]["authScopes"] == ["INVENTORY_AND_ORDER_PROCESSING_READ_ONLY"]
     assert (await client.ask("/v2/auth/token")).status == 405
 
 
-async def test_stores_that_are_closed(market: Market, client: Client) -> None:
+async def test_a_closed_store_answers_403(market: Market, client: Client) -> None:
     photo = add_photo(market)
     store = market.stores[101]
     store.fields["placementType"] = "LAAS"
@@ -250,7 +252,7 @@ async def test_stores_that_are_closed(market: Market, client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/V2/campaigns", "/campaigns", "/v2/campaigns/x/returns", "/v2/campaigns/101"])
-async def test_other_addresses(client: Client, path: str) -> None:
+async def test_an_unknown_address_is_a_404(client: Client, path: str) -> None:
     assert (await client.ask(path)).status == 404
 
 
@@ -263,7 +265,7 @@ async def test_every_answer_can_be_traced_and_ends_its_connection(client: Client
     assert len({answer.headers["traceparent"] for answer in answers}) == 2
 
 
-async def test_the_quota_over_the_wire(market: Market) -> None:
+async def test_the_quota_is_enforced_and_announced(market: Market) -> None:
     """The window is the server's own clock's."""
     clock = [1_800_000_000.0]
     limits = Limits(returns=Quota(2))
@@ -279,7 +281,7 @@ async def test_the_quota_over_the_wire(market: Market) -> None:
         assert sandbox.log.worst_window("returns", 60) == 4
 
 
-async def test_four_at_once(market: Market) -> None:
+async def test_a_fifth_request_at_once_is_refused(market: Market) -> None:
     async with Sandbox(market, latency=0.05) as sandbox, aiohttp.ClientSession() as session:
         client = Client(sandbox, session)
         answers = await asyncio.gather(*(client.ask("/v2/campaigns/101/returns") for _ in range(6)))
@@ -314,20 +316,20 @@ async def test_a_client_that_hangs_up_still_holds_its_slot(market: Market) -> No
         assert (await client.ask("/v2/campaigns/101/returns")).status == 420
 
 
-async def test_it_runs_in_a_thread(market: Market) -> None:
+async def test_the_sandbox_runs_in_a_thread(market: Market) -> None:
     with running(market) as sandbox:
         async with aiohttp.ClientSession() as session:
             assert (await Client(sandbox, session).ask("/v2/campaigns")).status == 200
         assert sandbox.log.count("campaigns") == 1
 
 
-async def test_a_port_that_is_taken_is_told_to_the_caller(market: Market, sandbox: Sandbox) -> None:
+async def test_a_taken_port_is_an_error(market: Market, sandbox: Sandbox) -> None:
     with pytest.raises(RuntimeError, match="did not start") as refused, running(market, port=sandbox.port):
         pass
     assert isinstance(refused.value.__cause__, OSError)
 
 
-async def test_it_serves_until_cancelled(market: Market) -> None:
+async def test_the_sandbox_serves_until_cancelled(market: Market) -> None:
     ready: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(market, ready=ready.set_result))
     sandbox = await ready

@@ -89,7 +89,7 @@ async def sandbox(market: Market) -> AsyncIterator[Sandbox]:
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 415, 420, 423, 499, 500, 502, 503, 504, 599])
-async def test_status(sandbox: Sandbox, path: str, code: int) -> None:
+async def test_a_status_fault_answers_with_that_status(sandbox: Sandbox, path: str, code: int) -> None:
     sandbox.faults.add(actions.status(code, "Not today", retry_after="5"))
     heard = await hear(sandbox, path)
     assert (heard.status, heard.error, heard.headers["Retry-After"]) == (code, "Not today", "5")
@@ -97,14 +97,14 @@ async def test_status(sandbox: Sandbox, path: str, code: int) -> None:
     assert [entry.status for entry in sandbox.log] == [code, 200]
 
 
-async def test_status_with_a_body_of_its_own(sandbox: Sandbox, path: str) -> None:
+async def test_a_status_fault_can_have_its_own_body(sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add(actions.status(502, body=actions.HTML, content_type="text/html"))
     heard = await hear(sandbox, path)
     assert (heard.status, heard.body, heard.headers["Content-Type"]) == (502, actions.HTML, "text/html")
 
 
 @pytest.mark.parametrize("seconds", [90, -90])
-async def test_quota_420(sandbox: Sandbox, path: str, seconds: float) -> None:
+async def test_a_quota_420_names_its_end(sandbox: Sandbox, path: str, seconds: float) -> None:
     sandbox.faults.add(actions.quota_420(seconds))
     heard = await hear(sandbox, path)
     assert (heard.status, heard.headers["X-RateLimit-Resource-Remaining"]) == (420, "0")
@@ -114,14 +114,14 @@ async def test_quota_420(sandbox: Sandbox, path: str, seconds: float) -> None:
     assert sandbox.ledger.headers(_visit())["X-RateLimit-Resource-Remaining"] == "5000", "a 420 spends nothing"
 
 
-async def test_quota_420_without_a_usable_date(sandbox: Sandbox, path: str) -> None:
+async def test_a_quota_420_can_have_an_unusable_date(sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add(actions.quota_420("soon"))
     assert (await hear(sandbox, path)).headers["X-RateLimit-Resource-Until"] == "soon"
     sandbox.faults.add(actions.quota_420(None))
     assert "X-RateLimit-Resource-Until" not in (await hear(sandbox, path)).headers
 
 
-async def test_parallel_420(sandbox: Sandbox, path: str) -> None:
+async def test_a_parallel_420_has_its_own_message(sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add(actions.parallel_420(2))
     assert (await hear(sandbox, path)).error == "Hit rate limit of 2 parallel requests for campaignId 101"
 
@@ -140,7 +140,9 @@ async def test_parallel_420(sandbox: Sandbox, path: str) -> None:
         (actions.hang(1000), 1000, "hang"),
     ],
 )
-async def test_broken_off(sandbox: Sandbox, path: str, action: Action, kept: int | None, ending: str) -> None:
+async def test_a_broken_body_ends_where_it_was_told(
+    sandbox: Sandbox, path: str, action: Action, kept: int | None, ending: str
+) -> None:
     """The header, if any, promises the whole; exactly so much comes, and then the end that was asked for."""
     photo, head = sandbox.market.photos()[0], kept is not None
     sandbox.faults.add(action)
@@ -156,7 +158,7 @@ async def test_broken_off(sandbox: Sandbox, path: str, action: Action, kept: int
 @pytest.mark.parametrize(
     ("action", "ending"), [(actions.reset(), "reset"), (actions.hang(), "hang"), (actions.cut(), "fin")]
 )
-async def test_broken_off_at_connect(sandbox: Sandbox, path: str, action: Action, ending: str) -> None:
+async def test_a_connection_can_break_at_its_start(sandbox: Sandbox, path: str, action: Action, ending: str) -> None:
     sandbox.faults.add(action, kind="connect", nth=2)
     assert (await hear(sandbox, path)).ending == "fin"
     broken = await hear(sandbox, path, HANG_S if ending == "hang" else PATIENCE_S)
@@ -194,27 +196,27 @@ async def test_a_client_that_does_not_read_does_not_keep_the_sandbox(market: Mar
 
 
 @pytest.mark.parametrize("by", [500, -500])
-async def test_wrong_length(sandbox: Sandbox, photo: Photo, path: str, by: int) -> None:
+async def test_a_wrong_length_is_announced(sandbox: Sandbox, photo: Photo, path: str, by: int) -> None:
     sandbox.faults.add(actions.wrong_length(by))
     heard = await hear(sandbox, path)
     assert (heard.headers["Content-Length"], heard.body) == (str(len(photo.body) + by), photo.body)
 
 
-async def test_no_length(sandbox: Sandbox, photo: Photo, path: str) -> None:
+async def test_a_body_without_length_ends_with_the_connection(sandbox: Sandbox, photo: Photo, path: str) -> None:
     sandbox.faults.add(actions.no_length())
     heard = await hear(sandbox, path)
     assert heard.body == photo.body
     assert not {"Content-Length", "Transfer-Encoding"} & heard.headers.keys()
 
 
-async def test_chunked(sandbox: Sandbox, photo: Photo, path: str) -> None:
+async def test_a_chunked_body_is_whole(sandbox: Sandbox, photo: Photo, path: str) -> None:
     sandbox.faults.add(actions.chunked())
     heard = await hear(sandbox, path)
     assert heard.headers["Transfer-Encoding"] == "chunked"
     assert heard.body == b"%x\r\n%b\r\n0\r\n\r\n" % (len(photo.body), photo.body)
 
 
-async def test_cut_chunked(sandbox: Sandbox, photo: Photo, path: str) -> None:
+async def test_a_cut_chunked_body_has_no_end(sandbox: Sandbox, photo: Photo, path: str) -> None:
     sandbox.faults.add(actions.cut_chunked(700))
     assert (await hear(sandbox, path)).body == b"2bc\r\n%b\r\n" % photo.body[:700]
 
@@ -228,7 +230,7 @@ async def test_faults_combine(sandbox: Sandbox, photo: Photo, path: str) -> None
     assert sandbox.log[0].seconds >= 0.05
 
 
-async def test_drip(sandbox: Sandbox, photo: Photo, path: str) -> None:
+async def test_a_drip_sends_slowly(sandbox: Sandbox, photo: Photo, path: str) -> None:
     sandbox.faults.add(actions.drip(len(photo.body) * 10))
     assert (await hear(sandbox, path)).body == photo.body
     assert sandbox.log[0].seconds >= 0.09
@@ -245,7 +247,7 @@ async def test_drip(sandbox: Sandbox, photo: Photo, path: str) -> None:
         (actions.body(b"RIFF", None), None, b"RIFF"),
     ],
 )
-async def test_other_content(
+async def test_other_content_replaces_the_photo(
     sandbox: Sandbox, path: str, action: Action, content_type: str | None, body: bytes
 ) -> None:
     sandbox.faults.add(action)
@@ -253,20 +255,20 @@ async def test_other_content(
     assert (heard.status, heard.headers.get("Content-Type"), heard.body) == (200, content_type, body)
 
 
-async def test_error_with_200(sandbox: Sandbox) -> None:
+async def test_an_error_can_come_with_status_200(sandbox: Sandbox) -> None:
     sandbox.faults.add(actions.error_with_200("Oops"))
     heard = await hear(sandbox, RETURNS)
     assert (heard.status, heard.json["status"], heard.error) == (200, "ERROR", "Oops")
 
 
 @pytest.mark.parametrize("value", ["application/octet-stream", None])
-async def test_content_type(sandbox: Sandbox, photo: Photo, path: str, value: str | None) -> None:
+async def test_a_content_type_can_be_replaced(sandbox: Sandbox, photo: Photo, path: str, value: str | None) -> None:
     sandbox.faults.add(actions.content_type(value))
     heard = await hear(sandbox, path)
     assert (heard.headers.get("Content-Type"), heard.body) == (value, photo.body)
 
 
-async def test_content_encoding(sandbox: Sandbox, path: str) -> None:
+async def test_a_content_encoding_can_be_claimed(sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add(actions.content_encoding())
     key = {"Api-Key": sandbox.market.key}
     async with aiohttp.ClientSession() as session, session.get(sandbox.url + path, headers=key) as response:
@@ -274,32 +276,32 @@ async def test_content_encoding(sandbox: Sandbox, path: str) -> None:
             await response.read()
 
 
-async def test_padded_to(sandbox: Sandbox, path: str) -> None:
+async def test_a_photo_can_be_padded_to_a_size(sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add(actions.padded_to(1_000_001))
     heard = await hear(sandbox, path)
     assert (len(heard.body), heard.headers["Content-Length"]) == (1_000_001, "1000001")
     assert (heard.body[:2], heard.body[-2:]) == (b"\xff\xd8", b"\xff\xd9")
 
 
-async def test_raw(sandbox: Sandbox, path: str) -> None:
+async def test_raw_bytes_are_sent_as_they_are(sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add(actions.raw(b"SSH-2.0-OpenSSH\r\n"))
     assert (await hear(sandbox, path)).head == b"SSH-2.0-OpenSSH\r\n"
 
 
-async def test_headers(sandbox: Sandbox, path: str) -> None:
+async def test_headers_can_be_added(sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add(actions.headers({"ETag": '"1"', "traceparent": None}))
     heard = await hear(sandbox, path)
     assert (heard.headers["ETag"], "traceparent" in heard.headers) == ('"1"', False)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-async def test_redirect(sandbox: Sandbox, path: str, code: int) -> None:
+async def test_a_redirect_names_its_target(sandbox: Sandbox, path: str, code: int) -> None:
     sandbox.faults.add(actions.redirect("http://127.0.0.1:9/elsewhere", code))
     heard = await hear(sandbox, path)
     assert (heard.status, heard.headers["Location"]) == (code, "http://127.0.0.1:9/elsewhere")
 
 
-async def test_redirect_in_a_loop(sandbox: Sandbox, path: str) -> None:
+async def test_a_redirect_can_lead_to_itself(sandbox: Sandbox, path: str) -> None:
     sandbox.faults.add(actions.redirect(), times=ALWAYS)
     async with aiohttp.ClientSession(headers={"Api-Key": sandbox.market.key}) as session:
         with pytest.raises(aiohttp.TooManyRedirects):
@@ -335,13 +337,13 @@ async def _walk(sandbox: Sandbox, limit: int = 1, pages: int = 6) -> tuple[list[
     return ids, tokens
 
 
-async def test_repeated_token(market: Market, sandbox: Sandbox) -> None:
+async def test_a_token_can_be_repeated(market: Market, sandbox: Sandbox) -> None:
     sandbox.faults.add(actions.repeated_token(), times=ALWAYS)
     ids, tokens = await _walk(sandbox)
     assert (len(tokens), len(set(tokens)), len(set(ids))) == (6, 1, 2)
 
 
-async def test_empty_page(market: Market, sandbox: Sandbox) -> None:
+async def test_an_empty_page_loses_nothing(market: Market, sandbox: Sandbox) -> None:
     """Nothing is lost to a client that goes on, and no token comes twice."""
     sandbox.faults.add(actions.empty_page(), nth=1, times=2)
     ids, tokens = await _walk(sandbox)
@@ -350,14 +352,14 @@ async def test_empty_page(market: Market, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("by", "found"), [(1, 2), (-1, 4)])
-async def test_shift_page(market: Market, sandbox: Sandbox, by: int, found: int) -> None:
+async def test_a_shifted_page_repeats_a_return(market: Market, sandbox: Sandbox, by: int, found: int) -> None:
     market.stores[101].add_return()
     sandbox.faults.add(actions.shift_page(by), nth=1 if by > 0 else 2)
     ids, _ = await _walk(sandbox)
     assert len(ids) == found
 
 
-async def test_drop_paging(market: Market, sandbox: Sandbox) -> None:
+async def test_paging_can_be_dropped(market: Market, sandbox: Sandbox) -> None:
     sandbox.faults.add(actions.drop_paging())
     assert len((await _walk(sandbox))[0]) == 1
 
@@ -368,7 +370,7 @@ async def test_edit_leaves_errors_alone(sandbox: Sandbox) -> None:
     assert (await hear(sandbox, RETURNS + "?limit=0")).status == 400
 
 
-async def test_meanwhile(market: Market, sandbox: Sandbox) -> None:
+async def test_a_change_during_a_listing_shifts_the_pages(market: Market, sandbox: Sandbox) -> None:
     """A return that is made while the first page is read moves the later pages, as offsets do."""
     sandbox.faults.add(actions.meanwhile(market.stores[101].add_return))
     ids, _ = await _walk(sandbox)
@@ -393,7 +395,9 @@ async def test_meanwhile(market: Market, sandbox: Sandbox) -> None:
         ({"probability": 1.0, "times": ALWAYS}, [503] * 4),
     ],
 )
-async def test_which_requests(sandbox: Sandbox, path: str, conditions: dict[str, Any], statuses: list[int]) -> None:
+async def test_faults_apply_to_selected_requests(
+    sandbox: Sandbox, path: str, conditions: dict[str, Any], statuses: list[int]
+) -> None:
     fault = sandbox.faults.add(actions.status(503), **conditions)
     assert [(await hear(sandbox, path)).status for _ in range(4)] == statuses
     assert fault.hits == statuses.count(503)
@@ -409,7 +413,7 @@ async def test_chances_are_the_same_each_time(market: Market, path: str) -> None
     assert set(runs[0]) == {200, 503}
 
 
-async def test_5xx_spend_no_quota_and_404_do(sandbox: Sandbox, path: str) -> None:
+async def test_a_5xx_spends_no_quota_and_a_404_does(sandbox: Sandbox, path: str) -> None:
     for code, spent in ((500, 0), (404, 1)):
         sandbox.faults.add(actions.status(code))
         await hear(sandbox, path)

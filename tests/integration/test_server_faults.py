@@ -77,7 +77,9 @@ def test_a_fault_that_passes(world: World, action: Action, requests: int) -> Non
         pytest.param((actions.wrong_length(-100_000),), id="a length that is too small"),
     ],
 )
-def test_a_cut_that_nobody_can_see(world: World, faults: tuple[Action, ...], content_type: str) -> None:
+def test_a_cut_without_framing_is_noticed_by_the_image(
+    world: World, faults: tuple[Action, ...], content_type: str
+) -> None:
     """Asked for again, as the end of the image is missing; what comes so twice is believed, with a note."""
     store = world.market.stores[101]
     back = store.add_return(photos=2, size=300_000, content_type=content_type)
@@ -95,7 +97,7 @@ def test_a_cut_that_nobody_can_see(world: World, faults: tuple[Action, ...], con
 @pytest.mark.parametrize(
     "start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x24\0\0\0WEBP", b"\0\0\0\x18ftyp"]
 )
-def test_a_framed_body_that_only_begins_like_an_image_is_believed(world: World, start: bytes) -> None:
+def test_a_framed_body_that_begins_like_an_image_is_accepted(world: World, start: bytes) -> None:
     """No second request for what came whole by all that can be told."""
     store = world.market.stores[101]
     store.serve(fill(store, returns=1)[0], body=start + b"abc" * 1000, content_type="image/jpeg")
@@ -147,7 +149,7 @@ def test_a_fault_that_stays(world: World, action: Action, reason: str, requests:
     world.assert_archive_is_right()
 
 
-def test_one_byte_more_than_50_mb(make_world: MakeWorld) -> None:
+def test_a_photo_of_50_mb_is_archived_and_one_byte_more_is_refused(make_world: MakeWorld) -> None:
     """The API's limit is 50 MB: such a photo comes, one byte more is refused, however its length is told."""
     world = make_world({"api": {"read_timeout_seconds": 60}})  # 50 MB are drawn when they are asked for
     store = world.market.stores[101]
@@ -163,7 +165,7 @@ def test_one_byte_more_than_50_mb(make_world: MakeWorld) -> None:
     world.assert_archive_is_right()
 
 
-def test_a_png_that_is_called_jpeg(world: World) -> None:
+def test_a_png_served_as_jpeg_keeps_the_header_suffix_and_is_noted(world: World) -> None:
     """The header decides the suffix, and the catalogue notes that the bytes disagree."""
     store = world.market.stores[101]
     back = store.add_return()
@@ -199,7 +201,7 @@ def test_a_hang_is_hung_up_on(make_world: MakeWorld) -> None:
 
 
 @pytest.mark.parametrize("action", [actions.reset(), actions.hang()])
-def test_refused_as_it_connects(make_world: MakeWorld, action: Action) -> None:
+def test_a_connection_that_breaks_at_its_start_is_tried_again(make_world: MakeWorld, action: Action) -> None:
     world = make_world({"api": {"read_timeout_seconds": 1}})
     fill(world.market.stores[101], returns=4)
     world.sandbox.faults.add(action, kind="connect", nth=3, times=1)
@@ -217,7 +219,7 @@ def test_refused_as_it_connects(make_world: MakeWorld, action: Action) -> None:
         (actions.redirect("https://127.0.0.1:9/login"), 60),
     ],
 )
-def test_everything_fails_alike(world: World, action: Action, most: int) -> None:
+def test_an_outage_from_the_start_stops_the_run(world: World, action: Action, most: int) -> None:
     """The first 20 fail alike: the run stops with exit 8 and does not burn the quota."""
     fill(world.market.stores[101], returns=100)
     world.sandbox.faults.add(action, kind="photo", times=ALWAYS)
@@ -263,7 +265,7 @@ def test_a_bad_corner_does_not_block_the_rest(world: World, first: int, action: 
 
 
 @pytest.mark.parametrize("action", [actions.status(503), actions.html(), actions.reset()])
-def test_a_quiet_night_with_a_few_broken_photos(world: World, action: Action) -> None:
+def test_a_quiet_night_with_five_broken_photos_exits_3(world: World, action: Action) -> None:
     """Five failures are exit 3, tonight and tomorrow; each photo has all its attempts."""
     photos = fill(world.market.stores[101], returns=5)
     broken(world, photos, action)
@@ -274,7 +276,7 @@ def test_a_quiet_night_with_a_few_broken_photos(world: World, action: Action) ->
     assert {row["failures"] for row in world.photo_rows(101)} == {2}
 
 
-def test_what_failed_last_night_comes_after_what_is_new(world: World) -> None:
+def test_photos_that_failed_last_night_come_after_new_ones(world: World) -> None:
     """New photos first; then twenty that fail again are enough for one night, and are exit 3, not an outage."""
     store = world.market.stores[101]
     old = fill(store, returns=70)
@@ -297,7 +299,7 @@ def test_what_failed_last_night_comes_after_what_is_new(world: World) -> None:
     world.assert_archive_is_right()
 
 
-def test_an_outage_in_mid_run(world: World) -> None:
+def test_an_outage_during_a_run_is_waited_out(world: World) -> None:
     """After 20 in a row the workers pause, and go on when the server is back."""
     fill(world.market.stores[101], returns=60)
     world.sandbox.faults.add(actions.status(503, body=HTML), kind="photo", nth=20, times=30)
@@ -336,7 +338,7 @@ def test_401_stops_the_run(make_world: MakeWorld, kind: str, nth: int) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["returns", "photo"])
-def test_one_store_of_three_is_closed(
+def test_a_closed_store_does_not_stop_the_others(
     make_world: MakeWorld, action: Action, code: ExitCode, word: str, kind: str
 ) -> None:
     """The two others complete; the report says which and why."""
@@ -414,7 +416,7 @@ def test_slots_are_never_above_the_setting(make_world: MakeWorld, reserve: int) 
     assert not world.log.of(status=420)
 
 
-def test_a_crowded_store(make_world: MakeWorld) -> None:
+def test_a_store_with_fewer_slots_is_adapted_to(make_world: MakeWorld) -> None:
     """The server allows fewer slots than configured: the run adapts and completes without a failure."""
     world = make_world({"limits": {"parallel_requests": 4}}, latency=0.01, limits=Limits(parallel=2))
     fill(world.market.stores[101], returns=40)
@@ -436,7 +438,7 @@ def test_a_tight_quota_is_kept_and_used(make_world: MakeWorld) -> None:
     world.assert_archive_is_right()
 
 
-def test_another_user_of_the_quota(make_world: MakeWorld) -> None:
+def test_another_user_of_the_quota_is_left_room(make_world: MakeWorld) -> None:
     """`Remaining` falls faster than our own use: we stop before the server must refuse."""
     world = make_world(limits=Limits(photos=Quota(40, 3.0)))
     fill(world.market.stores[101], returns=60)
@@ -484,7 +486,7 @@ def test_empty_lists_mean_none(world: World) -> None:
     assert (report.exit_code, counts_of(report)["downloaded"]) == (ExitCode.COMPLETE, 3)
 
 
-def test_odd_pages(world: World) -> None:
+def test_odd_pages_lose_and_repeat_nothing(world: World) -> None:
     """No paging, an empty page with a token, the same return on two pages, all at once."""
     fill(world.market.stores[101], returns=250)
     world.sandbox.faults.add(actions.empty_page(), kind="returns", nth=2)
@@ -494,7 +496,7 @@ def test_odd_pages(world: World) -> None:
     world.assert_archive_is_right()
 
 
-def test_a_token_that_comes_again(world: World) -> None:
+def test_a_repeated_token_ends_the_listing_with_an_error(world: World) -> None:
     """Ends with an error, not never; what was listed is fetched, the watermark stays."""
     fill(world.market.stores[101], returns=250)
     world.sandbox.faults.add(actions.repeated_token(), kind="returns", times=ALWAYS)
@@ -505,7 +507,7 @@ def test_a_token_that_comes_again(world: World) -> None:
     world.assert_archive_is_right()
 
 
-def test_a_listing_that_never_ends(world: World) -> None:
+def test_an_endless_listing_is_bounded(world: World) -> None:
     """The first page for ever, each time with a new token: bounded, exit 8; its photos are archived."""
     fill(world.market.stores[101], returns=3)
     world.sandbox.faults.add(actions.ever_new_tokens(), kind="returns", times=ALWAYS)
@@ -518,7 +520,7 @@ def test_a_listing_that_never_ends(world: World) -> None:
     world.assert_archive_is_right()
 
 
-def test_a_token_that_is_refused(world: World) -> None:
+def test_a_refused_token_restarts_the_listing(world: World) -> None:
     """Bad page token in mid-listing: from the start again, a few times; nothing comes twice."""
     fill(world.market.stores[101], returns=250)
     world.sandbox.faults.add(actions.status(400, "Bad page token"), kind="returns", nth=3)
@@ -532,7 +534,7 @@ def test_a_token_that_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("known", [0, 100])
-def test_pages_that_shift(world: World, known: int) -> None:
+def test_pages_that_shift_are_listed_again(world: World, known: int) -> None:
     """A return that moves between pages while they are read makes another one slip through: listed again."""
     world.market.listing_order = "updated"
     store, now = world.market.stores[101], world.market.now
@@ -550,7 +552,7 @@ def test_pages_that_shift(world: World, known: int) -> None:
     world.assert_archive_is_right()
 
 
-def test_only_known_returns_move_and_a_new_one_slips(world: World) -> None:
+def test_a_move_of_known_returns_is_reason_to_list_again(world: World) -> None:
     """Even where the first reading brought nothing new, a move is reason to read again."""
     world.market.listing_order = "updated"
     store, now = world.market.stores[101], world.market.now
@@ -596,7 +598,7 @@ ODD_HASHES = [
 ]
 
 
-def test_odd_hashes(world: World) -> None:
+def test_odd_hashes_are_requested_and_stored_safely(world: World) -> None:
     """Asked for under the right URL, kept under a safe name of their own, inside the archive."""
     world.market.stores[101].add_return(images=ODD_HASHES)
     report = world.sync()
@@ -610,7 +612,7 @@ def test_odd_hashes(world: World) -> None:
     assert world.log.count("photo") == 0
 
 
-def test_odd_records(world: World) -> None:
+def test_odd_records_are_read(world: World) -> None:
     """Nulls, absences, unknown values and fields, a photo that is named twice: read for what they are."""
     store = world.market.stores[101]
     market = world.market
@@ -637,7 +639,7 @@ def test_odd_records(world: World) -> None:
         pytest.param(lambda page, call: page.update(paging={"nextPageToken": 7}), id="a token that is a number"),
     ],
 )
-def test_a_page_that_is_none_is_asked_for_again(world: World, spoil: Callable[[Any, Any], Any]) -> None:
+def test_a_malformed_page_is_requested_again(world: World, spoil: Callable[[Any, Any], Any]) -> None:
     """Never taken for an empty one."""
     fill(world.market.stores[101], returns=3)
     world.sandbox.faults.add(actions.edit(spoil), kind="returns")
@@ -649,7 +651,7 @@ def test_a_page_that_is_none_is_asked_for_again(world: World, spoil: Callable[[A
     "action", [actions.html(), actions.error_with_200(), actions.cut(50), actions.nothing(), actions.status(502)]
 )
 @pytest.mark.parametrize("kind", ["campaigns", "returns"])
-def test_a_listing_that_fails_once(world: World, action: Action, kind: str) -> None:
+def test_a_listing_that_fails_once_is_repeated(world: World, action: Action, kind: str) -> None:
     fill(world.market.stores[101], returns=3)
     world.sandbox.faults.add(action, kind=kind)
     assert world.sync().exit_code is ExitCode.COMPLETE
@@ -657,7 +659,7 @@ def test_a_listing_that_fails_once(world: World, action: Action, kind: str) -> N
     world.assert_archive_is_right()
 
 
-def test_a_return_that_cannot_be_read(world: World) -> None:
+def test_an_unreadable_return_is_named_and_the_run_is_not_complete(world: World) -> None:
     """It spoils only itself, is named, and neither exit code nor watermark say that all is well."""
     store = world.market.stores[101]
     fill(store, returns=3)

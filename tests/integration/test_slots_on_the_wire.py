@@ -60,15 +60,15 @@ async def taken_after(action: Action | None, *, read: bool = True) -> int:
         pytest.param(actions.padded_to(60 * 1024 * 1024), HELD, id="too large"),
     ],
 )
-async def test_after_an_answer(action: Action | None, taken: int) -> None:
+async def test_a_slot_is_free_after_an_answer(action: Action | None, taken: int) -> None:
     assert await taken_after(action) == taken
 
 
-async def test_after_we_stopped_reading() -> None:
+async def test_a_slot_cools_down_after_we_stopped_reading() -> None:
     assert await taken_after(None, read=False) == HELD
 
 
-async def test_after_a_cancel() -> None:
+async def test_a_slot_cools_down_after_a_cancel() -> None:
     """The request is with the server: it counts there until the server notices."""
     slots = Slots(3, cool_down=60, rng=Random(1))
     limits = Limits(slots, {"photo": Quota(100, 3600)}, Unrecorded())
@@ -85,7 +85,7 @@ async def test_after_a_cancel() -> None:
         assert slots.taken == HELD
 
 
-async def test_nobody_listens() -> None:
+async def test_a_refused_connection_holds_no_slot() -> None:
     """Who could not connect is not counted."""
     slots = Slots(3, cool_down=60)
     limits = Limits(slots, {"photo": Quota(100, 3600)}, Unrecorded())

@@ -39,7 +39,7 @@ def run(folder: Path, arguments: str, redirection: str) -> tuple[int, str]:
         ("export --format csv --out table.csv --force", 0),
     ],
 )
-def test_a_stream_that_cannot_be_used(tmp_path: Path, arguments: str, code: int) -> None:
+def test_an_unusable_stream_stops_nothing(tmp_path: Path, arguments: str, code: int) -> None:
     store = ArchiveOf(tmp_path / "archive")
     for path in store.bring(store.add()):
         path.unlink()
@@ -51,7 +51,7 @@ def test_a_stream_that_cannot_be_used(tmp_path: Path, arguments: str, code: int)
 
 
 @pytest.mark.parametrize("redirection", [">&-", ">/dev/full", ">&- <&-"])
-def test_an_export_that_nobody_receives_is_no_success(tmp_path: Path, redirection: str) -> None:
+def test_an_export_that_cannot_be_delivered_is_an_error(tmp_path: Path, redirection: str) -> None:
     ArchiveOf(tmp_path / "archive").add()
     code, said = run(tmp_path, "export --format csv --out -", redirection)
     assert code == 5, said

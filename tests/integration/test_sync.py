@@ -14,7 +14,7 @@ from tests.integration.harness import World, counts_of, fill, nightly
 DAY_S = 86_400
 
 
-def test_first_second_and_incremental(world: World) -> None:
+def test_a_second_sync_fetches_nothing_and_a_third_what_is_new(world: World) -> None:
     """The first sync brings everything, the second nothing, the third what is new: nothing is asked for twice."""
     store = world.market.stores[101]
     fill(store, returns=120, photos=1)
@@ -45,7 +45,7 @@ def test_first_second_and_incremental(world: World) -> None:
     world.assert_archive_is_right()
 
 
-def test_watermark_and_overlap(make_world: MakeWorld) -> None:
+def test_a_sync_lists_from_the_watermark_less_the_overlap(make_world: MakeWorld) -> None:
     """A sync lists from `overlap_days` (and a day of padding) before the start of the last complete one."""
     world = make_world({"sync": {"overlap_days": 3, "first_sync_from": "2026-01-05"}})
     fill(world.market.stores[101], returns=2)
@@ -70,7 +70,7 @@ def test_the_watermark_stays_where_the_listing_failed(world: World, quick: None)
     world.assert_archive_is_right()
 
 
-def test_stores_side_by_side_and_those_that_are_skipped(make_world: MakeWorld) -> None:
+def test_stores_run_side_by_side_and_skipped_ones_have_reasons(make_world: MakeWorld) -> None:
     """Each at its own quota and slots; LAAS and closed stores are left out with their reason, unasked."""
     world = make_world(stores=3, latency=0.02)
     world.market.add_store(201, placementType="LAAS").add_return(photos=1)
@@ -172,7 +172,7 @@ def test_a_named_store_that_is_no_longer_served_counts(world: World) -> None:
 
 
 @pytest.mark.parametrize("where", ["option", "config"])
-def test_named_stores(make_world: MakeWorld, where: str) -> None:
+def test_named_stores_come_before_the_configured_ones(make_world: MakeWorld, where: str) -> None:
     """--campaign goes before ids; a named store that cannot be served is an error, not a skip."""
     world = make_world({"campaigns": {"ids": [102] if where == "config" else [101]}}, stores=2)
     fill(world.market.stores[102], returns=1)
@@ -183,7 +183,7 @@ def test_named_stores(make_world: MakeWorld, where: str) -> None:
     assert (report.exit_code, "LAAS" in str(report.stores[0].error)) == (ExitCode.KEY, True)
 
 
-def test_newest_return_first(make_world: MakeWorld) -> None:
+def test_the_newest_return_comes_first(make_world: MakeWorld) -> None:
     world = make_world({"limits": {"parallel_requests": 1}}, latency=0.01)
     store = world.market.stores[101]
     now = world.market.now
@@ -194,7 +194,7 @@ def test_newest_return_first(make_world: MakeWorld) -> None:
     assert asked == [store.photos(back)[0].image_hash for back in newest]
 
 
-def test_max_photos(world: World) -> None:
+def test_max_photos_exits_7_and_the_next_run_continues(world: World) -> None:
     """Asks for so many, exits 7 with the rest pending; the next run goes on."""
     fill(world.market.stores[101], returns=10)
     report = world.sync(max_photos=4)
@@ -204,7 +204,7 @@ def test_max_photos(world: World) -> None:
     world.assert_archive_is_right()
 
 
-def test_dry_run(world: World) -> None:
+def test_a_dry_run_counts_and_changes_nothing(world: World) -> None:
     """Lists, counts what a run would ask for, and changes nothing that a run goes by."""
     store = world.market.stores[101]
     fill(store, returns=4, photos=2)
@@ -221,7 +221,7 @@ def test_dry_run(world: World) -> None:
     assert "6 photos would be fetched" in "\n".join(world.sync(dry_run=True).lines())
 
 
-def test_a_dry_run_of_what_was_given_up_and_of_one_return(world: World) -> None:
+def test_a_dry_run_counts_what_full_and_fetch_would_request(world: World) -> None:
     """--full counts what it asks for once more; fetch counts its one return only."""
     from market_photos.sync.store_run import Plan
 
@@ -238,7 +238,7 @@ def test_a_dry_run_of_what_was_given_up_and_of_one_return(world: World) -> None:
     assert world.run(plan, campaigns=(101,), dry_run=True).stores[0].would_fetch == 3
 
 
-def test_gone_is_remembered(world: World) -> None:
+def test_a_gone_photo_is_remembered(world: World) -> None:
     """404: recorded, not asked for again; `--full` asks once more after 30 days."""
     store = world.market.stores[101]
     lost, there = fill(store, returns=2)
@@ -259,7 +259,7 @@ def test_gone_is_remembered(world: World) -> None:
     assert there.image_hash not in {entry.image_hash for entry in world.log.of("photo")}
 
 
-def test_a_proxys_404_is_no_proof(world: World, quick: None) -> None:
+def test_a_404_of_a_proxy_does_not_prove_that_a_photo_is_gone(world: World, quick: None) -> None:
     """A 404 without the API's error body: gone only if another photo came; never where none did (a wrong URL)."""
     fill(world.market.stores[101], returns=3)
     world.sandbox.faults.add(actions.status(404, body=b"<html>no such page</html>"), kind="photo", times=3)
@@ -286,7 +286,7 @@ def test_a_failed_photo_is_tried_next_run_and_given_up_after_ten(world: World, q
     world.assert_archive_is_right()
 
 
-def test_no_store_at_all(make_world: MakeWorld) -> None:
+def test_a_key_without_stores_is_an_error(make_world: MakeWorld) -> None:
     world = make_world(stores=0)
     with pytest.raises(KeyRefused, match="sees no store"):
         world.run(nightly())

@@ -99,7 +99,9 @@ def _counts(case: Case, *, full: bool = True, repair: bool = False) -> dict[str,
 
 
 @pytest.mark.parametrize(("harm", "quick", "full"), HARMS, ids=[harm.__name__ for harm, _, _ in HARMS])
-def test_finds_each_harm_and_repairs_it(case: Case, harm: Harm, quick: dict[str, int], full: dict[str, int]) -> None:
+def test_verify_finds_each_fault_and_repairs_it(
+    case: Case, harm: Harm, quick: dict[str, int], full: dict[str, int]
+) -> None:
     """Each harm is found by its kind; after `--repair` and one sync the archive is whole, and nothing was deleted."""
     harm(case)
     photos_before = len(case.market.photos())
@@ -119,7 +121,7 @@ def _inodes(case: Case) -> set[int]:
     return {path.lstat().st_ino for path in case.store.rglob("*") if path.is_file() and "catalog" not in path.name}
 
 
-def test_repair_asks_again_for_what_is_wrong_and_for_nothing_else(case: Case) -> None:
+def test_repair_requests_only_photos_that_are_wrong(case: Case) -> None:
     """A repair queues the photos that are missing or changed, and the next sync asks for each of them once."""
     gone, changed = case.market.photos()[:2]
     changed_path = photo_at(case, changed)
@@ -150,7 +152,7 @@ def test_a_file_set_aside_twice_keeps_both(case: Case) -> None:
     assert aside == [b"first", b"second"]
 
 
-def test_beside_a_run_nothing_is_reported(tmp_path: Path) -> None:
+def test_verify_beside_a_run_reports_nothing(tmp_path: Path) -> None:
     """While a sync brings photos, each look finds an archive in order, and changes nothing in it."""
     with a_case(tmp_path, returns=60, photos=3) as case:
         case.sandbox.latency = 0.02
@@ -185,7 +187,7 @@ def test_a_repair_beside_a_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"), [((), "no archive yet"), (("--campaign", str(CAMPAIGN)), "no store 101")]
 )
-def test_no_archive_is_not_an_archive_in_order(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_a_missing_archive_is_not_reported_as_sound(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     """Where there is nothing to look at, verify does not say that all is well."""
     with a_case(tmp_path) as case:
         outcome = case.run("verify", *arguments)

@@ -13,7 +13,7 @@ from market_photos.sandbox.log import most_within
 
 
 @pytest.mark.parametrize("size", [1000, 1 << 20, 3_000_000])
-def test_a_corpus_and_its_check(tmp_path: Path, size: int) -> None:
+def test_the_corpus_check_counts_photos_that_are_cut_missing_or_changed(tmp_path: Path, size: int) -> None:
     """Photos of the size asked for, no two alike; one that is cut, missing or changed is counted."""
     served = corpus.make(tmp_path / "files", size, 4)
     assert len(set(served.digests.values())) == served.photos == 4
@@ -35,7 +35,7 @@ def test_a_corpus_and_its_check(tmp_path: Path, size: int) -> None:
 @pytest.mark.parametrize(
     ("times", "most"), [([0.0], 1), ([0.0, 1.0, 2.0], 2), ([0.0, 1.99, 2.0], 2), ([0.0, 0.0, 5.0, 5.0, 5.0], 3)]
 )
-def test_the_worst_period(times: list[float], most: int) -> None:
+def test_most_within_counts_the_busiest_half_open_period(times: list[float], most: int) -> None:
     """In any two seconds, the end not included."""
     assert most_within(times, 2.0) == most
 

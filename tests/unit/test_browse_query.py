@@ -53,7 +53,7 @@ def test_a_changed_filter_begins_at_the_newest_again() -> None:
         {"q": "\x00\x07  "},
     ],
 )
-def test_what_means_nothing_is_left_out(given: dict[str, str]) -> None:
+def test_meaningless_parameters_are_left_out(given: dict[str, str]) -> None:
     """Whatever stands in an address, there is an answer."""
     assert parse(given) == Query()
 
@@ -83,7 +83,7 @@ def test_texts_are_cut_to_a_length() -> None:
         ("царапина", ":( царапина", True),
     ],
 )
-def test_words_find_comments(words: str, asked: str, is_found: bool) -> None:
+def test_words_match_comments_by_their_beginnings(words: str, asked: str, is_found: bool) -> None:
     """By their beginnings, Russian ones without their endings, and no query is a syntax error."""
     assert found(words, "", asked) == is_found
 
@@ -91,7 +91,7 @@ def test_words_find_comments(words: str, asked: str, is_found: bool) -> None:
 @pytest.mark.parametrize(
     ("asked", "is_found"), [("40000123", True), ("4000012", False), ("0123", False), ("40000123 500", False)]
 )
-def test_a_number_is_meant_exactly(asked: str, is_found: bool) -> None:
+def test_a_number_matches_exactly(asked: str, is_found: bool) -> None:
     assert found("", "500000001 40000123", asked) == is_found
 
 
@@ -111,7 +111,7 @@ def found(words: str, numbers: str, asked: str) -> bool:
     ("campaign", "same_second_comes"),
     [(100, False), (101, None), (102, True)],
 )
-def test_pages_go_on_where_they_ended(campaign: int, same_second_comes: bool | None) -> None:
+def test_the_next_page_continues_where_the_last_one_ended(campaign: int, same_second_comes: bool | None) -> None:
     """Over stores too: of one second, those of a higher number are still to come; of the own store, lower rows."""
     asked = Query(after=Place(1000, 101, 7))
     low, high = asked.span(campaign)
@@ -124,7 +124,7 @@ def test_pages_go_on_where_they_ended(campaign: int, same_second_comes: bool | N
         assert (query.key(1000, 1) < high) is same_second_comes
 
 
-def test_days_are_moscow_days() -> None:
+def test_days_begin_and_end_in_moscow_time() -> None:
     """`to` includes its day."""
     low, high = Query(first=dt.date(2026, 9, 1), last=dt.date(2026, 9, 1)).span(101)
     midnight = int(dt.datetime(2026, 9, 1, tzinfo=dt.timezone(dt.timedelta(hours=3))).timestamp())

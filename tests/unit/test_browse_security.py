@@ -24,12 +24,12 @@ from market_photos.browse.security import AccessPolicy, access_policy, is_loopba
         ("локалхост", False),
     ],
 )
-def test_only_hosts_that_are_ours_are_known(header: str, is_known: bool) -> None:
+def test_only_our_own_hosts_are_accepted(header: str, is_known: bool) -> None:
     """A page elsewhere can point its own name at this machine, but it cannot have an address for a name."""
     assert access_policy("127.0.0.1", "").is_own_host(header) is is_known
 
 
-def test_a_named_host_is_known_by_its_name() -> None:
+def test_a_configured_host_is_accepted_by_its_name() -> None:
     assert access_policy("Archive.Local", "t").is_own_host("archive.local:8800")
 
 
@@ -42,5 +42,5 @@ def test_a_token_is_compared_whole(given: str, is_known: bool) -> None:
     ("host", "is_here"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("127.8.8.8", True), ("0.0.0.0", False), ("x", False)],  # noqa: S104
 )
-def test_beyond_this_machine_begins_the_need_of_a_token(host: str, is_here: bool) -> None:
+def test_a_host_other_than_loopback_needs_a_token(host: str, is_here: bool) -> None:
     assert is_loopback(host) is is_here

@@ -20,7 +20,7 @@ def made(tmp_path: Path, body: bytes, edge: int = 100) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_pictures_are_made_small(tmp_path: Path, kind: str) -> None:
+def test_thumbnails_keep_their_proportions_and_are_private(tmp_path: Path, kind: str) -> None:
     """In their proportions, as a JPEG, closed to others, kept by the photo's hash."""
     small = made(tmp_path, picture(kind, (400, 200)))
     with Image.open(small) as image:
@@ -30,7 +30,7 @@ def test_pictures_are_made_small(tmp_path: Path, kind: str) -> None:
     assert stat.S_IMODE((tmp_path / thumbs.FOLDER).stat().st_mode) == 0o700
 
 
-def test_a_picture_is_made_once(tmp_path: Path) -> None:
+def test_a_thumbnail_is_made_once(tmp_path: Path) -> None:
     small = made(tmp_path, picture())
     before = small.stat().st_ino
     assert made(tmp_path, b"changed").stat().st_ino == before
@@ -94,7 +94,7 @@ def bomb(width: int, height: int) -> bytes:
         "webp",
     ],
 )
-def test_what_cannot_be_shown_is_told(tmp_path: Path, body: bytes) -> None:
+def test_a_file_that_cannot_be_drawn_is_reported_with_the_reason(tmp_path: Path, body: bytes) -> None:
     """And leaves nothing behind."""
     with pytest.raises(thumbs.Unshowable):
         made(tmp_path, body)
@@ -107,7 +107,7 @@ def test_what_cannot_be_shown_is_told(tmp_path: Path, body: bytes) -> None:
     [bomb(30_000, 30_000), progressive(16_000, 12_000, scans=1), progressive(2_000, 1_000, scans=3_000)],
     ids=["png", "much-memory", "many-scans"],
 )
-def test_what_is_refused_by_its_headers_costs_neither_memory_nor_time(tmp_path: Path, body: bytes) -> None:
+def test_a_picture_refused_by_its_headers_costs_neither_memory_nor_time(tmp_path: Path, body: bytes) -> None:
     """Peak memory and processor time of the whole process, most of them Python's own."""
     (tmp_path / "photo").write_bytes(body)
     command = [sys.executable, "-c", MEASURED, str(tmp_path / "photo"), "480"]
@@ -138,7 +138,7 @@ def test_the_cost_of_a_jpeg_is_known_before_it_is_decoded() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xd8", b"\xff\xd8\xff\xc0\x00\x04\x08\x00", b"\xff" * 1000])
-def test_a_jpeg_without_a_frame_has_no_cost_but_an_error(body: bytes) -> None:
+def test_a_jpeg_without_a_frame_is_an_error(body: bytes) -> None:
     with pytest.raises((ValueError, IndexError)):
         draw.jpeg_cost(body)
 
@@ -157,7 +157,7 @@ def test_a_photo_with_more_pictures_behind_it_is_drawn_as_a_jpeg(tmp_path: Path)
         assert image.size == (100, 75)
 
 
-def test_of_an_animation_the_first_picture_is_shown(tmp_path: Path) -> None:
+def test_an_animation_is_shown_as_its_first_picture(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (40, 20), color) for color in ("#ff0000", "#00ff00")]
     for kind in ("GIF", "WEBP", "PNG", "AVIF"):
         frames[0].save(tmp_path / "moving", kind, save_all=True, append_images=frames[1:])
@@ -170,7 +170,7 @@ def test_of_an_animation_the_first_picture_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "told"), [("MOST_SECONDS", 1, "signal 24"), ("MOST_BYTES", 2**25, "MemoryError")]
 )
-def test_what_the_headers_do_not_show_is_ended_by_the_system(
+def test_a_decoder_that_takes_too_much_is_ended_by_the_system(
     tmp_path: Path, name: str, value: int, told: str
 ) -> None:
     """A decoder that computes or allocates more than it may, whatever made it."""
@@ -191,7 +191,7 @@ sys.exit(draw.main("photo", "9"))
 BODIES = {"MOST_SECONDS": "while True: pass", "MOST_BYTES": "return bytes(2**27)"}
 
 
-def test_what_cannot_be_drawn_is_tried_once_until_it_changes(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_drawn_is_tried_once_until_it_changes(tmp_path: Path) -> None:
     """An attempt would leave its mark: the target appears as soon as the photo can be drawn."""
     photo, target = tmp_path / "photo", thumbs.cached(tmp_path, "ab" * 32, 100)
     photo.write_bytes(b"damaged")
@@ -205,7 +205,7 @@ def test_what_cannot_be_drawn_is_tried_once_until_it_changes(tmp_path: Path) -> 
     assert thumbnails.make(photo, target, 100) == target == thumbnails.kept(photo, target, 100)
 
 
-def test_the_process_that_draws_has_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_drawing_process_receives_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor anything else of the environment that it does not need."""
     seen = tmp_path / "seen"
     program = tmp_path / "python"

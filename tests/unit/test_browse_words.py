@@ -19,6 +19,6 @@ from market_photos.browse.words import choose
         ("", "", "", "en"),
     ],
 )
-def test_the_language_is_chosen(asked: str, cookie: str, accept: str, language: str) -> None:
+def test_query_cookie_and_browser_choose_the_language(asked: str, cookie: str, accept: str, language: str) -> None:
     """What was asked for now, else before, else what the browser prefers, else English."""
     assert choose(asked, cookie, accept) == language

@@ -64,7 +64,7 @@ def test_a_return_that_moves_between_pages_is_noticed(catalog: Catalog) -> None:
     assert listed == [0, 1, 0, 1]
 
 
-def test_hashes_that_differ_in_case_are_two(catalog: Catalog) -> None:
+def test_hashes_that_differ_in_case_are_two_photos(catalog: Catalog) -> None:
     """Text is compared as it is, odd text as well."""
     odd = ["abc", "ABC", "a/b", "a\0b", "é", "e\u0301", "ж" * 300, "..", " "]
     assert catalog.returns.record_page(PackedPage([a_return(1, *odd)])).photos == len(odd)
@@ -81,7 +81,7 @@ def test_the_newest_return_comes_first(catalog: Catalog) -> None:
     assert drained(catalog) == ["newest", "new2", "old", "none"]
 
 
-def test_what_failed_in_an_earlier_run_comes_after_what_was_never_tried(catalog: Catalog) -> None:
+def test_photos_that_failed_earlier_come_after_those_never_tried(catalog: Catalog) -> None:
     """Fewest failures first, then newest return first; what is shelved waits for the next run."""
     catalog.returns.record_page(
         PackedPage([a_return(number, f"{number}", created_at=number) for number in (3, 4, 5)])
@@ -95,7 +95,7 @@ def test_what_failed_in_an_earlier_run_comes_after_what_was_never_tried(catalog:
     assert states(catalog) == {"pending": 3, "failed": 2}
 
 
-def test_the_oldest_photo_that_was_never_tried(catalog: Catalog) -> None:
+def test_claims_can_begin_with_the_oldest_photo_never_tried(catalog: Catalog) -> None:
     """Where none of them is left, the queue's own order."""
     catalog.returns.record_page(
         PackedPage([a_return(number, f"{number}", created_at=number) for number in (1, 2, 3)])
@@ -111,7 +111,7 @@ def test_the_oldest_photo_that_was_never_tried(catalog: Catalog) -> None:
     ]
 
 
-def test_a_claim(catalog: Catalog) -> None:
+def test_a_claim_carries_all_that_a_worker_needs_and_can_be_released(catalog: Catalog) -> None:
     """Says all that a worker needs; is given again when it was released, or by the next process."""
     catalog.returns.record_page(PackedPage([a_return(5, "a", order=6)]))
     claim = claimed(catalog)
@@ -131,7 +131,7 @@ def test_a_claim_ends_with_the_process(tmp_path: Path, clock: ToldClock) -> None
         assert claimed(catalog) == claim
 
 
-def test_only_one_return(catalog: Catalog) -> None:
+def test_claims_can_be_limited_to_one_return(catalog: Catalog) -> None:
     """`fetch` brings its photos, those of others wait; the same return id of another order is another return."""
     catalog.returns.record_page(
         PackedPage([a_return(1, "a", "b"), a_return(2, "c", created_at=9), a_return(1, "d", order=2)])
@@ -142,7 +142,7 @@ def test_only_one_return(catalog: Catalog) -> None:
     assert drained(catalog) == ["c", "d"]
 
 
-def test_outcomes(catalog: Catalog, clock: ToldClock) -> None:
+def test_each_photo_is_counted_in_exactly_one_state(catalog: Catalog, clock: ToldClock) -> None:
     """Each photo is in one state; bytes are those of archived ones; the failed are told with their reason."""
     catalog.returns.record_page(PackedPage([a_return(1, "a", "b", "c", "d")]))
     catalog.photos.record_archived(claimed(catalog), STORED)
@@ -172,7 +172,7 @@ def test_an_archived_photo_is_never_asked_for_again(catalog: Catalog) -> None:
 @pytest.mark.parametrize(
     ("failures", "hours"), [(1, 0), (2, 0), (3, 0), (4, 1), (5, 2), (6, 4), (7, 8), (8, 12), (9, 12), (1000, 12)]
 )
-def test_pauses(failures: int, hours: int) -> None:
+def test_pauses_let_a_nightly_run_try_every_night(failures: int, hours: int) -> None:
     """A nightly run tries every night."""
     assert pause_after(failures) == hours * HOUR
 
@@ -196,7 +196,7 @@ def test_a_failed_photo_is_tried_in_ten_runs(catalog: Catalog, clock: ToldClock)
     assert catalog.photos.given_up() == 0
 
 
-def test_a_person_who_names_the_return_waits_for_no_pause(catalog: Catalog) -> None:
+def test_a_return_fetched_by_name_waits_for_no_pause(catalog: Catalog) -> None:
     """And no other return is touched."""
     catalog.returns.record_page(PackedPage([a_return(1, "a"), a_return(2, "b")]))
     for _ in range(5):
@@ -210,7 +210,7 @@ def test_a_person_who_names_the_return_waits_for_no_pause(catalog: Catalog) -> N
     assert drained(catalog) == ["b"]
 
 
-def test_gone_is_asked_once_more_after_thirty_days(catalog: Catalog, clock: ToldClock) -> None:
+def test_a_gone_photo_is_asked_for_again_after_thirty_days(catalog: Catalog, clock: ToldClock) -> None:
     """By `--full` only."""
     catalog.returns.record_page(PackedPage([a_return(1, "a")]))
     catalog.photos.record_gone(claimed(catalog), "HTTP 404")
@@ -223,7 +223,7 @@ def test_gone_is_asked_once_more_after_thirty_days(catalog: Catalog, clock: Told
     assert catalog.photos.requeue(everything=True) == 0
 
 
-def test_records_beside_the_photos(catalog: Catalog) -> None:
+def test_a_record_is_due_when_its_return_has_a_photo_or_has_changed(catalog: Catalog) -> None:
     """return.json is due when a photo is archived, and again when the record has changed; the folder never moves."""
     catalog.returns.record_page(PackedPage([a_return(1, "a", note="\ud800 ж"), a_return(2)]))
     claim = claimed(catalog)
@@ -243,7 +243,7 @@ def test_records_beside_the_photos(catalog: Catalog) -> None:
     assert catalog.returns.outdated_records(10) == [(claim.return_row, "2026-01", 1, 1)]
 
 
-def test_how_far_the_listing_has_come(tmp_path: Path, clock: ToldClock) -> None:
+def test_watermark_and_finished_windows_outlive_the_process(tmp_path: Path, clock: ToldClock) -> None:
     """Watermark and finished windows outlive the process."""
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
         assert catalog.returns.watermark() is None
@@ -269,7 +269,7 @@ def test_a_page_is_recorded_whole_or_not_at_all(catalog: Catalog) -> None:
     assert catalog.returns.record_page(PackedPage([a_return(1, "a")]))[:2] == (1, 1)
 
 
-def test_what_a_killed_run_may_have_left(catalog: Catalog) -> None:
+def test_photos_asked_for_but_not_archived_are_listed_once_for_sweeping(catalog: Catalog) -> None:
     """Photos that were asked for and are not archived, each once, whatever their state."""
     catalog.returns.record_page(PackedPage([a_return(1, "archived", "gone", "asked twice", "not asked")]))
     for _ in range(3):
@@ -284,7 +284,7 @@ def test_what_a_killed_run_may_have_left(catalog: Catalog) -> None:
     assert [claim.key.image_hash for claim in catalog.photos.unfinished()] == ["gone", "asked twice"]
 
 
-async def test_in_the_event_loop(catalog: Catalog) -> None:
+async def test_concurrent_tasks_claim_each_photo_once(catalog: Catalog) -> None:
     """Any number of tasks at once: each photo is given out once, and what they record adds up."""
     catalog.returns.record_page(
         PackedPage([a_return(n, *(f"h{m}" for m in range(20)), created_at=n) for n in range(10)])

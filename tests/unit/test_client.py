@@ -68,7 +68,9 @@ async def photo(answers: aioresponses) -> bytes:
         (301, "", Reaction.GIVE_UP),
     ],
 )
-async def test_status(answers: aioresponses, status: int, text: str, reaction: Reaction) -> None:
+async def test_a_status_is_mapped_to_who_must_act(
+    answers: aioresponses, status: int, text: str, reaction: Reaction
+) -> None:
     """Who must act, by status and the API's words; a proxy's page never changes what a status means."""
     answers.get(PHOTO_URL, status=status, body=text)
     with pytest.raises(Refusal) as refused:
@@ -87,7 +89,9 @@ async def test_status(answers: aioresponses, status: int, text: str, reaction: R
         (aiohttp.ClientResponseError(None, (), message="bad\nheader /image/ab"), "bad"),  # type: ignore[arg-type]
     ],
 )
-async def test_the_wire(answers: aioresponses, error: Exception, words: str) -> None:
+async def test_a_connection_fault_becomes_a_retry_without_the_address(
+    answers: aioresponses, error: Exception, words: str
+) -> None:
     """What breaks on the way is a RETRY in words, without the address of the photo."""
     answers.get(PHOTO_URL, exception=error)
     with pytest.raises(Refusal, match=words) as refused:
@@ -96,7 +100,7 @@ async def test_the_wire(answers: aioresponses, error: Exception, words: str) -> 
     assert "/image/" not in refused.value.reason
 
 
-async def test_a_photo_and_one_that_is_too_large(answers: aioresponses) -> None:
+async def test_a_photo_arrives_whole_and_one_that_is_too_large_is_refused(answers: aioresponses) -> None:
     answers.get(PHOTO_URL, body=b"x" * 200_000)
     assert await photo(answers) == b"x" * 200_000
     answers.get(PHOTO_URL, body=b"x", headers={"Content-Length": str(MAX_PHOTO_BYTES + 1)})
@@ -104,7 +108,7 @@ async def test_a_photo_and_one_that_is_too_large(answers: aioresponses) -> None:
         await photo(answers)
 
 
-async def test_what_the_caller_raises_passes(answers: aioresponses) -> None:
+async def test_an_error_of_the_caller_passes_through(answers: aioresponses) -> None:
     """The client's own words are for the wire only."""
     answers.get(PHOTO_URL, body=b"x")
     limits = cabinet_limits(Random(1))

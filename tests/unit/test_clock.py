@@ -43,7 +43,7 @@ def at(server: float | None, boot: str = "a", uptime: float = 0.0, wall: float =
         (at(None, "", 50), at(None, "", 60), None),
     ],
 )
-def test_age(then: Moment, now: Moment, seconds: float | None) -> None:
+def test_an_age_is_the_time_since_a_moment_by_either_clock(then: Moment, now: Moment, seconds: float | None) -> None:
     assert span(then, now) == seconds
     assert age(then, now) == max(0, seconds or 0)
 
@@ -54,7 +54,7 @@ def test_the_system_clock_moves_forward() -> None:
     assert 0 <= age(first, second) < 60
 
 
-def test_iso_is_utc() -> None:
+def test_iso_dates_are_written_in_utc() -> None:
     assert iso(0) == "1970-01-01T00:00:00Z"
 
 
@@ -139,7 +139,7 @@ def test_clocks_that_drift_apart_stay_in_step() -> None:
 
 
 @pytest.mark.parametrize("date", [0.0, 1e9, 253_402_300_799.0, -62_135_596_800.0])
-def test_a_date_that_cannot_be_is_no_date(date: float) -> None:
+def test_an_impossible_date_is_ignored(date: float) -> None:
     answers = Answers()
     answers.clock.told(date, answers.clock.now(), answers.clock.now())
     assert answers.error is None

@@ -57,7 +57,7 @@ def test_an_empty_body_is_empty(name: str, encode: Callable[[bytes], bytes]) -> 
 
 
 @pytest.mark.parametrize("headers", [(), ("",), ("identity", "chunked"), ("Identity, ", "CHUNKED")])
-def test_no_coding(headers: tuple[str, ...]) -> None:
+def test_a_body_without_a_coding_passes_unchanged(headers: tuple[str, ...]) -> None:
     assert decoder(*headers) is None
 
 

@@ -44,7 +44,7 @@ def key_file(folder: Path, content: bytes, mode: int = 0o600) -> Settings:
     return load(written(folder, '[api]\nkey_file = "key"'))
 
 
-def test_without_anything_the_documented_defaults_hold(tmp_path: Path) -> None:
+def test_without_any_source_the_documented_defaults_apply(tmp_path: Path) -> None:
     """No file and an empty file mean the same, but for where `archive` is anchored."""
     found = load(None)
     assert found.api.base_url == OFFICIAL_URL
@@ -62,7 +62,7 @@ def test_without_anything_the_documented_defaults_hold(tmp_path: Path) -> None:
     assert (empty.api, empty.limits, empty.sync) == (found.api, found.limits, found.sync)
 
 
-def test_a_file_is_read(tmp_path: Path) -> None:
+def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
     """Every section, and a byte order mark as some editors leave it."""
     found = load(
         written(
@@ -126,7 +126,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         (f"[archive]\ndirectory = [{'1, ' * 5000}]", ["archive.directory", "…"]),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, expected: list[str]) -> None:
+def test_a_wrong_value_is_named_with_file_key_and_range(tmp_path: Path, text: str, expected: list[str]) -> None:
     """File, key, value and what is allowed, on one screen."""
     path = written(tmp_path, text)
     error = refused(path)
@@ -135,14 +135,14 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, expected: list[str]) 
     assert len(error) < 600
 
 
-def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
+def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
     """Nobody repairs a file one run after another."""
     error = refused(written(tmp_path, "[limits]\nparallel_requests = 9\nfoo = 1\n[sync]\noverlap_days = -1\n[bar]\n"))
     for part in ("4 setting(s)", "limits.parallel_requests", "limits.foo", "sync.overlap_days", "bar"):
         assert part in error
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """The file is named, and why."""
     assert "no such file" in refused(tmp_path / "none.toml")
     assert "cannot be read" in refused(tmp_path)
@@ -172,7 +172,9 @@ def test_the_environment_overrides_the_file(
     ("value", "ids"),
     [("101", (101,)), ("101,102", (101, 102)), ("[101, 102]", (101, 102)), ('["101"]', (101,)), ("[]", ()), ("", ())],
 )
-def test_stores_in_the_environment(monkeypatch: pytest.MonkeyPatch, value: str, ids: tuple[int, ...]) -> None:
+def test_stores_in_the_environment_are_a_plain_list(
+    monkeypatch: pytest.MonkeyPatch, value: str, ids: tuple[int, ...]
+) -> None:
     """As people write lists there."""
     monkeypatch.setenv("MARKET_PHOTOS_CAMPAIGNS_IDS", value)
     assert load(None).campaigns.ids == ids
@@ -196,12 +198,12 @@ def test_a_wrong_variable_is_named(
     assert [part for part in [name, *expected] if part not in error] == []
 
 
-def test_a_setting_of_the_environment_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_setting_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKET_PHOTOS_LIMITS_FOO", "1")
     assert "limits.foo: there is no such setting" in refused(None)
 
 
-def test_paths_in_the_file_are_meant_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_in_the_file_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cron's working directory does not matter; a path from the environment is the shell's, `~` is the home."""
     folder = tmp_path / "etc"
     folder.mkdir()
@@ -218,7 +220,9 @@ def test_paths_in_the_file_are_meant_from_the_file(tmp_path: Path, monkeypatch: 
     assert load(written(folder, "[archive]\ndirectory = '~/p'")).archive.directory == tmp_path / "home" / "p"
 
 
-def test_which_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_option_comes_before_the_environment_and_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The option, else the environment, else ./config.toml where there is one."""
     assert find_config(None) is None
     written(tmp_path, "")
@@ -262,7 +266,9 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
         f"{KEY}\xff".encode("latin-1"),
     ],
 )
-def test_what_is_no_key_is_refused_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+def test_a_malformed_key_is_refused_without_being_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
     """A line break in a header would be an attack or a mistake; no part of the content is shown."""
     with pytest.raises(ConfigError) as caught:
         key_file(tmp_path, content).api_key()
@@ -270,7 +276,7 @@ def test_what_is_no_key_is_refused_unseen(tmp_path: Path, monkeypatch: pytest.Mo
     assert KEY[5:12] not in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_no_key_at_all(tmp_path: Path) -> None:
+def test_a_missing_key_is_explained(tmp_path: Path) -> None:
     """What to do is said; a missing key file is named."""
     with pytest.raises(ConfigError, match="No API key") as caught:
         load(None).api_key()

@@ -21,7 +21,7 @@ MIDNIGHT = dt.datetime(2026, 3, 10, tzinfo=dt.UTC).timestamp()
         (Span(None, JAN), (None, "2026-01-02")),
     ],
 )
-def test_padded_by_a_day(span: Span, asked: tuple[str | None, str | None]) -> None:
+def test_a_span_is_listed_with_a_day_of_padding(span: Span, asked: tuple[str | None, str | None]) -> None:
     assert span.asked() == asked
 
 
@@ -36,7 +36,9 @@ def test_padded_by_a_day(span: Span, asked: tuple[str | None, str | None]) -> No
         (0.0, 3650, None, dt.date(1960, 1, 4)),
     ],
 )
-def test_fresh(watermark: float | None, overlap: int, first_from: dt.date | None, first: dt.date | None) -> None:
+def test_the_fresh_span_reaches_back_by_the_overlap(
+    watermark: float | None, overlap: int, first_from: dt.date | None, first: dt.date | None
+) -> None:
     assert fresh(watermark, overlap, first_from) == Span(first, None)
 
 
@@ -52,12 +54,12 @@ def test_windows_cover_every_day_once(first: dt.date, days: int) -> None:
     assert all(w.first and w.last and w.first.month == w.last.month for w in windows)
 
 
-def test_day_of() -> None:
+def test_the_day_of_a_moment_is_the_one_in_moscow() -> None:
     assert (day_of(MIDNIGHT), day_of(MIDNIGHT - 1)) == (dt.date(2026, 3, 10), dt.date(2026, 3, 9))
 
 
 @pytest.mark.parametrize(
     ("span", "text"), [(Span(None, None), "the beginning to now"), (Span(JAN, JAN), f"{JAN} to {JAN}")]
 )
-def test_in_words(span: Span, text: str) -> None:
+def test_a_span_is_shown_as_its_two_dates(span: Span, text: str) -> None:
     assert str(span) == text

@@ -20,7 +20,7 @@ from market_photos.sync.doctor import check_clock, check_scopes, check_stores
         ((), ExitCode.KEY),
     ],
 )
-def test_scopes(scopes: tuple[str, ...], code: ExitCode) -> None:
+def test_a_missing_scope_is_a_problem_with_a_next_step(scopes: tuple[str, ...], code: ExitCode) -> None:
     """Either way of writing them; what is lacking has a next step."""
     finding = check_scopes("key", scopes)
     assert finding.code is code
@@ -65,6 +65,8 @@ def store(number: int, **fields: Any) -> Store:
         ([], (), True, [ExitCode.KEY]),
     ],
 )
-def test_stores(stores: list[Store], ids: tuple[int, ...], is_whole: bool, codes: list[ExitCode]) -> None:
+def test_a_closed_store_is_a_problem_only_if_it_is_named(
+    stores: list[Store], ids: tuple[int, ...], is_whole: bool, codes: list[ExitCode]
+) -> None:
     """A closed store is a problem only where somebody wants it by number; one on a later page is not missed."""
     assert [finding.code for finding in check_stores(stores, ids, is_whole=is_whole)] == codes

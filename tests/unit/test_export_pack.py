@@ -73,7 +73,7 @@ def test_the_same_archive_makes_the_same_bytes(archive: Archive) -> None:
 
 
 @pytest.mark.parametrize("language", ["ru", "en"])
-def test_whatever_the_buyer_wrote_is_text(archive: Archive, language: str) -> None:
+def test_hostile_texts_appear_as_text(archive: Archive, language: str) -> None:
     """Hostile words, hashes, notes and types appear on the page as text; it allows itself no script."""
     archive.add(
         500, 41,
@@ -109,7 +109,7 @@ def test_only_plain_pictures_are_shown(archive: Archive, suffix: str, body: byte
     assert f'<a href="data/101/500-41/7-aa{suffix}">' in page
 
 
-def test_the_page_says_what_there_is_and_what_is_lacking(archive: Archive) -> None:
+def test_the_page_lists_what_is_in_the_pack_and_what_is_missing(archive: Archive) -> None:
     """Words, dates and SHA-256 of what is in the pack; each photo that is not stands there with its reason."""
     archive.add(500, 41, [
         {"hash": "aa"}, {"hash": "f1", "state": "failed", "note": "503 four times"},
@@ -127,7 +127,7 @@ def test_the_page_says_what_there_is_and_what_is_lacking(archive: Archive) -> No
     assert f"SHA-256: <code>{manifest.split()[0]}</code>" in page
 
 
-def test_a_pack_of_some_returns(archive: Archive) -> None:
+def test_a_pack_can_hold_selected_returns_only(archive: Archive) -> None:
     archive.add(500, 41, [{"hash": "aa"}])
     archive.add(500, 42, [{"hash": "bb"}])
     archive.add(501, 43, [{"hash": "cc"}])
@@ -145,7 +145,7 @@ def test_a_pack_of_some_returns(archive: Archive) -> None:
         (Selection(502, ()), "no photos"),
     ],
 )
-def test_what_is_unknown_is_an_error(archive: Archive, selection: Selection, said: str) -> None:
+def test_a_return_that_is_not_in_the_archive_is_an_error(archive: Archive, selection: Selection, said: str) -> None:
     """A pack that lacks a return somebody asked for would pass for the whole."""
     archive.add(500, 41, [{"hash": "aa"}])
     archive.add(501, 43, [{"hash": "cc"}])
@@ -156,7 +156,7 @@ def test_what_is_unknown_is_an_error(archive: Archive, selection: Selection, sai
 
 
 @pytest.mark.parametrize("fault", ["changed", "shorter", "missing", "folder", "link"])
-def test_a_photo_that_is_not_what_was_fetched_stops_the_pack(archive: Archive, fault: str) -> None:
+def test_a_changed_photo_stops_the_pack(archive: Archive, fault: str) -> None:
     """No pack is better than one with a wrong photo in it; the error names the file and the next step."""
     [path] = archive.add(500, 41, [{"hash": "aa"}])
     if fault == "changed":
@@ -178,7 +178,7 @@ def test_a_photo_that_is_not_what_was_fetched_stops_the_pack(archive: Archive, f
     assert "aa" in error.value.message
 
 
-def test_more_files_than_a_plain_zip_can_hold() -> None:
+def test_more_files_than_a_plain_zip_can_hold_make_a_zip64() -> None:
     """Zip64 from 65 536 entries on."""
     stream = io.BytesIO()
     bag = Bag(stream, "big", MADE_AT)

@@ -59,7 +59,7 @@ def make(kind: str, folder: Path, archive: Path) -> Path:
     "kind",
     ["somebody's file", "another zip", "pipe", "catalogue", "inside", "inside by a link", "link", "hard link"],
 )
-def test_anything_else_is_kept(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_no_export_wrote_is_kept(tmp_path: Path, kind: str) -> None:
     """Exit 2 with the reason; the file is as it was."""
     Archive(tmp_path / "archive").close()
     target = make(kind, tmp_path, tmp_path / "archive")

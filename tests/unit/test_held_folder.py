@@ -43,7 +43,7 @@ def remove(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [replace, remove])
 @pytest.mark.parametrize("name", [".", "..", "photos", *NAMES])
-def test_what_is_moved_or_replaced_is_named(ground: Ground, harm: Callable[[Path], None], name: str) -> None:
+def test_a_moved_or_replaced_part_is_named(ground: Ground, harm: Callable[[Path], None], name: str) -> None:
     """The archive, the store's folder, its photos, its catalogue, its lock."""
     ground.require_same()
     target = Path(os.path.normpath(ground.folder / name))
@@ -57,13 +57,13 @@ def test_what_is_moved_or_replaced_is_named(ground: Ground, harm: Callable[[Path
     assert sorted(ground.folder.parent.parent.rglob("*")) == before
 
 
-def test_a_marker_that_is_gone(ground: Ground) -> None:
+def test_a_missing_marker_is_noticed(ground: Ground) -> None:
     (ground.folder.parent / "MARKER").unlink()
     with pytest.raises(ArchiveUnwritable, match="MARKER"):
         ground.require_same()
 
 
-def test_a_link_to_the_archive_that_is_switched(tmp_path: Path) -> None:
+def test_a_switched_link_to_the_archive_is_noticed(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name / "101").mkdir(parents=True)
     (tmp_path / "archive").symlink_to("one")
@@ -76,7 +76,7 @@ def test_a_link_to_the_archive_that_is_switched(tmp_path: Path) -> None:
     assert list((tmp_path / "two" / "101").iterdir()) == []
 
 
-def test_photos_that_are_made_during_the_run_are_watched_too(tmp_path: Path) -> None:
+def test_a_photos_folder_made_during_the_run_is_watched_too(tmp_path: Path) -> None:
     with Ground(tmp_path) as ground:
         ground.make_folder(tmp_path / "photos" / "2026-01")
         ground.require_same()
@@ -92,7 +92,7 @@ def test_other_files_may_come_and_go(ground: Ground) -> None:
     ground.require_same()
 
 
-def test_a_catalogue_that_is_removed_takes_no_commit(tmp_path: Path) -> None:
+def test_a_removed_catalogue_takes_no_commit(tmp_path: Path) -> None:
     """SQLite alone would go on writing to the removed file, and report success."""
     with Catalog(tmp_path, 101, ToldClock()) as catalog:
         catalog.returns.set_meta("name", "before")

@@ -56,7 +56,7 @@ OTHER = b"\1\2\3\4 not known"
         ("Application/Octet-Stream; x=y", AVIF, ".avif"),
     ],
 )
-def test_the_type_decides(content_type: str, head: bytes, suffix: str) -> None:
+def test_the_content_type_decides_the_suffix(content_type: str, head: bytes, suffix: str) -> None:
     """Parameters, case and odd spellings are ignored."""
     assert choose(content_type, head) == (suffix, "", "")
 
@@ -95,7 +95,9 @@ def test_the_type_decides(content_type: str, head: bytes, suffix: str) -> None:
         ("application/octet-stream", OTHER, UNKNOWN, "neither Content-Type nor the first bytes tell what it is"),
     ],
 )
-def test_what_is_odd_is_noted(content_type: str, head: bytes, suffix: str, note: str) -> None:
+def test_a_contradiction_between_type_and_bytes_is_noted(
+    content_type: str, head: bytes, suffix: str, note: str
+) -> None:
     """Where header and bytes disagree the header's suffix is kept; without a header the bytes tell."""
     assert choose(content_type, head) == (suffix, "", note)
 
@@ -125,7 +127,7 @@ def test_what_is_odd_is_noted(content_type: str, head: bytes, suffix: str, note:
         ("image/tiff", b"\0" * 500, "called image/tiff but begins with"),
     ],
 )
-def test_what_is_no_photo(content_type: str, head: bytes, reason: str) -> None:
+def test_an_answer_without_an_image_is_refused_with_the_reason(content_type: str, head: bytes, reason: str) -> None:
     """HTML, JSON, markup and nothing are failures with their reason, whatever the header says."""
     kind = choose(content_type, head)
     assert kind.suffix == ""
@@ -147,7 +149,7 @@ def test_what_is_no_photo(content_type: str, head: bytes, reason: str) -> None:
         (b"", ""),
     ],
 )
-def test_first_bytes(head: bytes, suffix: str) -> None:
+def test_first_bytes_identify_the_format(head: bytes, suffix: str) -> None:
     """The brands that a file is compatible with count where its own says no more than the family."""
     assert sniff(head) == suffix
 
@@ -178,12 +180,14 @@ PREVIEW = b"\xff\xe1Exif\xff\xd8..\xff\xda..\xff\xd9"
         (".jpg", OTHER, b"..\xff\xd9", 99, True),
     ],
 )
-def test_whether_the_end_is_there(suffix: str, head: bytes, tail: bytes, size: int, complete: bool) -> None:
+def test_a_cut_image_is_recognised_by_its_end(
+    suffix: str, head: bytes, tail: bytes, size: int, complete: bool
+) -> None:
     """A cut image is known where its format shows it; the end of a preview inside it proves nothing."""
     assert ends_well(suffix, tail, size, head) is complete
 
 
-def test_only_what_its_own_type_denies_is_worth_another_request() -> None:
+def test_only_garbled_bytes_are_worth_another_request() -> None:
     """HTML, JSON and nothing are answers; other bytes under an image's name may have been garbled on the way."""
     assert is_garbled("image/jpeg", b"Internal error")
     assert not any(is_garbled("image/jpeg", head) for head in (b"", b"{}", b"<html>", JPEG, PNG, HEIC))

@@ -26,11 +26,11 @@ def test_only_the_deep_part_is_lost() -> None:
 @pytest.mark.parametrize(
     "body", [b"[" * 50_000, b"]" * 50_000, b"[" * 50_000 + b'"' + b"]" * 50_000, b"[" * 50_000 + b"\\" * 50_000, b""]
 )
-def test_what_is_no_json_is_refused(body: bytes) -> None:
+def test_invalid_json_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match="line 1 column"):
         parse_json(body)
 
 
 @pytest.mark.parametrize("body", [b'{"a": [1, null, "\xd0\x96"]}', b'"x"', b"[[]]", b"0"])
-def test_all_else_is_as_json_parses_it(body: bytes) -> None:
+def test_other_bodies_parse_as_with_the_json_module(body: bytes) -> None:
     assert parse_json(body) == json.loads(body)

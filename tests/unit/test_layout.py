@@ -42,12 +42,12 @@ SUFFIX = ".abcdefghij"
         ("", UNDATED),
     ],
 )
-def test_month(created: str, month: str) -> None:
+def test_the_month_is_taken_from_the_iso_date_only(created: str, month: str) -> None:
     """Of the ISO date, and nothing else of what a stranger wrote."""
     assert month_of(created) == month
 
 
-def test_the_tree() -> None:
+def test_paths_follow_the_tree_of_the_readme() -> None:
     """As the README draws it."""
     key = PhotoKey(7, 8, 9, 10, "0a1b")
     assert store_folder(Path("/archive"), 7) == Path("/archive/7")
@@ -81,7 +81,7 @@ def test_the_tree() -> None:
         ("ж" * 300, False),
     ],
 )
-def test_a_name_is_the_hash_where_that_is_safe(image_hash: str, plain: bool) -> None:
+def test_a_safe_hash_is_the_file_name(image_hash: str, plain: bool) -> None:
     """Otherwise something readable of it and a digest, in the same few characters."""
     name = safe_name(image_hash)
     assert (name == image_hash) is plain

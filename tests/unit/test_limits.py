@@ -101,7 +101,7 @@ def test_a_photo_that_waits_for_quota_keeps_no_slot_from_the_listing() -> None:
 
 
 @pytest.mark.parametrize(("disk", "moment"), [(0, 0.5), (2, 1), (2, 2.5)])
-def test_a_gate_that_closes_meanwhile_lets_nothing_more_out(disk: float, moment: float) -> None:
+def test_a_gate_that_closes_during_a_wait_lets_no_request_through(disk: float, moment: float) -> None:
     """Some wait for a slot or for the disk when the 420 comes: all of them stay, and keep no slot."""
 
     async def scenario() -> None:
@@ -225,11 +225,11 @@ CLOSED = aiohttp.ClientConnectionError("Connection closed")
         (response(whole=False, broken=aiohttp.ClientOSError("reset")), None, False),
     ],
 )
-def test_a_slot_cools_down_where_we_hung_up_first(answer: Any, failure: BaseException | None, late: bool) -> None:
+def test_a_slot_cools_down_if_we_hung_up_first(answer: Any, failure: BaseException | None, late: bool) -> None:
     assert still_served(answer, failure) is late
 
 
-def test_after_a_cancel_the_slot_cools_down() -> None:
+def test_a_slot_cools_down_after_a_cancel() -> None:
     async def scenario() -> None:
         world = World(slots=1, latency=100)
         with pytest.raises(TimeoutError):
@@ -257,5 +257,5 @@ def at(uptime: float) -> Moment:
         (Spent(at(100), at(2000)), [0]),
     ],
 )
-def test_ages(request_: Spent, restored: list[float]) -> None:
+def test_a_past_request_is_restored_with_its_age(request_: Spent, restored: list[float]) -> None:
     assert ages([request_], at(1000), HOUR) == restored

@@ -85,7 +85,7 @@ def catalog(tmp_path: Path) -> Any:
         yield catalog
 
 
-async def test_the_next_page_does_not_wait(catalog: Catalog) -> None:
+async def test_the_next_page_is_requested_before_the_last_is_recorded(catalog: Catalog) -> None:
     """The second page is on its way before the first is recorded: recording waits for that, and all goes on."""
     client = Pages("two", None)
     store = a_store(catalog, client, ToldClock(wall=5, server=SERVER))
@@ -114,7 +114,7 @@ async def test_the_next_page_does_not_wait(catalog: Catalog) -> None:
         (None, None, None, None),
     ],
 )
-async def test_the_watermark_goes_by_the_servers_clock(
+async def test_the_watermark_follows_the_servers_clock(
     catalog: Catalog, known: float | None, server: float | None, first_day: str | None, moved_to: float | None
 ) -> None:
     """Whatever this machine's wall clock says."""
@@ -126,7 +126,7 @@ async def test_the_watermark_goes_by_the_servers_clock(
     assert catalog.returns.watermark() == moved_to
 
 
-async def test_a_watermark_that_turns_out_to_be_ahead_is_listed_before_once_more(catalog: Catalog) -> None:
+async def test_a_watermark_found_to_be_ahead_lists_the_days_before_it_again(catalog: Catalog) -> None:
     """The server's time became known only with the answers of the listing itself."""
     catalog.returns.move_watermark(SERVER + 9 * DAY)
     clock = ToldClock()
@@ -151,7 +151,7 @@ async def test_a_window_is_finished_by_the_servers_clock(
         clock.pass_time(1)
 
 
-async def test_what_is_reserved_and_not_sent_is_given_back(catalog: Catalog) -> None:
+async def test_an_unsent_reserved_request_is_given_back(catalog: Catalog) -> None:
     """No request is left on record that was never sent, so none is missing from the quota."""
     store = a_store(catalog, Pages("two", "three", None), ToldClock(server=SERVER))
     await Producer(store).nightly(full=True)
@@ -195,7 +195,7 @@ async def test_a_record_that_is_too_deep_spoils_only_itself(catalog: Catalog, le
 
 
 @pytest.mark.parametrize(("levels", "is_kept"), [(499, True), (1300, False), (9997, False)])
-async def test_a_single_record_that_is_too_deep(catalog: Catalog, levels: int, is_kept: bool) -> None:
+async def test_a_single_return_that_is_too_deep_is_named(catalog: Catalog, levels: int, is_kept: bool) -> None:
     """`fetch` of that return names it as well."""
     client = Pages(None)
     client.change = lambda _: with_depth(json.dumps({"result": record(1, 1)}, separators=(",", ":")).encode(), levels)
@@ -214,7 +214,7 @@ class Endless(Pages):
 
 
 @pytest.mark.parametrize("rows", [0, SIZE])
-async def test_ever_new_tokens_without_anything_new_end(catalog: Catalog, rows: int) -> None:
+async def test_ever_new_tokens_without_new_returns_end_the_listing(catalog: Catalog, rows: int) -> None:
     """What was listed is kept, the watermark stays, and the pages are bounded."""
     client = Endless()
     if not rows:

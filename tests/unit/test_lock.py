@@ -32,7 +32,7 @@ def holder(path: Path, command: str) -> "subprocess.Popen[str]":
     return process
 
 
-def test_the_second_run_hears_who_and_since_when(tmp_path: Path) -> None:
+def test_the_second_run_learns_who_holds_the_lock_since_when(tmp_path: Path) -> None:
     """At once, with the first one's command, process and start; afterwards the lock is free."""
     path = tmp_path / "run.lock"
     with holder(path, "sync --full") as other:
@@ -59,7 +59,7 @@ def test_a_killed_run_frees_its_lock(tmp_path: Path) -> None:
             assert "`backfill`" in str(held_by(path))
 
 
-def test_the_file_says_who(tmp_path: Path) -> None:
+def test_the_lock_file_names_its_holder(tmp_path: Path) -> None:
     """A shorter text over a longer one, a second run of one process, other users kept out."""
     path = tmp_path / "run.lock"
     path.write_text("x" * 1000)
@@ -75,7 +75,7 @@ def test_the_file_says_who(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b"[" * 4096])
-def test_a_holder_that_says_nothing(tmp_path: Path, text: bytes) -> None:
+def test_a_lock_without_a_readable_holder_is_still_held(tmp_path: Path, text: bytes) -> None:
     """Whatever stands in the file, a held lock is a held lock."""
     path = tmp_path / "run.lock"
     with Lock(path, "sync", ToldClock()):
@@ -83,13 +83,13 @@ def test_a_holder_that_says_nothing(tmp_path: Path, text: bytes) -> None:
         assert held_by(path) == "it does not say which"
 
 
-def test_nobody(tmp_path: Path) -> None:
+def test_a_missing_lock_file_has_no_holder(tmp_path: Path) -> None:
     """No file, no holder."""
     assert held_by(tmp_path / "none") is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_trouble_with_the_disk(tmp_path: Path) -> None:
+def test_a_disk_error_is_reported_and_keeps_no_lock(tmp_path: Path) -> None:
     """Is said as such, and a failure keeps no lock."""
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("none/run.lock", "link", "."):
@@ -118,7 +118,7 @@ while True:
 """
 
 
-def test_who_looks_at_the_lock_keeps_no_run_away(tmp_path: Path) -> None:
+def test_reading_the_holder_keeps_no_run_away(tmp_path: Path) -> None:
     """`status` in a loop, in another process: never is a run told that another one is at work."""
     path = tmp_path / "run.lock"
     Lock(path, "sync", ToldClock()).release()
@@ -133,7 +133,7 @@ def test_who_looks_at_the_lock_keeps_no_run_away(tmp_path: Path) -> None:
             other.kill()
 
 
-def test_turns_are_waited_for(tmp_path: Path) -> None:
+def test_the_second_process_waits_for_the_first(tmp_path: Path) -> None:
     """The second waits until the first is done, killed or not."""
     path = tmp_path / "turn.lock"
     with turn(path):

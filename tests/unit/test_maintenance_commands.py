@@ -30,7 +30,7 @@ NOW = dt.datetime(2028, 2, 29, 12, 30, tzinfo=dt.UTC)
         (" 1Y ", "2027-02-28"),
     ],
 )
-def test_ages_go_by_the_calendar(age: str, before: str) -> None:
+def test_ages_follow_the_calendar(age: str, before: str) -> None:
     """So long before now to the minute; where the month is shorter, its last day."""
     assert cutoff(age, NOW).isoformat() == f"{before}T12:30:00+00:00"
 
@@ -38,7 +38,7 @@ def test_ages_go_by_the_calendar(age: str, before: str) -> None:
 @pytest.mark.parametrize(
     "age", ["", "3", "y", "0d", "-1y", "1h", "3 y", "3yy", "1y6m", "2028y", "9999y", "99999d", "٣y"]
 )
-def test_what_is_no_age(age: str) -> None:
+def test_a_malformed_age_is_refused(age: str) -> None:
     """Refused, never taken for another age: what goes by it is deleted."""
     with pytest.raises(UsageError):
         cutoff(age, NOW)

@@ -81,7 +81,7 @@ def test_a_value_has_the_meaning_that_the_api_gives_it(section: str, value: str,
 @pytest.mark.parametrize(
     ("package", "name"), [("market_photos", "values.toml"), *[(room, "words.toml") for room in ROOMS]]
 )
-def test_every_text_is_there_in_both_languages(package: str, name: str) -> None:
+def test_every_text_exists_in_both_languages(package: str, name: str) -> None:
     for section in table(package, name).values():
         for key, texts in section.items():
             assert len(texts) == len(LANGUAGES), key
@@ -103,7 +103,7 @@ def test_every_exit_code_has_words() -> None:
         (112, "возвратов", "returns"),
     ],
 )
-def test_a_noun_follows_its_number(n: int, russian: str, english: str) -> None:
+def test_a_noun_agrees_with_its_number(n: int, russian: str, english: str) -> None:
     assert RU.counted("returns_n", n) == f"{n} {russian}"
     assert EN.counted("returns_n", n) == f"{n} {english}"
 
@@ -161,7 +161,7 @@ def test_a_date_is_shown_in_moscow_time_or_left_as_it_is(text: str, shown: str) 
     assert RU.date(text) == shown
 
 
-def test_a_moment_that_no_calendar_has_is_empty() -> None:
+def test_a_moment_outside_the_calendar_is_empty() -> None:
     assert (EN.moment(None), EN.moment(1e18), EN.moment(0)) == ("", "", "1 Jan 1970, 03:00")
 
 

@@ -71,7 +71,7 @@ CHUNKS = [
 
 
 @pytest.mark.parametrize("chunks", CHUNKS)
-async def test_a_photo_is_whole(tmp_path: Path, chunks: list[bytes]) -> None:
+async def test_a_photo_is_written_whole(tmp_path: Path, chunks: list[bytes]) -> None:
     """Every byte in order, with its length and hash, its first and last bytes known, closed to others."""
     content = b"".join(chunks)
     async with part(tmp_path / "p.jpg.part") as unfinished:
@@ -99,7 +99,7 @@ async def test_a_part_of_a_killed_run_is_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("written", [0, 10, WRITE_BYTES, 2 * WRITE_BYTES + 1])
 @pytest.mark.parametrize("finished", [True, False])
-async def test_without_a_commit_nothing_is_left(tmp_path: Path, written: int, finished: bool) -> None:
+async def test_an_uncommitted_photo_leaves_nothing(tmp_path: Path, written: int, finished: bool) -> None:
     """Neither after an error nor after a plain way out."""
     for error in (ConnectionError, KeyboardInterrupt, None):
         with pytest.raises(error) if error else nullcontext():
@@ -127,7 +127,7 @@ async def test_a_cancelled_photo_leaves_no_part(tmp_path: Path, awaits: int) -> 
         assert (tmp_path / "p").stat().st_size == 3 * WRITE_BYTES
 
 
-async def test_cancelled_while_a_thread_opens_the_part(tmp_path: Path) -> None:
+async def test_a_part_made_after_a_cancel_is_removed(tmp_path: Path) -> None:
     """The thread may be slow: the part that it makes late is removed all the same. A FIFO makes it slow for sure."""
     path = tmp_path / "p.part"
     os.mkfifo(path)
@@ -151,7 +151,7 @@ def limited_file_size() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-async def test_a_short_write_is_no_success(tmp_path: Path, limited_file_size: int) -> None:
+async def test_a_short_write_is_an_error(tmp_path: Path, limited_file_size: int) -> None:
     """One write takes a part of the bytes and says so: the rest is tried, and its failure is heard."""
     with pytest.raises(ArchiveUnwritable, match=r"p\.part"):
         await store(tmp_path / "p", b"x" * (limited_file_size + 1))
@@ -160,7 +160,7 @@ async def test_a_short_write_is_no_success(tmp_path: Path, limited_file_size: in
     assert names(tmp_path) == []
 
 
-async def test_the_folder_comes_with_its_first_photo(tmp_path: Path) -> None:
+async def test_the_folder_is_made_with_its_first_photo(tmp_path: Path) -> None:
     """And not before: a photo that does not come leaves no folder."""
     async with part(tmp_path / "a" / "b" / "p.part") as unfinished:
         await unfinished.write(b"x")
@@ -178,7 +178,7 @@ async def test_below_the_floor_nothing_is_written(tmp_path: Path, size: int) -> 
     assert names(tmp_path) == []
 
 
-async def test_no_folder(tmp_path: Path) -> None:
+async def test_a_missing_folder_is_an_error_with_its_path(tmp_path: Path) -> None:
     """Opening, committing and writing without the folder are the disk's trouble, with the path."""
     (tmp_path / "no-folder").touch()
     with pytest.raises(ArchiveUnwritable, match="no-folder"):
@@ -204,7 +204,7 @@ async def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert victim.read_text() == "mine"
 
 
-def test_write_whole(tmp_path: Path) -> None:
+def test_a_small_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     """The new content or the old, closed to others, nothing beside it."""
     for content in (b"", b"first", b"2"):
         write_whole(tmp_path / "r.json", content)
@@ -227,7 +227,7 @@ def test_folders_are_closed_to_others(tmp_path: Path) -> None:
     sync_folder(tmp_path / "mine")
 
 
-def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     """A file or a dead link stands there: said now, not at the first photo."""
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "unmounted")
@@ -249,7 +249,7 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
         (None, "Check the volume"),
     ],
 )
-def test_disk_errors_in_words(code: int | None, hint: str) -> None:
+def test_a_disk_error_names_path_cause_and_next_step(code: int | None, hint: str) -> None:
     """The path, the system's words, and what to do."""
     with pytest.raises(ArchiveUnwritable, match=r"^/some/where: ") as caught, disk_errors(Path("/some/where")):
         raise OSError(code, os.strerror(code)) if code else OSError("odd")
@@ -257,7 +257,7 @@ def test_disk_errors_in_words(code: int | None, hint: str) -> None:
     assert caught.value.exit_code is ExitCode.ARCHIVE
 
 
-def test_room(tmp_path: Path) -> None:
+def test_the_free_space_floor_is_checked(tmp_path: Path) -> None:
     """The floor counts, 0 is none, a folder that is not there is named."""
     require_room(tmp_path, 0)
     with pytest.raises(ArchiveUnwritable, match="less than the floor of 1,000,000,000,000 MB"):
@@ -266,7 +266,7 @@ def test_room(tmp_path: Path) -> None:
         require_room(tmp_path / "none", 0)
 
 
-def test_a_sweep_takes_only_that_photos_files(tmp_path: Path) -> None:
+def test_a_sweep_removes_only_the_files_of_that_photo(tmp_path: Path) -> None:
     """Its part and a file without a row; nothing of its neighbours, whose names may begin alike."""
     mine = ["10-aa.part", "10-aa.jpg", "10-aa.jpg.part", "10-aa"]
     others = ["10-aab.jpg", "10-a.jpg", "110-aa.jpg", "10-aa~0123456789abcdef.jpg", "return.json", "return.json.part"]
@@ -278,7 +278,7 @@ def test_a_sweep_takes_only_that_photos_files(tmp_path: Path) -> None:
     assert sweep(tmp_path / "none", "10-aa") == 0
 
 
-def test_a_sweep_that_fails_says_where(tmp_path: Path) -> None:
+def test_a_failed_sweep_names_the_path(tmp_path: Path) -> None:
     """The disk's trouble is no traceback."""
     (tmp_path / "10-aa.jpg").mkdir()
     with pytest.raises(ArchiveUnwritable, match=str(tmp_path)):

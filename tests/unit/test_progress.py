@@ -16,7 +16,7 @@ from market_photos.sync.progress import is_live, seconds_left
         ({"TERM": "dumb"}, True, False),
     ],
 )
-def test_live_only_where_it_is_welcome(environ: dict[str, str], terminal: bool, live: bool) -> None:
+def test_the_live_view_needs_a_capable_terminal(environ: dict[str, str], terminal: bool, live: bool) -> None:
     assert is_live(environ, is_terminal=terminal) is live
 
 
@@ -30,7 +30,9 @@ def test_live_only_where_it_is_welcome(environ: dict[str, str], terminal: bool, 
         (15_000, 5000, 10**6, 7200),
     ],
 )
-def test_seconds_left(pending: int, quota_left: int, per_hour: float, left: float | None) -> None:
+def test_the_time_left_follows_the_slower_of_quota_and_pace(
+    pending: int, quota_left: int, per_hour: float, left: float | None
+) -> None:
     """At the quota, or at the pace where that is slower; nothing is said where nothing is known."""
     assert seconds_left(pending, quota_left, 5000, 3600, per_hour) == left
 
@@ -39,7 +41,7 @@ def view(listing: str = "", waiting: str = "", pending: int = 0) -> View:
     return View("101 shop", listing, 3, 250, 1200, 5 * 10**6, pending, 4800.0, 0.25, 7200.0, waiting)
 
 
-def test_lines() -> None:
+def test_progress_lines_show_counts_pace_and_the_reason_for_a_wait() -> None:
     assert view().lines() == [
         "101 shop: listed: 3 pages, 250 returns",
         "  fetching: 1,200 photos, 5.0 MB, 4,800/h, quota 25% used; 0 to go",

@@ -55,7 +55,9 @@ async def the_end_of(beating: "asyncio.Task[None]", writing: SimpleNamespace) ->
     await asyncio.to_thread(writing.ended.wait, 10)
 
 
-async def test_it_is_there_while_the_run_lasts(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
+async def test_the_progress_file_exists_while_the_run_lasts(
+    run: Any, tmp_path: Path, writing: SimpleNamespace
+) -> None:
     beating = asyncio.create_task(progress_file.beat(run))
     writing.go.set()
     await asyncio.to_thread(writing.ended.wait, 10)
@@ -65,15 +67,13 @@ async def test_it_is_there_while_the_run_lasts(run: Any, tmp_path: Path, writing
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_who_is_cancelled_while_it_is_written_leaves_nothing(
-    run: Any, tmp_path: Path, writing: SimpleNamespace
-) -> None:
+async def test_a_cancel_during_a_write_leaves_nothing(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
     """The thread that writes cannot be called back; what it makes goes when it is done."""
     await the_end_of(asyncio.create_task(progress_file.beat(run)), writing)
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_cannot_be_renamed_leaves_no_part(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
+async def test_a_failed_rename_leaves_no_part(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
     (tmp_path / NAME / "in the way").mkdir(parents=True)
     await the_end_of(asyncio.create_task(progress_file.beat(run)), writing)
     assert [path.name for path in tmp_path.iterdir()] == [NAME]

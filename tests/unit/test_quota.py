@@ -71,7 +71,7 @@ def test_a_restart_knows_the_requests_of_the_last_period(ages: list[float], sent
     virtual.run(scenario())
 
 
-def test_a_token_that_was_not_spent_goes_to_the_next_at_once() -> None:
+def test_an_unspent_token_goes_to_the_next_request_at_once() -> None:
     async def scenario() -> None:
         quota = Quota(3, PERIOD)
         await request(quota)
@@ -85,7 +85,7 @@ def test_a_token_that_was_not_spent_goes_to_the_next_at_once() -> None:
     virtual.run(scenario())
 
 
-def test_a_request_that_failed_is_spent() -> None:
+def test_a_failed_request_spends_its_token() -> None:
     async def scenario() -> None:
         quota = Quota(1, PERIOD)
         with suppress(OSError):
@@ -97,7 +97,7 @@ def test_a_request_that_failed_is_spent() -> None:
     virtual.run(scenario())
 
 
-def test_first_come_first_served_and_who_leaves_the_queue_loses_nothing() -> None:
+def test_waiting_requests_are_served_in_order_and_a_cancel_loses_no_token() -> None:
     async def scenario() -> None:
         quota = Quota(1, PERIOD)
         order: list[int] = []
@@ -117,7 +117,7 @@ def test_first_come_first_served_and_who_leaves_the_queue_loses_nothing() -> Non
     virtual.run(scenario())
 
 
-def test_first_come_first_served_when_the_gate_opens() -> None:
+def test_requests_at_the_gate_are_served_in_order() -> None:
     async def scenario() -> None:
         quota = Quota(9, PERIOD)
         order: list[int] = []
@@ -134,7 +134,7 @@ def test_first_come_first_served_when_the_gate_opens() -> None:
     virtual.run(scenario())
 
 
-def test_who_is_cancelled_at_the_gate_gives_the_token_back() -> None:
+def test_a_request_cancelled_at_the_gate_returns_its_token() -> None:
     async def scenario() -> None:
         quota = Quota(1, PERIOD)
         quota.quota_refused(Token(), 50)
@@ -147,7 +147,7 @@ def test_who_is_cancelled_at_the_gate_gives_the_token_back() -> None:
     virtual.run(scenario())
 
 
-def test_who_is_at_the_gate_waits_longer_if_it_closes_for_longer() -> None:
+def test_a_request_at_the_gate_waits_longer_if_it_closes_for_longer() -> None:
     async def scenario() -> None:
         quota = Quota(9, PERIOD)
         quota.quota_refused(Token(), 10)
@@ -159,7 +159,7 @@ def test_who_is_at_the_gate_waits_longer_if_it_closes_for_longer() -> None:
     virtual.run(scenario())
 
 
-def test_what_the_server_has_answered_is_not_subtracted_again() -> None:
+def test_answered_requests_are_not_subtracted_twice() -> None:
     async def scenario() -> None:
         quota = Quota(100, PERIOD)
         for _ in range(5):
@@ -193,7 +193,7 @@ def test_an_answer_that_leaves_more_than_feared_opens_the_gate_at_once() -> None
     virtual.run(scenario())
 
 
-def test_what_waits_is_told_why_and_until_when() -> None:
+def test_a_wait_has_a_reason_and_an_end() -> None:
     def is_told(quota: Quota, reason: str, until: float) -> bool:
         wait = quota.wait
         assert wait is not None
@@ -220,7 +220,7 @@ def test_what_waits_is_told_why_and_until_when() -> None:
     virtual.run(scenario())
 
 
-def test_all_tokens_with_requests_in_flight_has_no_end_to_tell() -> None:
+def test_a_wait_for_requests_in_flight_has_no_known_end() -> None:
     async def scenario() -> None:
         quota = Quota(1, PERIOD)
         async with quota.token() as token:

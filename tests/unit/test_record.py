@@ -80,7 +80,7 @@ def test_a_photo_belongs_to_the_decision_that_lists_it_else_to_its_item(
 
 
 @pytest.mark.parametrize("value", [None, "", "free", "NaN", float("inf"), "1e400", True, [], {"value": 1}])
-def test_what_is_no_price_is_not_read_as_one(value: Any) -> None:
+def test_a_malformed_price_is_not_read_as_one(value: Any) -> None:
     assert read_record({"amount": {"value": value, "currencyId": "RUR"}}).amount is None
 
 

@@ -28,7 +28,7 @@ def packed_without_words(value: Any) -> bytes:
 
 @given(RECORDS)
 @example({"a": "\ud800", "\udfff": 2**70})
-def test_any_record_comes_back(value: dict[str, Any]) -> None:
+def test_any_record_survives_packing(value: dict[str, Any]) -> None:
     """Any JSON, the same bytes each time."""
     assert unpack(pack(value)) == value
     assert json.dumps(unpack(pack(value))) == json.dumps(value)
@@ -37,7 +37,7 @@ def test_any_record_comes_back(value: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("levels", [3, 254, 255, 500])
-def test_a_record_that_is_very_deep(levels: int) -> None:
+def test_a_very_deep_record_survives_packing(levels: int) -> None:
     """It comes back, and can be written as return.json, on every interpreter."""
     deep = nested(levels)
     assert unpack(pack(deep)) == deep
@@ -63,13 +63,13 @@ def nested(levels: int) -> dict[str, Any]:
     return {"a": inner}
 
 
-def test_the_room_it_takes() -> None:
+def test_packed_records_take_little_room() -> None:
     """Records with two photos each, whose hashes cannot be packed, take two thirds of what they did without words."""
     records = [record(number, 2) for number in range(200)]
     assert sum(len(pack(one)) for one in records) < 0.67 * sum(len(packed_without_words(one)) for one in records)
 
 
-def test_where_there_is_no_isal() -> None:
+def test_packing_without_isal_is_compatible() -> None:
     """What zlib packs there is unpacked here, and the other way round: a store may move to another machine."""
     script = (
         "import sys; sys.modules['isal'] = None\n"
@@ -84,7 +84,7 @@ def test_where_there_is_no_isal() -> None:
     assert unpack(bytes.fromhex(out)) == record(5, 2)
 
 
-def test_the_words_never_change() -> None:
+def test_the_word_list_never_changes() -> None:
     """Packed records name them by their checksum: with other words no catalogue could be read."""
     assert zlib.adler32(record_codec._WORDS) == WORDS
     assert int.from_bytes(pack({})[2:6], "big") == WORDS

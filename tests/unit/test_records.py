@@ -49,7 +49,7 @@ def hashes(page: Page[Return]) -> list[str]:
     return [photo.image_hash for found in page.rows for photo in found.photos]
 
 
-def test_a_return() -> None:
+def test_ids_dates_and_photos_of_a_return_are_read() -> None:
     """Ids, dates and photos are taken out; the record is kept as it came, unknown fields and values too."""
     raw = record(decision("aa", "bb"), creationDate=CREATED, updateDate="later", refundStatus="NEW_VALUE", new=[1.5])
     page = parse_returns(7, listing(raw, paging={"nextPageToken": "next"}))
@@ -79,7 +79,7 @@ def test_a_return() -> None:
         (record({"returnItemId": None, "images": []}), []),
     ],
 )
-def test_photos_of_a_record(raw: dict[str, Any], found: list[str]) -> None:
+def test_each_photo_of_a_record_is_read_once(raw: dict[str, Any], found: list[str]) -> None:
     """Each photo once; null and absent mean none, at every level, and are no problem."""
     page = parse_returns(7, listing(raw))
     assert hashes(page) == found
@@ -104,7 +104,7 @@ def test_photos_of_a_record(raw: dict[str, Any], found: list[str]) -> None:
         (record(decision("aa", "\ud800")), "hash"),
     ],
 )
-def test_what_cannot_be_read_spoils_only_itself(raw: dict[str, Any], named: str) -> None:
+def test_an_unreadable_part_spoils_only_itself(raw: dict[str, Any], named: str) -> None:
     """The return and its other photos are there; the trouble is named, so the listing does not look complete."""
     page = parse_returns(7, listing(raw))
     assert hashes(page) == ["aa"]
@@ -139,7 +139,7 @@ def test_an_unreadable_return_spoils_no_other(bad: Any) -> None:
         ({}, 0),
     ],
 )
-def test_the_order_of_the_queue(dates: dict[str, str], created_at: int) -> None:
+def test_the_queue_is_ordered_by_creation(dates: dict[str, str], created_at: int) -> None:
     """By creation; a record without that date goes by its update, one without any comes last."""
     row = parse_returns(7, listing(record(**dates))).rows[0]
     assert row.created_at == created_at
@@ -157,7 +157,7 @@ def test_the_order_of_the_queue(dates: dict[str, str], created_at: int) -> None:
         ({"paging": {"nextPageToken": "a+/= д", "prevPageToken": 5}}, "a+/= д"),
     ],
 )
-def test_the_next_page(result: dict[str, Any], token: str | None) -> None:
+def test_a_page_without_a_token_is_the_last(result: dict[str, Any], token: str | None) -> None:
     """An empty page with a token is not the end; a missing token is."""
     assert parse_returns(7, listing(**result)) == Page([], token, ())
 
@@ -188,7 +188,7 @@ NO_PAGES = [
 
 
 @pytest.mark.parametrize("content", NO_PAGES)
-def test_what_is_no_page_is_refused(content: bytes) -> None:
+def test_a_malformed_page_is_refused(content: bytes) -> None:
     """Absent or misshapen is not empty: a listing never looks complete when it is not, and may be asked for again."""
     for parse in (lambda: parse_returns(7, content), lambda: parse_campaigns(content)):
         with pytest.raises(Refusal) as caught:
@@ -197,7 +197,7 @@ def test_what_is_no_page_is_refused(content: bytes) -> None:
         assert str(caught.value).isprintable()
 
 
-def test_an_error_with_a_200_says_so() -> None:
+def test_an_error_with_status_200_keeps_the_servers_words() -> None:
     """The server's own words are kept."""
     with pytest.raises(Refusal, match="it says ERROR: try later"):
         parse_returns(7, b'{"status":"ERROR","errors":[{"message":"try later"}]}')
@@ -240,7 +240,7 @@ def test_a_damaged_record_costs_only_itself(bad: bytes, photos: list[str]) -> No
 
 
 @pytest.mark.parametrize("rest", [b"garbage", b"\0", b"}", b'{"result":{"returns":[]}}', b"<html>"])
-def test_what_follows_a_page_is_named(rest: bytes) -> None:
+def test_text_behind_a_page_is_named(rest: bytes) -> None:
     page = parse_returns(7, b'{"result":{"returns":[' + GOOD + b"]}}" + rest)
     assert hashes(page) == ["aa"]
     assert len(page.unreadable) == 1
@@ -261,7 +261,7 @@ def test_a_lost_page_token_does_not_lose_the_page() -> None:
 
 
 @pytest.mark.parametrize("value", [True, False, None, 1.5, "", "1_0", " 1", "٣", 10**30, "9" * 5000, [1], {"id": 1}])
-def test_what_is_no_id(value: Any) -> None:
+def test_a_malformed_id_is_refused(value: Any) -> None:
     """A truth value would be return 1, and its photos another return's."""
     page = parse_returns(7, listing(record(decision("aa"), id=value), record(decision("bb", item=value))))
     assert hashes(page) == []
@@ -285,13 +285,13 @@ def test_odd_dates_lose_no_photo(date: str) -> None:
     assert 0 <= page.rows[0].created_at <= 253_402_300_799
 
 
-def test_a_hash_that_no_url_holds() -> None:
+def test_a_hash_that_no_url_can_carry_is_named() -> None:
     page = parse_returns(7, listing(record(decision("x" * 1_000_000, "aa"))))
     assert hashes(page) == ["aa"]
     assert len(page.unreadable[0]) < 200
 
 
-def test_a_damaged_answer_about_one_return() -> None:
+def test_a_damaged_answer_about_one_return_is_named() -> None:
     page = parse_return(7, b'{"status":"OK","result":' + GOOD.replace(b"{", b'{"x":NaN,', 1) + b"}")
     assert hashes(page) == ["aa"]
     assert len(page.unreadable) == 1
@@ -309,7 +309,7 @@ def test_a_number_beyond_floats_survives() -> None:
     assert {name: page.rows[0].record[name] for name in "xyz"} == {"x": "1e999", "y": "-1E+999", "z": 0.5}
 
 
-def test_one_return() -> None:
+def test_one_return_is_read_as_a_page_of_one() -> None:
     """The record of one return is a page of one; without ids, or without being a record, it is refused."""
     body = json.dumps({"status": "OK", "result": record(decision("aa", 5))}).encode()
     page = parse_return(7, body)
@@ -320,7 +320,7 @@ def test_one_return() -> None:
             parse_return(7, wrong)
 
 
-def test_stores() -> None:
+def test_stores_are_read_and_odd_fields_lose_none() -> None:
     """Not wrapped in a result; a store without an id is named, odd fields of another do not lose it."""
     stores = [{"id": 1, "domain": "a\x1b[2J", "placementType": "FBS", "apiAvailability": "AVAILABLE", "x": 1}]
     stores += [{"id": 2, "domain": 5, "placementType": None}, {"domain": "no id"}]
@@ -345,14 +345,14 @@ def test_stores() -> None:
         ("LAAS", "SOMETHING_NEW", "SOMETHING_NEW"),
     ],
 )
-def test_why_a_store_is_skipped(placement: str | None, availability: str | None, why: str) -> None:
+def test_a_skipped_store_has_a_reason(placement: str | None, availability: str | None, why: str) -> None:
     """Where every request would be refused, or where the API has no photos: in words."""
     reason = Store(id=1, placementType=placement, apiAvailability=availability).why_skipped()
     assert why in reason
     assert bool(reason) == bool(why)
 
 
-def test_key_info() -> None:
+def test_name_and_scopes_of_a_key_are_read() -> None:
     """Name and scopes, fit for a terminal."""
     body = b'{"status":"OK","result":{"apiKey":{"name":"my\\u001bkey","authScopes":["ALL_METHODS",null]}}}'
     info = parse_key_info(body)
@@ -398,7 +398,7 @@ def test_any_body_is_understood_or_refused(parse: Callable[[bytes], Any], body: 
 
 
 @given(st.lists(RETURN).map(lambda rows: listing(*rows)))
-def test_what_is_read_can_be_asked_for_and_kept(body: bytes) -> None:
+def test_every_photo_read_can_be_requested_and_stored(body: bytes) -> None:
     """Every photo found has ids that a database takes and a hash that a URL takes; every record is JSON again."""
     try:
         page = parse_returns(7, body)

@@ -25,7 +25,7 @@ KEY = 'ACMA:k/e+y"\\ é:0123456789abcdef'
         "".join(f"\\u{ord(char):04x}" for char in KEY),
     ],
 )
-def test_every_spelling(text: str) -> None:
+def test_the_key_is_removed_in_every_spelling(text: str) -> None:
     redactor = Redactor()
     redactor.hide(KEY)
     assert redactor(f"before {text} after {text}") == "before (key) after (key)"

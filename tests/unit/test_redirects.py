@@ -74,10 +74,10 @@ def test_any_location_is_understood_or_refused(location: str) -> None:
         ("::ffff:93.184.216.34", False),
     ],
 )
-def test_private_addresses(address: str, private: bool) -> None:
+def test_private_addresses_are_recognised(address: str, private: bool) -> None:
     assert is_private(address) is private
 
 
 @pytest.mark.parametrize(("host", "is_one"), [("1.2.3.4", True), ("::1", True), ("fe80::1%1", True), ("a.b", False)])
-def test_addresses_and_names(host: str, is_one: bool) -> None:
+def test_addresses_are_told_from_names(host: str, is_one: bool) -> None:
     assert is_ip(host) is is_one

@@ -70,7 +70,7 @@ def body(message: str = "", code: str = "SOME") -> bytes:
         ),
     ],
 )
-def test_what_is_asked(ask: ApiRequest, expected: ApiRequest) -> None:
+def test_a_request_names_its_path_and_all_filters(ask: ApiRequest, expected: ApiRequest) -> None:
     """Every page repeats all filters; a hash is one segment of the path."""
     assert ask == expected
 
@@ -121,7 +121,7 @@ def test_a_segment_is_encoded_once(text: str) -> None:
         (302, "", Reaction.GIVE_UP),
     ],
 )
-def test_who_must_act(status: int, message: str, reaction: Reaction) -> None:
+def test_each_refusal_names_who_must_act(status: int, message: str, reaction: Reaction) -> None:
     """Each status, and the words where the status has two meanings, name one who must act."""
     assert refusal(status, {}, body(message), WALL).reaction is reaction
 
@@ -139,7 +139,7 @@ def test_who_must_act(status: int, message: str, reaction: Reaction) -> None:
         rb'{"errors":[{"message":"4 \u0070arallel requests"}]}',
     ],
 )
-def test_a_parallel_420_in_any_body(content: bytes) -> None:
+def test_a_parallel_420_is_recognised_in_any_body(content: bytes) -> None:
     """Waiting an hour for a slot that is free in a second is never right, however the body is shaped."""
     assert refusal(420, {}, content, WALL).reaction is Reaction.YIELD_SLOT
 
@@ -174,13 +174,13 @@ def test_only_the_api_itself_can_stop_the_run_for_a_scope(content: bytes) -> Non
         (b'{"errors":[{"message":' + b"[" * 500 + b"]" * 500 + b"}]}", ("", "(list)"), True),
     ],
 )
-def test_error_bodies_of_any_shape(content: bytes, texts: tuple[str, str], documented: bool) -> None:
+def test_error_bodies_of_any_shape_are_read(content: bytes, texts: tuple[str, str], documented: bool) -> None:
     """Codes and messages are taken where they are; a stub that is not the API's own is known as such."""
     assert error_texts(content) == texts
     assert refusal(404, {}, content, WALL).documented is documented
 
 
-def test_a_refusal_in_words() -> None:
+def test_a_refusal_is_one_printable_line() -> None:
     """Status, the server's words and the trace id for its support, in one printable line of bounded length."""
     found = refusal(404, {"traceparent": "00-ab\x1b-01"}, body("not found"), WALL)
     assert str(found) == "HTTP 404: not found (traceparent 00-ab?-01)"
@@ -190,7 +190,7 @@ def test_a_refusal_in_words() -> None:
     assert len(str(refusal(400, {"traceparent": "t" * 999}, many, WALL))) < 450
 
 
-def test_a_refusal_says_how_long() -> None:
+def test_a_refusal_carries_the_wait_of_the_headers() -> None:
     """The wait of the headers goes with the refusal."""
     assert refusal(420, {UNTIL: "Wed, 09 Sep 2026 15:18:00 GMT"}, body(), WALL).wait == 1080
     assert refusal(420, {}, body(), WALL).wait is None
@@ -223,7 +223,9 @@ def test_a_refusal_says_how_long() -> None:
         ({"Retry-After": "7", UNTIL: "Wed, 09 Sep 2026 14:18:00 GMT"}, None, 7),
     ],
 )
-def test_the_quota_in_the_headers(headers: dict[str, str], remaining: int | None, renewed_in: float | None) -> None:
+def test_quota_headers_are_optional_and_checked(
+    headers: dict[str, str], remaining: int | None, renewed_in: float | None
+) -> None:
     """All of them are optional; what is absent, malformed, past or beyond belief is not known."""
     assert rate(headers, WALL) == (remaining, renewed_in)
 
@@ -241,12 +243,12 @@ def test_the_quota_in_the_headers(headers: dict[str, str], remaining: int | None
         ("", 1080),
     ],
 )
-def test_until_is_in_the_servers_time(date: str, renewed_in: float | None) -> None:
+def test_until_is_measured_by_the_servers_clock(date: str, renewed_in: float | None) -> None:
     """A wrong clock on this machine neither shortens nor lengthens the wait, where the server dates its answer."""
     assert rate({UNTIL: "Wed, 09 Sep 2026 15:18:00 GMT", "Date": date}, WALL).renewed_in == renewed_in
 
 
-def test_until_without_a_servers_time() -> None:
+def test_until_without_a_server_date_is_unknown() -> None:
     """The answer's own Date tells; without one the wait is not known, whatever this machine's clock says."""
     until = {UNTIL: "Wed, 09 Sep 2026 15:18:00 GMT"}
     assert rate(until | {"Date": "Wed, 09 Sep 2026 15:00:00 GMT"}, None).renewed_in == 1080
@@ -280,7 +282,7 @@ def test_until_without_a_servers_time() -> None:
         ("Wed, 09 Sep 2026 15:00:00 +9999999999999999", None),
     ],
 )
-def test_dates(text: str, seconds: float | None) -> None:
+def test_dates_of_every_format_are_parsed(text: str, seconds: float | None) -> None:
     """HTTP dates of all three kinds, ISO dates with 0 to 3 digits of a fraction; without a zone they are UTC."""
     assert parse_date(text) == (None if seconds is None else pytest.approx(seconds))
 
@@ -319,7 +321,7 @@ def test_any_answer_is_a_refusal(status: int, headers: dict[str, str], content: 
 
 
 @given(JSON | st.binary(), st.integers(0, 50))
-def test_a_strangers_text_is_made_fit_for_a_terminal(value: Any, most: int) -> None:
+def test_a_foreign_text_is_made_printable_and_bounded(value: Any, most: int) -> None:
     """Printable and bounded, of anything."""
     shown = clean(value, most)
     assert shown.isprintable()

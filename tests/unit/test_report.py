@@ -39,7 +39,7 @@ OK, LIMIT, FAILED, KEY, INT = (
         (0, 0, None, KEY, True, 0, OK),
     ],
 )
-def test_verdict(  # noqa: PLR0917 - the columns of the table
+def test_the_exit_code_is_0_only_if_nothing_is_pending_or_failed(  # noqa: PLR0917 - the columns of the table
     pending: int,
     failed: int,
     error: MarketPhotosError | None,
@@ -88,7 +88,7 @@ def test_every_code_has_a_meaning() -> None:
     assert set(MEANINGS) == set(ExitCode)
 
 
-def test_a_run_that_ended_before_it_began_has_the_same_shape() -> None:
+def test_a_run_that_failed_at_the_start_has_the_same_report_shape() -> None:
     found = failed_report(StoreRefused("no"))
     assert report().as_json().keys() <= found.keys()
     assert (found["exit_code"], found["discovered"], found["error"]) == (4, 0, "no")

@@ -19,7 +19,7 @@ from market_photos.errors import ConfigError
         ("pingurl = 'x'", "there is no such setting"),
     ],
 )
-def test_what_cannot_be_used_is_explained(tmp_path: Path, line: str, said: str) -> None:
+def test_an_unusable_setting_is_explained(tmp_path: Path, line: str, said: str) -> None:
     """File, setting and range; an address that gives the right to call is not repeated."""
     path = tmp_path / "config.toml"
     path.write_text(f"[report]\n{line}\n")

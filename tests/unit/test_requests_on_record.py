@@ -111,7 +111,9 @@ Step = Callable[[ToldClock], None]
         (3601, moved_under_the_same_boot_id, 3600, False),
     ],
 )
-def test_what_still_counts(tmp_path: Path, passed: float, then: Step, period: float, kept: bool) -> None:
+def test_a_past_request_counts_by_its_true_age(
+    tmp_path: Path, passed: float, then: Step, period: float, kept: bool
+) -> None:
     """By true age, whatever is done to the clock: by the uptime and the server's time, and by neither alone."""
     clock = ToldClock(server=SERVER)
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
@@ -161,7 +163,7 @@ def test_a_request_without_an_age_counts_for_one_period_from_when_it_is_first_se
         assert ages() == [HOUR]
 
 
-def test_the_hour_begins_with_the_answer(tmp_path: Path) -> None:
+def test_the_period_begins_with_the_answer(tmp_path: Path) -> None:
     """An old request that was answered late still counts."""
     clock = ToldClock()
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
@@ -174,7 +176,7 @@ def test_the_hour_begins_with_the_answer(tmp_path: Path) -> None:
         assert len(catalog.requests.past_requests()) == 1
 
 
-def test_runs(tmp_path: Path) -> None:
+def test_each_run_is_recorded_with_its_outcome(tmp_path: Path) -> None:
     """Each run with its command, times, exit code and summary, whatever text an error has brought into it."""
     clock = ToldClock(wall=1000)
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:

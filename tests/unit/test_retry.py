@@ -27,7 +27,7 @@ def refused(reaction: Reaction = Reaction.RETRY, status: int | None = 503, wait:
     return Refusal(reaction, f"HTTP {status}", status, wait)
 
 
-def test_four_attempts_with_growing_pauses() -> None:
+def test_a_photo_has_four_attempts_with_growing_pauses() -> None:
     """At most 1, 2 and 4 s, by chance; then it is over."""
     pauses = []
     for seed in range(200):
@@ -44,11 +44,11 @@ def test_four_attempts_with_growing_pauses() -> None:
     "reaction",
     [reaction for reaction in Reaction if reaction not in {Reaction.RETRY, Reaction.YIELD_SLOT, Reaction.WAIT_QUOTA}],
 )
-def test_what_cannot_be_helped_is_not_repeated(reaction: Reaction) -> None:
+def test_a_permanent_failure_is_not_repeated(reaction: Reaction) -> None:
     assert RetryBudget().after(refused(reaction), Random(1)) is None
 
 
-def test_a_420_is_no_attempt_but_ends_some_time() -> None:
+def test_a_420_is_no_attempt_but_ends_after_a_bound() -> None:
     retries, rng = RetryBudget(), Random(1)
     assert {retries.after(refused(Reaction.WAIT_QUOTA, 420), rng) for _ in range(MAX_YIELDS - 1)} == {0.0}
     assert (retries.attempts, retries.after(refused(Reaction.YIELD_SLOT, 420), rng)) == (0, None)
@@ -57,13 +57,13 @@ def test_a_420_is_no_attempt_but_ends_some_time() -> None:
 @pytest.mark.parametrize(
     ("wait", "least", "most"), [(5.0, 5.0, 5.0), (7200.0, LONGEST_WAIT, LONGEST_WAIT), (0, 0, 1)]
 )
-def test_retry_after_is_heeded_within_reason(wait: float, least: float, most: float) -> None:
+def test_retry_after_is_followed_within_a_bound(wait: float, least: float, most: float) -> None:
     pause = RetryBudget().after(refused(wait=wait), Random(1))
     assert pause is not None
     assert least <= pause <= most
 
 
-def test_is_last_tells_of_the_fourth() -> None:
+def test_is_last_is_true_for_the_fourth_attempt() -> None:
     retries = RetryBudget()
     seen = []
     for _ in range(ATTEMPTS):
@@ -83,7 +83,7 @@ def test_is_last_tells_of_the_fourth() -> None:
         ([refused(Reaction.WAIT_QUOTA, 420)] * ALIKE * 2, False),
     ],
 )
-def test_the_first_twenty_alike_stop_the_run(failures: list[Refusal], stops: bool) -> None:
+def test_twenty_initial_failures_stop_the_run(failures: list[Refusal], stops: bool) -> None:
     """All that is temporary is alike: a server that is down says so in many ways. A 420 says that it works."""
     outage, stopped = OutageDetector(), False
     try:
@@ -94,7 +94,7 @@ def test_the_first_twenty_alike_stop_the_run(failures: list[Refusal], stops: boo
     assert stopped is stops
 
 
-def test_an_outage_later_pauses_longer_and_longer_and_ends_after_an_hour() -> None:
+def test_a_later_outage_pauses_for_growing_times_and_ends_after_an_hour() -> None:
     outage = OutageDetector()
     outage.succeeded()
     now, pauses, ended = 0.0, [], False

@@ -24,11 +24,11 @@ def spend(ledger: Ledger, visit: Visit, status: int = 200) -> str:
 
 
 @pytest.mark.parametrize(("kind", "amount"), KINDS.items())
-def test_the_documented_quotas(kind: str, amount: int) -> None:
+def test_quotas_are_the_documented_ones(kind: str, amount: int) -> None:
     assert Limits().quota(kind) == Quota(amount, 3600)
 
 
-def test_no_more_than_four_at_once_in_one_store() -> None:
+def test_one_store_serves_four_requests_at_once() -> None:
     ledger = Ledger(Limits())
     assert [ledger.enter(visit()) for _ in range(4)] == [""] * 4
     assert ledger.enter(visit()) == "Hit rate limit of 4 parallel requests for campaignId 101"
@@ -65,7 +65,7 @@ def test_each_method_and_store_has_a_quota_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("status", "spent"), [(200, 1), (302, 1), (400, 1), (404, 1), (420, 0), (500, 0), (503, 0)])
-def test_what_spends_quota(status: int, spent: int) -> None:
+def test_refusals_and_5xx_spend_no_quota(status: int, spent: int) -> None:
     ledger = Ledger(Limits())
     spend(ledger, visit(), status)
     assert ledger.spent(visit()) == spent

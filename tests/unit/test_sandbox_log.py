@@ -26,7 +26,7 @@ def test_a_window_is_half_open_and_starts_anywhere(times: list[float], most: int
     assert most_within(times, 10.0) == most
 
 
-def test_what_is_asked_is_asked_of_one_store() -> None:
+def test_questions_are_about_one_store() -> None:
     """Quota and slots are a store's: two busy stores do not add up."""
     log = Log()
     for campaign in (101, 101, 101, 102, 102, None):
@@ -37,14 +37,14 @@ def test_what_is_asked_is_asked_of_one_store() -> None:
     assert log.worst_window("returns", 60) == 0
 
 
-def test_what_has_left_is_not_in_flight() -> None:
+def test_an_answered_request_is_not_in_flight() -> None:
     log = Log()
     for _ in range(3):
         log.leave(log.arrive(call(), wall=0.0), sent=7)
     assert (log.worst_parallel(), log[0].bytes_sent, log[0].seconds >= 0) == (1, 7, True)
 
 
-def test_counting() -> None:
+def test_entries_are_counted_by_kind_store_and_status() -> None:
     log = Log()
     log.arrive(call(), 0.0).status = 404
     log.arrive(call("returns"), 0.0).status = 200

@@ -113,7 +113,7 @@ def test_a_photo_is_found_at_its_place_only() -> None:
     assert store.photo(*place) == photo
 
 
-def test_photos_can_be_dressed() -> None:
+def test_photos_take_any_type_and_body() -> None:
     store = make().add_store(101)
     back = store.add_return(photos=1, size=50_000, content_type="image/png")
     (photo,) = store.photos(back)
@@ -136,7 +136,7 @@ def test_photos_can_be_dressed() -> None:
         (Filters(order_ids=frozenset({11, 13})), {1, 3}),
     ],
 )
-def test_filters(filters: Filters, found: set[int]) -> None:
+def test_filters_select_returns(filters: Filters, found: set[int]) -> None:
     store = make().add_store(101)
     # 22:00 UTC on the 9th is the 10th in Moscow
     days = [

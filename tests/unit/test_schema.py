@@ -154,7 +154,7 @@ def emptied(path: Path) -> None:
         (newer, "Update market-photos"),
     ],
 )
-def test_never_on_without_it(store: Path, damage: Callable[[Path], None], hint: str) -> None:
+def test_a_lost_or_damaged_catalogue_is_refused(store: Path, damage: Callable[[Path], None], hint: str) -> None:
     """Nothing is downloaded again for want of a catalogue: exit 9, the file, what to do; the file stays as it is."""
     path = store / CATALOG_NAME
     damage(path)
@@ -167,12 +167,12 @@ def test_never_on_without_it(store: Path, damage: Callable[[Path], None], hint: 
     assert (path.read_bytes() if path.exists() else None) == before
 
 
-def test_a_whole_one_is_read(store: Path) -> None:
+def test_a_sound_catalogue_is_opened(store: Path) -> None:
     """The measure for the cases above."""
     assert count(store) == 300
 
 
-def test_a_new_store(tmp_path: Path) -> None:
+def test_a_new_store_gets_a_catalogue(tmp_path: Path) -> None:
     """Without photos a catalogue is begun, also where an earlier beginning was cut short."""
     assert count(tmp_path) == 0
     (tmp_path / CATALOG_NAME).unlink()
@@ -183,7 +183,7 @@ def test_a_new_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
-def test_locked_by_another_program(store: Path, lock: str) -> None:
+def test_a_catalogue_locked_by_another_program_can_be_read(store: Path, lock: str) -> None:
     """Reading goes on, writing says who must act; afterwards all is well."""
     with Catalog(store, CAMPAIGN, ToldClock(), busy_seconds=0.01) as catalog:
         other = sqlite3.connect(store / CATALOG_NAME, isolation_level=None)
@@ -205,7 +205,7 @@ def test_an_old_sqlite_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "rebuild" not in caught.value.hint
 
 
-def test_locked_while_it_is_opened(store: Path) -> None:
+def test_a_catalogue_locked_while_it_is_opened_is_reported(store: Path) -> None:
     """A program that keeps it to itself altogether."""
     other = sqlite3.connect(store / CATALOG_NAME, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -216,7 +216,7 @@ def test_locked_while_it_is_opened(store: Path) -> None:
     assert count(store) == 300
 
 
-def test_other_users_are_kept_out(tmp_path: Path) -> None:
+def test_other_users_cannot_read_the_catalogue(tmp_path: Path) -> None:
     """Buyers' words are in the log beside the file as well; an older file that was open is closed."""
     with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
         catalog.returns.record_page(PackedPage([a_return(1, "a")]))
@@ -240,7 +240,7 @@ def test_reading_disturbs_nobody(store: Path) -> None:
             reader.returns.set_meta("a", "b")
 
 
-def test_reading_where_nothing_is(tmp_path: Path) -> None:
+def test_reading_before_the_first_run_makes_nothing(tmp_path: Path) -> None:
     """Before the first run: said as such, and nothing is made."""
     with pytest.raises(CatalogUnusable, match="no catalogue yet") as caught:
         Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=True)
@@ -254,7 +254,7 @@ def test_reading_where_nothing_is(tmp_path: Path) -> None:
         Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=True)
 
 
-def test_the_file_says_what_it_is(store: Path) -> None:
+def test_the_file_carries_its_application_id_and_format(store: Path) -> None:
     """For the programs that come after this one; and it is kept in the mode that survives a kill."""
     connection = sqlite3.connect(store / CATALOG_NAME)
     found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
@@ -276,7 +276,7 @@ def test_the_file_says_what_it_is(store: Path) -> None:
         ("unable to open database file", ArchiveUnwritable),
     ],
 )
-def test_who_must_act(text: str, kind: type[Exception]) -> None:
+def test_an_sqlite_error_names_who_must_act(text: str, kind: type[Exception]) -> None:
     """The disk's owner or the catalogue's, by SQLite's own words."""
     error = unusable(Path("/a/catalog.sqlite3"), sqlite3.OperationalError(text))
     assert type(error) is kind
@@ -298,7 +298,7 @@ def do_one(catalog: Catalog, name: str, number: int) -> None:
             catalog.photos.record_failed(claim, "cut off")
 
 
-def test_the_same_words_packed_otherwise_are_no_news(store: Path) -> None:
+def test_a_record_packed_differently_is_not_a_change(store: Path) -> None:
     """A catalogue of a machine with another packer: no return.json is written anew."""
     connection = sqlite3.connect(store / CATALOG_NAME)
     for row, packed in connection.execute("SELECT id, record FROM returns").fetchall():

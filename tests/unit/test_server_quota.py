@@ -38,7 +38,7 @@ def gate_with(sent: int, *, reserve: int = 0, in_flight: tuple[int, ...] = ()) -
         (2, (2,), 1, 0, 0),
     ],
 )
-def test_what_is_in_flight_may_come_off_what_remained(
+def test_requests_in_flight_may_reduce_what_remains(
     sent: int, in_flight: tuple[int, ...], answer: int, remaining: int, allowance: int
 ) -> None:
     gate, tokens = gate_with(sent, in_flight=in_flight)
@@ -57,9 +57,7 @@ def test_what_is_in_flight_may_come_off_what_remained(
         ([(3, 4), (1, 2), (2, 3)], 2),
     ],
 )
-def test_in_whatever_order_answers_come_nothing_that_remains_is_given_away(
-    orders: list[tuple[int, int]], left: int
-) -> None:
+def test_answers_in_any_order_never_raise_what_remains(orders: list[tuple[int, int]], left: int) -> None:
     gate, tokens = gate_with(3, in_flight=(1, 2, 3))
     for number, remaining in orders:
         gate.observe_headers(tokens[number - 1], remaining, 60, NOW)
@@ -98,7 +96,7 @@ def test_every_request_sent_comes_off_what_remained() -> None:
     assert gate.until(NOW + 2) == NOW + 60 + DATE_STEP
 
 
-def test_when_the_window_is_over_what_was_known_of_it_is_forgotten() -> None:
+def test_a_window_that_ended_is_forgotten() -> None:
     gate, (token,) = gate_with(1)
     gate.observe_headers(token, 0, 60, NOW)
     assert not gate.is_open(NOW + 60)
@@ -129,7 +127,7 @@ def test_a_reserve_is_left_to_others() -> None:
         ([(10, 1e9)], 10),
     ],
 )
-def test_windows(readings: list[tuple[int, float | None]], allowance: int) -> None:
+def test_readings_of_one_window_only_tighten(readings: list[tuple[int, float | None]], allowance: int) -> None:
     gate, (token,) = gate_with(1)
     for remaining, until_in in readings:
         gate.observe_headers(token, remaining, until_in, NOW)
@@ -140,7 +138,7 @@ def test_windows(readings: list[tuple[int, float | None]], allowance: int) -> No
     ("until_in", "closed_for"),
     [(60.0, 60 + DATE_STEP), (3600.0, HOUR + DATE_STEP), (3e7, HOUR + OVERTIME), (math.inf, HOUR + OVERTIME)],
 )
-def test_a_quota_420_closes_until_it_says_but_for_no_year(until_in: float, closed_for: float) -> None:
+def test_a_quota_420_closes_until_its_date_within_a_bound(until_in: float, closed_for: float) -> None:
     gate, (token,) = gate_with(1)
     gate.quota_refused(token, until_in, NOW)
     assert gate.until(NOW) - NOW == closed_for

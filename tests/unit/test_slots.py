@@ -28,7 +28,7 @@ async def wait_for(slots: Slots) -> float:
     st.lists(st.integers(0, 60), max_size=4),
 )
 @settings(max_examples=150)
-def test_never_more_than_allowed_and_everyone_has_a_turn(
+def test_never_more_requests_are_in_flight_than_allowed_and_all_are_served(
     most: int, requests: list[tuple[int, int, bool, int | None]], crowds: list[int]
 ) -> None:
     """Those given up are with the server for the cool-down; cancels and crowds come at any time."""
@@ -78,7 +78,7 @@ def test_never_more_than_allowed_and_everyone_has_a_turn(
     virtual.run(scenario())
 
 
-def test_a_slot_of_which_the_server_knows_longer_cools_down() -> None:
+def test_a_slot_that_the_server_holds_longer_cools_down() -> None:
     async def scenario() -> None:
         slots = Slots(1, cool_down=10)
         await slots.acquire()
@@ -101,7 +101,7 @@ def test_slots_of_a_killed_run_are_held(count: int, free: int) -> None:
     virtual.run(scenario())
 
 
-def test_a_crowd_costs_a_slot_for_a_calm_minute_and_pauses_what_is_new() -> None:
+def test_a_parallel_420_costs_a_slot_for_a_calm_minute_and_pauses_new_requests() -> None:
     async def scenario() -> None:
         slots = Slots(3, rng=Random(1))
         await slots.acquire()
@@ -115,7 +115,7 @@ def test_a_crowd_costs_a_slot_for_a_calm_minute_and_pauses_what_is_new() -> None
     virtual.run(scenario())
 
 
-def test_a_crowd_after_a_calm_minute_is_the_first_again() -> None:
+def test_a_parallel_420_after_a_calm_minute_counts_as_the_first() -> None:
     async def scenario() -> None:
         slots = Slots(3)
         slots.parallel_limit_hit()
@@ -142,7 +142,7 @@ def test_the_last_slot_is_kept_and_all_come_back_one_a_minute() -> None:
     virtual.run(scenario())
 
 
-def test_first_come_first_served_and_who_leaves_the_queue_loses_nothing() -> None:
+def test_waiting_requests_are_served_in_order_and_a_cancel_loses_no_slot() -> None:
     async def scenario() -> None:
         slots = Slots(1)
         order: list[int] = []
@@ -165,7 +165,7 @@ def test_first_come_first_served_and_who_leaves_the_queue_loses_nothing() -> Non
     virtual.run(scenario())
 
 
-def test_cancelled_in_the_instant_it_would_have_gone() -> None:
+def test_a_cancel_in_the_instant_of_the_grant_loses_no_slot() -> None:
     async def scenario() -> None:
         slots = Slots(1)
         await slots.acquire()
@@ -180,6 +180,6 @@ def test_cancelled_in_the_instant_it_would_have_gone() -> None:
     virtual.run(scenario())
 
 
-def test_no_slots_at_all_is_refused() -> None:
+def test_zero_slots_are_refused() -> None:
     with pytest.raises(ValueError, match="nothing goes"):
         Slots(0)

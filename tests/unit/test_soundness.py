@@ -240,7 +240,7 @@ def test_a_row_that_we_write_wrong_is_no_damage(archive: Path) -> None:
         catalog.check()
 
 
-def test_the_rules_know_every_word() -> None:
+def test_the_rules_name_every_state() -> None:
     """The states are written out in the rules: they are part of the format."""
     assert set(STATES) == set(State)
 
@@ -253,7 +253,7 @@ def test_a_run_may_end_with_any_exit_code(tmp_path: Path, code: ExitCode) -> Non
 
 
 @pytest.mark.parametrize("method", list(Endpoint))
-def test_any_method_may_be_on_record(tmp_path: Path, method: Endpoint) -> None:
+def test_any_endpoint_may_be_on_record(tmp_path: Path, method: Endpoint) -> None:
     with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
         catalog.requests.sent(method, None)
         assert catalog.requests.past_requests()[0].method == method

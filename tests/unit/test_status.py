@@ -19,6 +19,6 @@ def status(pending: int, seconds_left: float) -> StoreStatus:
         (9000, 3600.0, "left in this period; 1 h 00 min left at the quota"),
     ],
 )
-def test_how_long_the_quota_makes_it_take(pending: int, seconds_left: float, ending: str) -> None:
+def test_the_quota_bounds_the_time_left_from_below(pending: int, seconds_left: float, ending: str) -> None:
     line = next(line for line in status(pending, seconds_left).lines() if "quota" in line)
     assert line == f"  quota: 4,000 of 5,000 photo requests {ending}"

@@ -61,7 +61,7 @@ def test_only_a_complete_sync_counts(
     assert ("overdue: store 101" in capsys.readouterr().err) is not is_fresh
 
 
-def test_every_wanted_store_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_selected_store_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Also one of the configuration that was never synced; not one that nobody wants."""
     fresh, stale = Archive(tmp_path, 101), Archive(tmp_path, 102)
     fresh.add_run("sync", 0, NOW - HOUR)
@@ -83,7 +83,7 @@ def test_an_archive_without_stores_is_overdue(tmp_path: Path) -> None:
     assert asked(tmp_path, max_age=None) is ExitCode.COMPLETE
 
 
-def test_it_says_since_when(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_overdue_store_is_named_with_its_last_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive = Archive(tmp_path)
     archive.add_run("sync", 0, NOW - 50 * HOUR)
     archive.close()
@@ -94,7 +94,7 @@ def test_it_says_since_when(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     )
 
 
-def test_watching_ends_with_the_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_returns_the_exit_code_of_the_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C is the way out, not an error; the exit code is what the last look found."""
     codes = iter([ExitCode.COMPLETE, ExitCode.INTERNAL])
     naps: list[float] = []

@@ -21,7 +21,7 @@ def filled(folder: Path, clock: ToldClock, returns: int = 2) -> Catalog:
     return catalog
 
 
-def test_a_turn(tmp_path: Path) -> None:
+def test_storing_a_photo_claims_the_next_and_records_its_request(tmp_path: Path) -> None:
     """The photo is archived, the next one is claimed by nobody else, its request is on record for another process."""
     with filled(tmp_path, ToldClock()) as catalog:
         pending = catalog.photos.tally()[State.PENDING].photos
@@ -39,7 +39,7 @@ def test_a_turn(tmp_path: Path) -> None:
         assert catalog.returns.unsaved_record(turn.claim.return_row) is None
 
 
-def test_the_last_turn(tmp_path: Path) -> None:
+def test_storing_the_last_photo_claims_none(tmp_path: Path) -> None:
     """Nothing left to claim: no request."""
     with filled(tmp_path, ToldClock(), returns=1) as catalog:
         while claim := catalog.photos.claim():
@@ -48,7 +48,7 @@ def test_the_last_turn(tmp_path: Path) -> None:
         assert catalog.requests.past_requests() == []
 
 
-def test_a_turn_that_fails_changes_nothing(tmp_path: Path) -> None:
+def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
     """A request that cannot be put on record leaves the photo pending."""
     with filled(tmp_path, ToldClock()) as catalog:
         claim = catalog.photos.claim()
@@ -73,7 +73,7 @@ def test_a_turn_that_fails_changes_nothing(tmp_path: Path) -> None:
         (0, True, []),
     ],
 )
-def test_a_request_that_is_on_record_before(
+def test_a_request_recorded_in_advance_is_sent_renewed_or_taken_back(
     tmp_path: Path, waits: float, given_back: bool, sent_at: list[float]
 ) -> None:
     """It is sent soon, or its record is renewed, or taken back: one request on record for each that is sent."""

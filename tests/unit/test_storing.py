@@ -42,7 +42,7 @@ def names(store: Path) -> list[str]:
     return sorted(path.name for path in (store / FOLDER).iterdir())
 
 
-async def test_a_photo_is_taken_in(tmp_path: Path, catalog: Catalog) -> None:
+async def test_a_photo_is_stored_with_its_record_and_row(tmp_path: Path, catalog: Catalog) -> None:
     """File, record and row agree, and the next photo is claimed with its request on record."""
     archived, turn = await taken_in(tmp_path, catalog)
     assert (archived.size, archived.sha256) == (len(BODY), hashlib.sha256(BODY).digest())
