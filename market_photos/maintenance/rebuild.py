@@ -3,13 +3,10 @@
 What the tree cannot tell, and what then holds:
 - how far the listing had come: the next sync lists everything;
 - which photos were gone: they are asked for once more;
-- what was sent in the last period. Each photo that is younger than a period counts as a request when it was stored;
-  and where there is any sign that a run was at work in it, a tenth of each quota counts as spent just now, for pages,
-  failures and photos that were gone. What else there was, the server's own X-RateLimit headers tell with its first
-  answer, and the limiter heeds them. So a rebuilt archive need not wait an hour, and does not overrun the quota.
+- what was sent in the last period: the whole quota counts as spent at the time of the rebuild. The times of the
+  files say nothing certain, as the clock may have been wrong, and requests that failed leave no file.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +22,7 @@ from market_photos.archive.hashing import in_threads
 from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
 from market_photos.maintenance.salvage import salvage
-from market_photos.market.requests import RETURN_REQUESTS, Endpoint
+from market_photos.market.requests import quotas
 from market_photos.settings import Limits
 from market_photos.text import one_line
 
@@ -33,8 +30,6 @@ from market_photos.text import one_line
 UNFINISHED_NAME = f"{layout.CATALOG_NAME}.rebuilding"
 #: What belongs to an SQLite file.
 COMPANIONS = ("", "-wal", "-shm")
-#: Share of each quota that counts as spent when it cannot be known.
-ASSUMED_SHARE = 0.1
 BATCH = 100
 
 
@@ -48,7 +43,6 @@ class Rebuilt:
     returns: int = 0
     photos: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
     unexplained: list[tuple[Path, str]] = field(default_factory=list)
-    recent: list[float] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         on_disk, lacking, pruned = (self.photos[state] for state in (State.ARCHIVED, State.PENDING, State.PRUNED))
@@ -68,16 +62,15 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
     folder = layout.store_folder(archive, campaign)
     if not folder.is_dir():
         raise UsageError(f"{archive}: there is no store {campaign}.", "Check the number, and directory in [archive].")
-    last_sign = _last_sign(folder)
     with lock.Lock(folder / layout.LOCK_NAME, command, clock) as held:
         rebuilt = Rebuilt(campaign, _out_of_the_way(folder, campaign, clock))
         _throw_away(folder)
         with Catalog(folder, campaign, clock, name=UNFINISHED_NAME) as catalog:
             run = catalog.runs.begin(command)
             adoption.accept(catalog, held)
-            now = clock.now().wall
-            _fill(catalog, folder, rebuilt, now - limits.period_seconds)
-            _assume_requests(catalog, rebuilt, limits, last_sign, now)
+            _fill(catalog, folder, rebuilt)
+            for method, amount in quotas(limits).items():
+                catalog.requests.assume(method, [0.0] * amount)
             found = {state.value: count for state, count in rebuilt.photos.items()}
             catalog.runs.end(run, ExitCode.COMPLETE, {"returns": rebuilt.returns, **found})
         with photo_file.disk_errors(folder):
@@ -99,13 +92,6 @@ def copies(archive: Path, stores: Iterable[int]) -> dict[int, UsageError]:
         for store, owner in owners.items()
         if owner != str(store) and owner in owned
     }
-
-
-def _last_sign(folder: Path) -> float:
-    """When something last happened in the store's folder, seconds since 1970."""
-    names = (layout.LOCK_NAME, *(f"{layout.CATALOG_NAME}{companion}" for companion in COMPANIONS))
-    paths = [folder, folder / layout.PHOTOS, *(folder / name for name in names)]
-    return max(path.stat().st_mtime for path in paths if photo_file.is_there(path))
 
 
 def _out_of_the_way(folder: Path, campaign: int, clock: Clock) -> list[Path]:
@@ -139,12 +125,11 @@ def _throw_away(folder: Path) -> None:
             (folder / f"{UNFINISHED_NAME}{companion}").unlink(missing_ok=True)
 
 
-def _fill(catalog: Catalog, folder: Path, rebuilt: Rebuilt, recent_since: float) -> None:
+def _fill(catalog: Catalog, folder: Path, rebuilt: Rebuilt) -> None:
     batch: list[RestoredReturn] = []
     salvaged = in_threads(lambda path: salvage(catalog.campaign, path), _return_folders(folder, rebuilt))
     for one in salvaged:
         rebuilt.unexplained += [(path.relative_to(folder), why) for path, why in one.unexplained]
-        rebuilt.recent += [wall for wall in one.stored_at if wall >= recent_since]
         batch += [one.found] if one.found else []
         if len(batch) >= BATCH:
             _add(catalog, batch, rebuilt)
@@ -181,17 +166,3 @@ def _return_folders(folder: Path, rebuilt: Rebuilt) -> Iterator[Path]:
 def _folders(parent: Path) -> list[tuple[str, bool]]:
     with photo_file.disk_errors(parent):
         return tree.folders(parent)
-
-
-def _assume_requests(catalog: Catalog, rebuilt: Rebuilt, limits: Limits, last_sign: float, now: float) -> None:
-    """On the safe side, without making anybody wait for a quota that is there: see this module's head."""
-    catalog.requests.assume(Endpoint.PHOTO, [max(0.0, now - wall) for wall in rebuilt.recent])
-    if last_sign < now - limits.period_seconds and not rebuilt.recent:
-        return
-    amounts = {
-        Endpoint.PHOTO: limits.photo_requests,
-        Endpoint.RETURNS: limits.return_requests,
-        Endpoint.RETURN: RETURN_REQUESTS,
-    }
-    for method, amount in amounts.items():
-        catalog.requests.assume(method, [0.0] * math.floor(amount * ASSUMED_SHARE))

@@ -34,8 +34,6 @@ class Salvaged:
     found: RestoredReturn | None = None
     """None where there is nothing of ours in the folder."""
     unexplained: list[tuple[Path, str]] = field(default_factory=list)
-    stored_at: list[float] = field(default_factory=list)
-    """When each photo was stored, seconds since 1970."""
 
 
 def salvage(campaign: int, folder: Path) -> Salvaged:
@@ -166,7 +164,6 @@ class _Folder:
             )
         )
         self._here.add((named.item, named.image_hash))
-        self._result.stored_at.append(status.st_mtime)
 
     def _plain_key(self, stem: str) -> PhotoKey | None:
         match = _PLAIN_STEM.fullmatch(stem)

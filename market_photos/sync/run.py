@@ -27,11 +27,12 @@ from market_photos.errors import (
     MarketPhotosError,
 )
 from market_photos.market.client import Client
+from market_photos.market.requests import quotas
 from market_photos.reporting.harmless import harmless
 from market_photos.reporting.report import SHOWN_FAILURES, Failure, Report, StoreReport, verdict
 from market_photos.sync.discovery import Candidate, Discovered, discover, nothing_to_visit
 from market_photos.sync.stop import Budget, Stop
-from market_photos.sync.store import Store, quotas
+from market_photos.sync.store import Store
 from market_photos.sync.store_locks import Locks
 from market_photos.sync.store_run import Plan, run_store
 from market_photos.sync.unvisited import refused_report, unvisited

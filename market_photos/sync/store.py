@@ -18,7 +18,7 @@ from market_photos.console import redact
 from market_photos.market.client import AdmissionFor, Client
 from market_photos.market.limits import TRANSIT, Admission, Limits, Spent, ages
 from market_photos.market.quota import Quota
-from market_photos.market.requests import RETURN_REQUESTS, Endpoint
+from market_photos.market.requests import Endpoint, quotas
 from market_photos.market.retry import Deferred, OutageDetector
 from market_photos.market.slots import Slots
 from market_photos.reporting.counters import Counters
@@ -255,15 +255,6 @@ class Store:
         """There may be more to claim, or nothing more will come."""
         self._news.set()
         self._news = asyncio.Event()
-
-
-def quotas(settings: LimitSettings) -> dict[Endpoint, int]:
-    """Return the requests of each method that a store may get in a period."""
-    return {
-        Endpoint.PHOTO: settings.photo_requests,
-        Endpoint.RETURNS: settings.return_requests,
-        Endpoint.RETURN: RETURN_REQUESTS,
-    }
 
 
 def restored_limits(

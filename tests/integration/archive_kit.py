@@ -23,6 +23,7 @@ from market_photos.maintenance.verify import verify_store
 from market_photos.sandbox import Market, Photo, Sandbox, running
 
 CAMPAIGN = 101
+PERIOD_S = 1.0
 #: One for all tests, so that the archives of equal markets are equal.
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 #: Hashes that cannot be file names as they are.
@@ -64,6 +65,8 @@ class Case:
         lines = [f'[api]\nbase_url = "{self.sandbox.url}"\n[archive]\ndirectory = "{self.archive}"']
         settings = {"min_free_bytes": 0} | archive_settings
         lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        # A short period: after a rebuild the whole quota counts as spent.
+        lines += ["[limits]", f"period_seconds = {PERIOD_S}"]
         self.config.write_text("\n".join(lines) + "\n")
 
     def run(self, *arguments: str, prefix: tuple[str, ...] = (), stdin: str = "", **environment: str) -> Outcome:

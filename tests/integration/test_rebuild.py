@@ -1,14 +1,15 @@
 """Rebuild: the catalogue comes back from the tree, and nothing that is on disk is asked for again."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from market_photos.sandbox import Limits, Market, Quota, running
-from tests.integration.archive_kit import CAMPAIGN, Case, a_case, photo_at
+from market_photos.sandbox import Limits, Market, Quota, actions, running
+from tests.integration.archive_kit import CAMPAIGN, PERIOD_S, Case, a_case, photo_at
 
 
 @pytest.fixture
@@ -183,21 +184,26 @@ def test_swapped_catalogues_are_refused_and_rebuilt(tmp_path: Path) -> None:
         assert case.asked() == asked
 
 
-def test_the_photos_of_a_rebuilt_catalogue_count_against_the_quota(tmp_path: Path) -> None:
-    """Right after a run, its photos count against the quota again; the server refuses nothing."""
+@pytest.mark.parametrize("files_are_old", [False, True])
+def test_a_rebuild_counts_the_whole_quota_as_spent(tmp_path: Path, *, files_are_old: bool) -> None:
+    """Requests of the last period that left no file count too, and so do files whose times a wrong clock set."""
+    quota, period_s = 12, 4.0
     market = Market(seed=5)
     store = market.add_store(CAMPAIGN)
-    store.add_return(20)
-    with running(market, limits=Limits(photos=Quota(30, 4.0))) as sandbox:
+    store.add_return(quota)
+    with running(market, limits=Limits(photos=Quota(quota, period_s))) as sandbox:
         case = Case(sandbox, tmp_path)
-        case.config.write_text(case.config.read_text() + "[limits]\nphoto_requests = 30\nperiod_seconds = 4.0\n")
+        settings = case.config.read_text().replace(f"period_seconds = {PERIOD_S}", f"period_seconds = {period_s}")
+        case.config.write_text(settings + f"photo_requests = {quota}\n")
+        sandbox.faults.add(actions.status(404, "not found"), kind="photo", times=quota // 2)
         assert case.sync().code == 0
         _lose_catalog(case)
-        store.add_return(20)
-        case.run("rebuild")
+        for path in [case.store, *case.store.rglob("*")] * files_are_old:
+            os.utime(path, (0, 0))
+        assert case.run("rebuild").code == 0
         assert case.sync().code == 0
+        assert sandbox.log.worst_window("photo", period_s, CAMPAIGN) <= quota
         assert [entry.status for entry in sandbox.log.entries if entry.status == 420] == []
-        assert case.sandbox.log.count("photo") == 40
 
 
 def test_a_moved_archive_can_be_rebuilt(case: Case) -> None:
