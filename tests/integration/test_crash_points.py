@@ -32,7 +32,7 @@ def test_every_point_in_the_code_is_on_the_list() -> None:
     in_code = {
         name
         for path in PACKAGE.rglob("*.py")
-        for name in re.findall(r'crash\.point\("([a-z-]+)"\)', path.read_text())
+        for name in re.findall(r'failpoints\.point\("([a-z-]+)"\)', path.read_text())
     }
     assert in_code == set(failpoints.POINTS)
 
