@@ -24,7 +24,7 @@ from market_photos.console import redact
 from market_photos.market import body
 from market_photos.market.limits import Admission
 from market_photos.market.redirects import PrivateAddress, is_ip, is_private, redirect_target
-from market_photos.market.refusals import Reaction, Refusal, clean, parse_date, rate, refusal, refusal_elsewhere
+from market_photos.market.refusals import RateLimit, Reaction, Refusal, clean, parse_date, refusal, refusal_elsewhere
 from market_photos.market.requests import MAX_PHOTO_BYTES, ApiRequest
 from market_photos.proxies import proxy_for
 
@@ -95,24 +95,27 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def read(self, ask: ApiRequest, admission_for: AdmissionFor) -> bytes:
+    async def read(self, request: ApiRequest, admission_for: AdmissionFor) -> bytes:
         """The whole body of a successful answer. Raises Refusal."""
-        async with self._answer(ask, admission_for) as response:
+        async with self._answer(request, admission_for) as response:
             return await body.read(response, MAX_PAGE_BYTES)
 
     @asynccontextmanager
-    async def photo(self, ask: ApiRequest, admission_for: AdmissionFor) -> AsyncIterator[Photo]:
+    async def photo(self, request: ApiRequest, admission_for: AdmissionFor) -> AsyncIterator[Photo]:
         """A photo whose body is read inside. Raises Refusal, also from there."""
-        async with self._answer(ask, admission_for) as response:
+        async with self._answer(request, admission_for) as response:
             yield Photo(response)
 
     @asynccontextmanager
-    async def _answer(self, ask: ApiRequest, admission_for: AdmissionFor) -> AsyncIterator[ClientResponse]:
+    async def _answer(self, request: ApiRequest, admission_for: AdmissionFor) -> AsyncIterator[ClientResponse]:
         """The successful answer, at the end of redirects. Raises Refusal for all else."""
-        url = self._base.joinpath(ask.path.lstrip("/"), encoded=True).with_query(ask.query)
+        url = self._base.joinpath(request.path.lstrip("/"), encoded=True).with_query(request.query)
         for _ in range(MAX_REDIRECTS + 1):
             with _wire_errors(url):
-                async with admission_for(ask.method) as admission, self._send(ask.verb, url, admission) as response:
+                async with (
+                    admission_for(request.endpoint) as admission,
+                    self._send(request.method, url, admission) as response,
+                ):
                     if response.status == 200:
                         self._observe_headers(response, admission)
                         yield response
@@ -124,13 +127,13 @@ class Client:
         raise Refusal(Reaction.GIVE_UP, f"redirected more than {MAX_REDIRECTS} times")
 
     @asynccontextmanager
-    async def _send(self, verb: str, url: URL, admission: Admission) -> AsyncIterator[ClientResponse]:
+    async def _send(self, method: str, url: URL, admission: Admission) -> AsyncIterator[ClientResponse]:
         # The guard comes late, so that the deadline for the head does not include the wait for the limits.
         steps = (admission, self._guard, self._timed)
         proxy = self._proxy if self._is_api(url) else proxy_for(url)
-        request = self._session.request(verb, url, allow_redirects=False, middlewares=steps, proxy=proxy)
+        request = self._session.request(method, url, allow_redirects=False, middlewares=steps, proxy=proxy)
         async with request as response:
-            log.debug("%s %s: %s", verb, shortened(url), response.status)
+            log.debug("%s %s: %s", method, shortened(url), response.status)
             yield response
 
     async def _guard(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -189,7 +192,7 @@ class Client:
     def _observe_headers(self, response: ClientResponse, admission: Admission) -> None:
         """Another host, after a redirect, knows nothing of the quota."""
         if self._is_api(response.url):
-            told = rate(body.clean_headers(response), self._server_now())
+            told = RateLimit.from_headers(body.clean_headers(response), self._server_now())
             admission.observe_headers(told.remaining, told.renewed_in)
 
     async def _refusal(self, response: ClientResponse, admission: Admission) -> Refusal:

@@ -27,9 +27,6 @@ from aiohttp import (
 from market_photos.market.quota import Quota
 from market_photos.market.server_quota import Token
 from market_photos.market.slots import Slots
-from market_photos.market.spent import TRANSIT, Spent, ages
-
-__all__ = ["TRANSIT", "Admission", "Ledger", "Limits", "Spent", "ages", "still_served"]
 
 #: What breaks off an answer from the server's side.
 CUT = (ClientPayloadError, ServerDisconnectedError, ClientOSError)
@@ -130,7 +127,7 @@ class Admission:
         while True:
             await self._take_slot()
             request_id = await self._ledger.sent(self._method, self._photo)
-            if self._quota.open:
+            if self._quota.is_open:
                 return request_id
             # it did not leave, but after a restart it counts as if it had: rare, and on the safe side
             self._ledger.withdrawn(request_id)
@@ -138,10 +135,10 @@ class Admission:
 
     async def _take_slot(self) -> None:
         while not self._has_slot:
-            await self._quota.opened()
+            await self._quota.wait_until_open()
             await self._slots.acquire()
             self._has_slot = True
-            if not self._quota.open:
+            if not self._quota.is_open:
                 self._free_slot()
 
     def _free_slot(self) -> None:

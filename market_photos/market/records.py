@@ -59,7 +59,7 @@ class _Return(_View):
     updateDate: Text = None  # noqa: N815
 
 
-class Store(_View):
+class Campaign(_View):
     """A campaign as GET /v2/campaigns shows it."""
 
     id: Id
@@ -146,7 +146,7 @@ def parse_return(campaign: int, body: bytes) -> Page[Return]:
     return Page([row], None, tuple(unreadable))
 
 
-def parse_campaigns(body: bytes) -> Page[Store]:
+def parse_campaigns(body: bytes) -> Page[Campaign]:
     """Raises Refusal (RETRY) where the body is not a page of campaigns."""
     content, problems = _object(body, depth=2)
     rows, unreadable = [], list(problems)
@@ -154,7 +154,7 @@ def parse_campaigns(body: bytes) -> Page[Store]:
         if record is None and problems:
             continue
         try:
-            rows.append(Store.model_validate(record))
+            rows.append(Campaign.model_validate(record))
         except ValidationError as error:
             unreadable.append(f"a campaign: {_first_problem(error)}")
     return Page(rows, _next_token(content), tuple(unreadable))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from market_photos.console import redact
 from market_photos.market.json_body import parse_json
@@ -61,8 +61,6 @@ class Refusal(Exception):
     """Seconds until the server says that it is worth asking again, where it says so."""
     documented: bool = True
     """Whether the body is the API's own: a proxy's 404 is no proof that a photo is gone."""
-    late: bool = False
-    """We hung up first, so the server may still be at work on it."""
 
     def __str__(self) -> str:
         return self.reason
@@ -78,7 +76,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, now: float | N
         reaction,
         reason + (f" (traceparent {clean(trace, 60)})" if trace else ""),
         status,
-        wait=rate(headers, now).renewed_in if status in _LIMITED else _retry_after(headers),
+        wait=RateLimit.from_headers(headers, now).renewed_in if status in _LIMITED else _retry_after(headers),
         documented=bool(codes or message),
     )
 
@@ -133,23 +131,24 @@ def clean(value: Any, most: int) -> str:
     return shown if shown.isprintable() else "".join(char if char.isprintable() else "?" for char in shown)
 
 
-class Rate(NamedTuple):
-    """What the response's headers say of the quota of its method and store."""
+class RateLimit(NamedTuple):
+    """The quota of an answer's endpoint and store, as the answer's headers state it."""
 
     remaining: int | None
+    """Requests that are left; None if the headers do not say."""
     renewed_in: float | None
-    """Seconds until the quota is renewed; None where unknown, already past or beyond belief."""
+    """Seconds until the quota is renewed, from 0 to LONGEST_WAIT; None if unknown or past."""
 
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str], now: float | None) -> Self:
+        """Read `X-RateLimit-Resource-Remaining`, `X-RateLimit-Resource-Until` and `Retry-After`.
 
-def rate(headers: Mapping[str, str], now: float | None) -> Rate:
-    """Return what `X-RateLimit-Resource-*` and `Retry-After` tell.
-
-    `now`: the server's time in seconds since 1970, None where it is not known. An answer that has a Date is read by
-    that: its `Until` is of the same clock.
-    """
-    remaining = headers.get("X-RateLimit-Resource-Remaining", "").strip()
-    until = _seconds_until(headers.get("X-RateLimit-Resource-Until", ""), headers.get("Date", ""), now)
-    return Rate(int(remaining[:9]) if _is_number(remaining) else None, _believable(until) or _retry_after(headers))
+        `now`: the server's time in seconds since 1970, None if it is unknown. `Until` is compared with the answer's
+        own `Date` where it has one, as both come from the same clock.
+        """
+        remaining = headers.get("X-RateLimit-Resource-Remaining", "").strip()
+        until = _seconds_until(headers.get("X-RateLimit-Resource-Until", ""), headers.get("Date", ""), now)
+        return cls(int(remaining[:9]) if _is_number(remaining) else None, _believable(until) or _retry_after(headers))
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -40,15 +40,15 @@ def quotas(limits: Limits) -> dict[Endpoint, int]:
 class ApiRequest(NamedTuple):
     """One request."""
 
-    method: Endpoint
+    endpoint: Endpoint
     path: str
     """From the root of the API, percent-encoded."""
     query: tuple[tuple[str, str], ...] = ()
-    verb: str = "GET"
+    method: str = "GET"
 
 
 def token_request() -> ApiRequest:
-    return ApiRequest(Endpoint.TOKEN, "/v2/auth/token", verb="POST")
+    return ApiRequest(Endpoint.TOKEN, "/v2/auth/token", method="POST")
 
 
 def campaigns_request(page_token: str | None = None) -> ApiRequest:

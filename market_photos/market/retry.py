@@ -1,63 +1,85 @@
-"""What to do after a refusal. Pure: time and randomness are passed in.
+"""When to repeat a refused request, and when the server seems to be down.
 
-A photo that fails is evidence against the photo or against the server. The two are told apart by other photos: the
-next attempt at a photo waits while photos that were never tried go first, from both ends of the queue.
+A photo that fails may be broken itself, or the server may be down. Other photos tell: the next attempt at a photo
+waits while photos that were never tried go first, from both ends of the queue.
 """
 
-from dataclasses import dataclass, field
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
-from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import ServerUnavailable
 from market_photos.market.refusals import Reaction, Refusal
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 #: Attempts at a photo or a page in one run.
 ATTEMPTS = 4
-#: Seconds: the first pause is at most this long, each further one at most twice as long as the one before.
+#: Seconds: the longest first pause. Each further pause may be twice as long as the one before.
 FIRST_PAUSE = 1.0
-#: Seconds of a server's own Retry-After that we are ready to sit out between two attempts.
+#: Seconds of a server's Retry-After that are waited for between two attempts.
 LONGEST_WAIT = 60.0
-#: 420s in a row for one photo or page, each with its pause or wait; they are no attempts, but end some time too.
+#: 420s in a row for one photo or page. They are no attempts, but must end.
 MAX_YIELDS = 60
-#: 420s for one photo between which other photos came: the limits let those pass, so it is this photo that is refused.
+#: 420s for one photo while other photos were served in between: the server refuses this photo, not the rate.
 MAX_OWN_YIELDS = {Reaction.YIELD_SLOT: 10, Reaction.WAIT_QUOTA: 3}
 
-#: Different photos that fail alike before the first success, after which the run stops: it would burn the quota.
+#: Different photos that fail alike before the first success, after which the run stops to save the quota.
 ALIKE = 20
 #: Different photos that fail alike before the other end of the queue is tried: one return or one day may be broken.
 ALIKE_AT_ONE_END = 10
-#: Photos that may wait for their next attempt at the same time. Beyond that a worker waits with its photo.
-MAX_DEFERRED = 100
-#: Seconds of the first pause when the server goes down in mid-run, and of the longest.
+#: Seconds of the first and the longest pause when the server goes down during a run.
 OUTAGE_PAUSES = (15.0, 900.0)
 #: Seconds after which an outage ends the run.
 LONGEST_OUTAGE = 3600.0
 
 
+async def retrying(request: Callable[[], Awaitable[T]], what: str, rng: Random) -> T:
+    """Return the result of `request`, which is called again after temporary refusals.
+
+    Blocks during the pauses. Raises the Refusal of the last attempt. `what` names the request in log lines.
+    """
+    budget = RetryBudget()
+    while True:
+        try:
+            return await request()
+        except Refusal as refusal:
+            pause = budget.after(refusal, rng)
+            if pause is None:
+                raise
+            log.info("%s: %s; retrying in %.1f s", what, refusal, pause)
+            await asyncio.sleep(pause)
+
+
 @dataclass
 class RetryBudget:
-    """How often one photo or page has been asked for."""
+    """Counts the attempts at one photo or page."""
 
     attempts: int = 0
     yields: int = 0
     own_yields: int = 0
-    came: int = 0
-    """Other photos that had come at the last 420."""
+    downloaded: int = 0
+    """Other photos that had been downloaded at the last 420."""
 
     @property
     def is_last(self) -> bool:
         """Whether no further attempt follows this one."""
         return self.attempts >= ATTEMPTS - 1
 
-    def after(self, refusal: Refusal, rng: Random, came: int = 0) -> float | None:
-        """Seconds to wait before asking again; None: give up. `came`: how many other photos came in this run so far.
+    def after(self, refusal: Refusal, rng: Random, downloaded: int = 0) -> float | None:
+        """Return the seconds to wait before the next attempt, None to give up.
 
-        After a 420 the limits themselves make us wait, and it is no attempt. Pauses are exponential with full jitter.
+        `downloaded`: other photos that this run has downloaded so far. A 420 is no attempt: the limits themselves
+        make the next one wait. All other pauses are exponential with full jitter.
         """
         if refusal.reaction in MAX_OWN_YIELDS:
             self.yields += 1
-            self.own_yields += came > self.came
-            self.came = came
+            self.own_yields += downloaded > self.downloaded
+            self.downloaded = downloaded
             is_refused = self.yields >= MAX_YIELDS or self.own_yields >= MAX_OWN_YIELDS[refusal.reaction]
             return None if is_refused else 0.0
         self.attempts += 1
@@ -67,56 +89,8 @@ class RetryBudget:
         return max(pause, min(refusal.wait or 0.0, LONGEST_WAIT))
 
 
-@dataclass
-class Attempt:
-    """A photo and what is known of the attempts at it."""
-
-    claim: Claim
-    retries: RetryBudget = field(default_factory=RetryBudget)
-    doubted: set[bytes] = field(default_factory=set)
-    """SHA-256 of bodies that may be cut off."""
-    due: float = 0.0
-    """When the next attempt is due, seconds of the event loop's clock."""
-    reason: str = ""
-    """Why the last attempt failed."""
-
-
-class Deferred:
-    """Photos that wait for their next attempt."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Attempt] = []
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._waiting) >= MAX_DEFERRED
-
-    def add(self, attempt: Attempt) -> None:
-        self._waiting.append(attempt)
-
-    @property
-    def next_due(self) -> float | None:
-        return min((attempt.due for attempt in self._waiting), default=None)
-
-    def take(self, now: float) -> Attempt | None:
-        """Return the attempt that has been due for the longest time, None where none is due."""
-        due = min(self._waiting, key=lambda attempt: attempt.due, default=None)
-        if due is None or due.due > now:
-            return None
-        self._waiting.remove(due)
-        return due
-
-    def drain(self) -> list[Attempt]:
-        """Return all that wait, and forget them."""
-        waiting, self._waiting = self._waiting, []
-        return waiting
-
-
 class OutageDetector:
-    """Tells an outage of a store's photo method from photos that are broken themselves.
-
-    Times are seconds of the event loop's clock, passed in.
-    """
+    """Distinguishes an outage of a store's photo endpoint from broken photos. Times are in loop time."""
 
     def __init__(self) -> None:
         self.worked = False
@@ -134,33 +108,33 @@ class OutageDetector:
 
     @property
     def suggests_other_end(self) -> bool:
-        """Whether to try the oldest photo next: the newest ones fail, which may be their own fault."""
+        """Whether to try the oldest photo next: the newest ones fail and may be broken."""
         return self._alike >= ALIKE_AT_ONE_END
 
     @property
     def retries_in_vain(self) -> bool:
-        """Whether photos that failed in earlier runs fail again, so many that the others wait for the next run."""
+        """Whether so many photos of earlier runs failed again that the others are left to the next run."""
         return self._failed_again >= ALIKE
 
     def succeeded(self) -> None:
-        """The server does its work: a photo came, or the API itself said that there is none."""
+        """Record that the endpoint works: it served a photo, or the API itself said that there is none."""
         self.worked = True
         self._alike = 0
         self._failed_again = 0
         self._pause = OUTAGE_PAUSES[0]
 
     def failed_again(self) -> None:
-        """A photo that failed in an earlier run failed: that says nothing about the server."""
+        """Record that a photo of an earlier run failed again, which says nothing about the server."""
         self._failed_again += 1
 
     def failed(self, refusal: Refusal, now: float) -> None:
-        """Count a photo that failed at its first attempt, and ask for a pause where the server seems to be down.
+        """Record that a photo failed at its first attempt; set `paused_until` if the server seems to be down.
 
-        Raises ServerUnavailable where going on would only burn the quota.
+        Raises ServerUnavailable if more requests would only waste the quota.
         """
         if refusal.reaction in (Reaction.YIELD_SLOT, Reaction.WAIT_QUOTA):
             return
-        # A server that is down says so in many ways: 502 now, 503 then, a reset in between.
+        # A server that is down answers 502, 503 or a reset in turn.
         kind = refusal.reaction if refusal.reaction is Reaction.RETRY else refusal.status or refusal.reason
         self._alike = self._alike + 1 if kind == self._kind else 1
         self._kind = kind

@@ -33,13 +33,13 @@ Reason = Literal["remaining", "refused"]
 
 @dataclass(slots=True, eq=False)
 class Token:
-    """The right to one request. It is spent by `Gate.send`."""
+    """The right to one request. It is spent by `ServerQuota.send`."""
 
     seq: int = 0
     """1, 2, 3 … in the order of sending; 0: not sent."""
 
 
-class Gate:
+class ServerQuota:
     """One per store and method; `reserve`: how many of the `Remaining` requests are left to others."""
 
     def __init__(self, period: float, *, reserve: int = 0, rng: Random | None = None) -> None:

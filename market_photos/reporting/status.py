@@ -10,8 +10,8 @@ from market_photos.archive.catalog.catalog import Catalog, known_stores
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.archive.catalog.requests import PastRun
 from market_photos.clock import Clock, iso
+from market_photos.market.quota import token_ages
 from market_photos.market.requests import Endpoint
-from market_photos.market.spent import Spent, ages
 from market_photos.reporting.progress import View, read_view
 from market_photos.reporting.report import MEANINGS
 from market_photos.settings import Limits
@@ -98,8 +98,8 @@ def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> Sto
     tally = catalog.photos.tally()
     at_work = lock.held_by(folder / layout.LOCK_NAME)
     period, now = limits.period_seconds, catalog.now()
-    sent = [Spent(r.sent, r.answered) for r in catalog.requests.past_requests() if r.method == Endpoint.PHOTO]
-    counted = sum(1 for seconds in ages(sent, now, period) if seconds < period)
+    sent = [request for request in catalog.requests.past_requests() if request.method == Endpoint.PHOTO]
+    counted = sum(1 for seconds in token_ages(sent, now, period) if seconds < period)
     left = max(0, limits.photo_requests - counted)
     return StoreStatus(
         campaign=catalog.campaign,

@@ -1,8 +1,8 @@
 """Which stores a run is to visit."""
 
-import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ from market_photos.errors import KeyRefused
 from market_photos.market.client import Client
 from market_photos.market.limits import Limits
 from market_photos.market.quota import Quota
-from market_photos.market.records import Store, parse_campaigns
+from market_photos.market.records import Campaign, Page, parse_campaigns
 from market_photos.market.refusals import Reaction, Refusal
 from market_photos.market.requests import Endpoint, campaigns_request
-from market_photos.market.retry import RetryBudget
+from market_photos.market.retry import retrying
 from market_photos.market.slots import Slots
 from market_photos.sync.refused_photos import as_error
 
@@ -88,7 +88,7 @@ async def discover(client: Client, named: Iterable[int], rng: Random) -> Discove
     return Discovered(open_stores, [candidate for candidate in every if candidate.refused], ledger.requests)
 
 
-def _candidate(campaign: int, store: Store | None) -> Candidate:
+def _candidate(campaign: int, store: Campaign | None) -> Candidate:
     if store is None:
         return Candidate(campaign)
     return Candidate(campaign, store.domain or "", store.why_skipped())
@@ -102,30 +102,20 @@ def nothing_to_visit(skipped: list[Candidate]) -> KeyRefused:
     return KeyRefused(f"None of the stores that the key sees can be served: {reasons}.")
 
 
-async def list_stores(client: Client, limits: Limits, rng: Random) -> list[Store]:
+async def list_stores(client: Client, limits: Limits, rng: Random) -> list[Campaign]:
     """Every store the key sees. Raises Refusal."""
-    stores: list[Store] = []
+    stores: list[Campaign] = []
     token: str | None = None
     for _ in range(MAX_PAGES):
-        page = await _page(client, limits, token, rng)
-        stores += page[0]
-        token = page[1]
+        page = await retrying(partial(_read_page, client, limits, token), "the list of stores", rng)
+        for problem in page.unreadable:
+            log.warning("the list of stores: cannot be read: %s", problem)
+        stores += page.rows
+        token = page.next_token
         if token is None:
             return stores
     raise Refusal(Reaction.RETRY, "the list of stores goes in circles")
 
 
-async def _page(client: Client, limits: Limits, token: str | None, rng: Random) -> tuple[list[Store], str | None]:
-    retries = RetryBudget()
-    while True:
-        try:
-            page = parse_campaigns(await client.read(campaigns_request(token), limits.admission))
-        except Refusal as refusal:
-            pause = retries.after(refusal, rng)
-            if pause is None:
-                raise
-            await asyncio.sleep(pause)
-        else:
-            for problem in page.unreadable:
-                log.warning("the list of stores: cannot be read: %s", problem)
-            return page.rows, page.next_token
+async def _read_page(client: Client, limits: Limits, token: str | None) -> Page[Campaign]:
+    return parse_campaigns(await client.read(campaigns_request(token), limits.admission))

@@ -14,7 +14,7 @@ from market_photos.config import Settings
 from market_photos.console import redact
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
 from market_photos.market.client import Client
-from market_photos.market.records import Store, parse_campaigns, parse_key_info
+from market_photos.market.records import Campaign, parse_campaigns, parse_key_info
 from market_photos.market.refusals import Reaction, Refusal
 from market_photos.market.requests import campaigns_request, token_request
 from market_photos.sync.discovery import cabinet_limits
@@ -170,7 +170,7 @@ def check_clock(now: Moment) -> Finding:
     )
 
 
-def check_stores(stores: list[Store], ids: tuple[int, ...], *, is_whole: bool) -> Iterator[Finding]:
+def check_stores(stores: list[Campaign], ids: tuple[int, ...], *, is_whole: bool) -> Iterator[Finding]:
     """`ids`: the configured stores, empty for all; `is_whole`: whether these are all that the key sees."""
     wanted = [store for store in stores if store.id in ids or not ids]
     for store in wanted:

@@ -13,7 +13,8 @@ from market_photos.market.client import AdmissionFor, Photo
 from market_photos.market.limits import Admission
 from market_photos.market.refusals import Reaction, Refusal, clean
 from market_photos.market.requests import photo_request
-from market_photos.market.retry import ALIKE_AT_ONE_END, Attempt
+from market_photos.market.retry import ALIKE_AT_ONE_END
+from market_photos.sync.deferred import Attempt
 from market_photos.sync.refused_photos import as_error
 from market_photos.sync.store import Store
 

@@ -18,7 +18,7 @@ from market_photos.errors import ServerUnavailable, UsageError
 from market_photos.market.records import Listing, PageTokenLost, parse_listing, parse_return, read_returns
 from market_photos.market.refusals import Reaction, Refusal
 from market_photos.market.requests import ApiRequest, Endpoint, return_request, returns_request
-from market_photos.market.retry import RetryBudget
+from market_photos.market.retry import retrying
 from market_photos.sync.date_ranges import Span, day_of, fresh, is_ahead, months
 from market_photos.sync.refused_photos import as_error
 from market_photos.sync.store import Store
@@ -201,18 +201,14 @@ class Producer:
             "A fault of the server. What was listed is kept; run the same command again later.",
         )
 
-    async def _read(self, ask: ApiRequest, parse: Callable[[bytes], T]) -> T:
-        """One page, asked for as often as patience lasts. Raises Refusal."""
-        store, retries = self._store, RetryBudget()
-        while True:
-            try:
-                return parse(await store.client.read(ask, store.admission_for()))
-            except Refusal as refusal:
-                pause = retries.after(refusal, store.rng)
-                if pause is None:
-                    raise
-                log.info("store %s: %s; again in %.1f s", store.title, refusal, pause)
-                await asyncio.sleep(pause)
+    async def _read(self, request: ApiRequest, parse: Callable[[bytes], T]) -> T:
+        """Return one page, requested again after temporary refusals. Raises Refusal."""
+        store = self._store
+
+        async def read() -> T:
+            return parse(await store.client.read(request, store.admission_for()))
+
+        return await retrying(read, f"store {store.title}", store.rng)
 
     async def _record(self, page: PackedPage, *, goes_on: bool = False) -> tuple[int, int, int]:
         """Returns that are new to this listing, returns that it had brought before, photos that are new."""

@@ -16,14 +16,15 @@ from market_photos.clock import Clock, Moment, ServerClock, age
 from market_photos.config import Settings
 from market_photos.console import redact
 from market_photos.market.client import AdmissionFor, Client
-from market_photos.market.limits import TRANSIT, Admission, Limits, Spent, ages
-from market_photos.market.quota import Quota
+from market_photos.market.limits import Admission, Limits
+from market_photos.market.quota import TRANSIT, Quota, token_ages
 from market_photos.market.requests import Endpoint, quotas
-from market_photos.market.retry import Deferred, OutageDetector
+from market_photos.market.retry import OutageDetector
 from market_photos.market.slots import Slots
 from market_photos.reporting.counters import Counters
 from market_photos.settings import Limits as LimitSettings
 from market_photos.sync import storing
+from market_photos.sync.deferred import Deferred
 from market_photos.sync.refused_photos import RefusedPhotos
 from market_photos.sync.stop import Budget, Stop
 
@@ -270,7 +271,7 @@ def restored_limits(
             amount,
             period,
             reserve=min(reserves.get(method, 0), amount - 1),
-            restored=ages([Spent(r.sent, r.answered) for r in past if r.method == method], now, period),
+            restored=token_ages([request for request in past if request.method == method], now, period),
             rng=rng,
         )
         for method, amount in quotas(settings).items()

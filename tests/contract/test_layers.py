@@ -24,7 +24,7 @@ MAY: dict[str, set[str]] = {
     "export": {"archive", "clock", "config", "console", "errors", "pages", "record", "text"},
     "failpoints": set(),
     "maintenance": {"archive", "clock", "errors", "failpoints", "market", "model", "settings", "text"},
-    "market": {"archive", "clock", "console", "errors", "model", "proxies"},
+    "market": {"clock", "console", "errors", "model", "proxies", "settings", "wakeup"},
     "model": {"console"},
     "pages": {"clock", "record", "text"},
     "proxies": {"errors"},
@@ -46,8 +46,10 @@ MAY: dict[str, set[str]] = {
         "reporting",
         "settings",
         "text",
+        "wakeup",
     },
     "text": set(),
+    "wakeup": set(),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

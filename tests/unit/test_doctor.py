@@ -6,7 +6,7 @@ import pytest
 
 from market_photos.clock import Moment, ServerTime
 from market_photos.errors import ExitCode
-from market_photos.market.records import Store
+from market_photos.market.records import Campaign
 from market_photos.sync.doctor import check_clock, check_scopes, check_stores
 
 
@@ -50,8 +50,8 @@ def test_a_server_that_gives_no_date_is_a_warning() -> None:
     assert (finding.is_warning, "no usable Date" in finding.text) == (True, True)
 
 
-def store(number: int, **fields: Any) -> Store:
-    return Store(id=number, **fields)
+def store(number: int, **fields: Any) -> Campaign:
+    return Campaign(id=number, **fields)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def store(number: int, **fields: Any) -> Store:
     ],
 )
 def test_a_closed_store_is_a_problem_only_if_it_is_named(
-    stores: list[Store], ids: tuple[int, ...], is_whole: bool, codes: list[ExitCode]
+    stores: list[Campaign], ids: tuple[int, ...], is_whole: bool, codes: list[ExitCode]
 ) -> None:
     """A closed store is a problem only where somebody wants it by number; one on a later page is not missed."""
     assert [finding.code for finding in check_stores(stores, ids, is_whole=is_whole)] == codes

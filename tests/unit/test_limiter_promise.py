@@ -16,9 +16,10 @@ from aiolimiter import AsyncLimiter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from market_photos.archive.catalog.requests import PastRequest
 from market_photos.clock import Moment, age
-from market_photos.market.limits import TRANSIT, Limits, Spent, ages
-from market_photos.market.quota import MARGIN, Quota
+from market_photos.market.limits import Limits
+from market_photos.market.quota import MARGIN, TRANSIT, Quota, token_ages
 from market_photos.market.slots import Slots
 from market_photos.sandbox.log import most_within
 from tests import virtual
@@ -34,10 +35,10 @@ class Disk:
     def __init__(self, clock: virtual.VirtualClock, batch: int = 20) -> None:
         self.clock = clock
         self.batch = batch
-        self.rows: dict[int, Spent] = {}
+        self.rows: dict[int, PastRequest] = {}
         self.count = 0
 
-    def since(self, seconds: float) -> list[Spent]:
+    def since(self, seconds: float) -> list[PastRequest]:
         now = self.clock.now()
         self.rows = {number: row for number, row in self.rows.items() if age(row.sent, now) < seconds}
         return list(self.rows.values())
@@ -50,14 +51,14 @@ class Process:
         self.disk = disk
         self.alive = True
         self._unflushed: list[tuple[int, Moment]] = []
-        restored = ages(disk.since(period + TRANSIT), disk.clock.now(), period)
+        restored = token_ages(disk.since(period + TRANSIT), disk.clock.now(), period)
         quota = Quota(amount, period, restored=restored)
         self.limits = Limits(Slots(slots, cool_down=1), {"photo": quota}, self)
         self.tasks: list[asyncio.Task[None]] = []
 
     async def sent(self, method: str, photo: int | None) -> int:
         self.disk.count += 1
-        self.disk.rows[self.disk.count] = Spent(self.disk.clock.now(), None)
+        self.disk.rows[self.disk.count] = PastRequest("photo", self.disk.clock.now(), None)
         return self.disk.count
 
     def answered(self, request_id: int) -> None:
@@ -66,7 +67,7 @@ class Process:
         self._unflushed.append((request_id, self.disk.clock.now()))
         if len(self._unflushed) >= self.disk.batch:
             for number, moment in self._unflushed:
-                self.disk.rows[number] = Spent(self.disk.rows[number].sent, moment)
+                self.disk.rows[number] = PastRequest("photo", self.disk.rows[number].sent, moment)
             self._unflushed.clear()
 
     def withdrawn(self, request_id: int) -> None:

@@ -7,9 +7,10 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
+from market_photos.archive.catalog.requests import PastRequest
 from market_photos.clock import Moment
-from market_photos.market.limits import TRANSIT, Limits, Spent, ages, still_served
-from market_photos.market.quota import Quota
+from market_photos.market.limits import Limits, still_served
+from market_photos.market.quota import TRANSIT, Quota, token_ages
 from market_photos.market.slots import Slots
 from tests import virtual
 
@@ -248,14 +249,14 @@ def at(uptime: float) -> Moment:
 @pytest.mark.parametrize(
     ("request_", "restored"),
     [
-        (Spent(at(100), at(130)), [870]),  # from the answer, not from the sending
-        (Spent(at(100), None), [0]),  # who knows when it arrived
-        (Spent(at(1001 - HOUR - TRANSIT), None), [0]),
-        (Spent(at(999 - HOUR - TRANSIT), None), []),  # if it ever arrived, then over an hour ago
-        (Spent(at(100), Moment(5e9, "boot", 130)), [870]),  # the wall clock was set
-        (Spent(at(100), Moment(5e9, "other", 130)), [0]),
-        (Spent(at(100), at(2000)), [0]),
+        (PastRequest("photo", at(100), at(130)), [870]),  # from the answer, not from the sending
+        (PastRequest("photo", at(100), None), [0]),  # who knows when it arrived
+        (PastRequest("photo", at(1001 - HOUR - TRANSIT), None), [0]),
+        (PastRequest("photo", at(999 - HOUR - TRANSIT), None), []),  # if it ever arrived, then over an hour ago
+        (PastRequest("photo", at(100), Moment(5e9, "boot", 130)), [870]),  # the wall clock was set
+        (PastRequest("photo", at(100), Moment(5e9, "other", 130)), [0]),
+        (PastRequest("photo", at(100), at(2000)), [0]),
     ],
 )
-def test_a_past_request_is_restored_with_its_age(request_: Spent, restored: list[float]) -> None:
-    assert ages([request_], at(1000), HOUR) == restored
+def test_a_past_request_is_restored_with_its_age(request_: PastRequest, restored: list[float]) -> None:
+    assert token_ages([request_], at(1000), HOUR) == restored

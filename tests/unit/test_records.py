@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market_photos.market.records import (
+    Campaign,
     Page,
     PageTokenLost,
-    Store,
     parse_campaigns,
     parse_key_info,
     parse_listing,
@@ -326,8 +326,8 @@ def test_stores_are_read_and_odd_fields_lose_none() -> None:
     stores += [{"id": 2, "domain": 5, "placementType": None}, {"domain": "no id"}]
     page = parse_campaigns(json.dumps({"campaigns": stores, "paging": {"nextPageToken": "n"}}).encode())
     assert page.rows == [
-        Store(id=1, domain="a?[2J", placementType="FBS", apiAvailability="AVAILABLE"),
-        Store(id=2),
+        Campaign(id=1, domain="a?[2J", placementType="FBS", apiAvailability="AVAILABLE"),
+        Campaign(id=2),
     ]
     assert page.next_token == "n"
     assert len(page.unreadable) == 1
@@ -347,7 +347,7 @@ def test_stores_are_read_and_odd_fields_lose_none() -> None:
 )
 def test_a_skipped_store_has_a_reason(placement: str | None, availability: str | None, why: str) -> None:
     """Where every request would be refused, or where the API has no photos: in words."""
-    reason = Store(id=1, placementType=placement, apiAvailability=availability).why_skipped()
+    reason = Campaign(id=1, placementType=placement, apiAvailability=availability).why_skipped()
     assert why in reason
     assert bool(reason) == bool(why)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from market_photos.market.refusals import LONGEST_WAIT, Reaction, clean, error_texts, parse_date, rate, refusal
+from market_photos.market.refusals import LONGEST_WAIT, RateLimit, Reaction, clean, error_texts, parse_date, refusal
 from market_photos.market.requests import (
     ApiRequest,
     Endpoint,
@@ -227,7 +227,7 @@ def test_quota_headers_are_optional_and_checked(
     headers: dict[str, str], remaining: int | None, renewed_in: float | None
 ) -> None:
     """All of them are optional; what is absent, malformed, past or beyond belief is not known."""
-    assert rate(headers, WALL) == (remaining, renewed_in)
+    assert RateLimit.from_headers(headers, WALL) == (remaining, renewed_in)
 
 
 @pytest.mark.parametrize(
@@ -245,14 +245,16 @@ def test_quota_headers_are_optional_and_checked(
 )
 def test_until_is_measured_by_the_servers_clock(date: str, renewed_in: float | None) -> None:
     """A wrong clock on this machine neither shortens nor lengthens the wait, where the server dates its answer."""
-    assert rate({UNTIL: "Wed, 09 Sep 2026 15:18:00 GMT", "Date": date}, WALL).renewed_in == renewed_in
+    assert (
+        RateLimit.from_headers({UNTIL: "Wed, 09 Sep 2026 15:18:00 GMT", "Date": date}, WALL).renewed_in == renewed_in
+    )
 
 
 def test_until_without_a_server_date_is_unknown() -> None:
     """The answer's own Date tells; without one the wait is not known, whatever this machine's clock says."""
     until = {UNTIL: "Wed, 09 Sep 2026 15:18:00 GMT"}
-    assert rate(until | {"Date": "Wed, 09 Sep 2026 15:00:00 GMT"}, None).renewed_in == 1080
-    assert rate(until, None).renewed_in is None
+    assert RateLimit.from_headers(until | {"Date": "Wed, 09 Sep 2026 15:00:00 GMT"}, None).renewed_in == 1080
+    assert RateLimit.from_headers(until, None).renewed_in is None
 
 
 @pytest.mark.parametrize(

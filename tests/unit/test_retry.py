@@ -13,14 +13,12 @@ from market_photos.market.retry import (
     ATTEMPTS,
     LONGEST_OUTAGE,
     LONGEST_WAIT,
-    MAX_DEFERRED,
     MAX_YIELDS,
-    Attempt,
-    Deferred,
     OutageDetector,
     RetryBudget,
 )
 from market_photos.model import PhotoKey
+from market_photos.sync.deferred import MAX_DEFERRED, Attempt, Deferred
 
 
 def refused(reaction: Reaction = Reaction.RETRY, status: int | None = 503, wait: float | None = None) -> Refusal:

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from market_photos.market.server_quota import DATE_STEP, OVERTIME, Gate, Token
+from market_photos.market.server_quota import DATE_STEP, OVERTIME, ServerQuota, Token
 
 NOW = 1000.0
 HOUR = 3600.0
 
 
-def gate_with(sent: int, *, reserve: int = 0, in_flight: tuple[int, ...] = ()) -> tuple[Gate, list[Token]]:
+def gate_with(sent: int, *, reserve: int = 0, in_flight: tuple[int, ...] = ()) -> tuple[ServerQuota, list[Token]]:
     """A gate through which `sent` requests went; those numbered are still in flight."""
-    gate = Gate(HOUR, reserve=reserve, rng=Random(1))
+    gate = ServerQuota(HOUR, reserve=reserve, rng=Random(1))
     tokens = [Token() for _ in range(sent)]
     for token in tokens:
         gate.send(token)
@@ -160,7 +160,7 @@ def test_a_quota_420_without_a_usable_end_closes_for_a_growing_pause(until_in: f
 
 
 def test_a_pause_is_no_longer_than_a_short_period() -> None:
-    gate = Gate(2.0, rng=Random(1))
+    gate = ServerQuota(2.0, rng=Random(1))
     for _ in range(10):
         token = Token()
         gate.send(token)
