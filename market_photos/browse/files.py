@@ -1,6 +1,6 @@
 """Serve photos and their previews with safe headers.
 
-A path is built from the catalogue (`stores.Photo.path`), never from the request. Only images of a few kinds, known by
+A path is built from the catalogue (`KnownPhoto.path`), never from the request. Only images of a few kinds, known by
 their bytes, are shown; everything else that came as a photo (SVG, HTML) is only offered as a download.
 """
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from aiohttp import web
 
+from market_photos.archive.catalog.reader import KnownPhoto
 from market_photos.archive.image_type import HEAD_BYTES, sniff
 from market_photos.archive.layout import PHOTOS
 from market_photos.browse import thumbs
 from market_photos.browse.security import FILE_CSP
-from market_photos.browse.stores import Photo
 
 #: Returns the preview of a photo, given its path, the preview's path and its longest edge in pixels.
 Make = Callable[[Path, Path, int], Path]
@@ -31,9 +31,9 @@ SHOWN = {
 SHOWN_WHOLE_BYTES = 3_000_000
 
 
-def find(folder: Path, photo: Photo) -> Path | None:
+def find(folder: Path, photo: KnownPhoto) -> Path | None:
     """Return the photo's path, or None if it is not a regular file inside the store's folder of photos."""
-    if photo.path is None:
+    if not photo.path:
         return None
     path = folder / photo.path
     try:
@@ -49,7 +49,7 @@ def kind_of(path: Path) -> str:
         return sniff(file.read(HEAD_BYTES))
 
 
-def original(path: Path, photo: Photo, *, download: bool) -> web.StreamResponse:
+def original(path: Path, photo: KnownPhoto, *, download: bool) -> web.StreamResponse:
     """Return the file unchanged. Raises OSError."""
     media = SHOWN.get(kind_of(path), "")
     headers = {"Content-Security-Policy": FILE_CSP, "Cache-Control": "private, no-cache"}
@@ -63,12 +63,12 @@ def original(path: Path, photo: Photo, *, download: bool) -> web.StreamResponse:
     return web.FileResponse(path, headers=headers)
 
 
-def small(make: Make, folder: Path, path: Path, photo: Photo, edge: int) -> web.StreamResponse:
+def small(make: Make, folder: Path, path: Path, photo: KnownPhoto, edge: int) -> web.StreamResponse:
     """Return a picture of the photo, its longest edge at most `edge`. Raises what `make` raises, OSError.
 
     `folder`: where the pictures of the store are kept, see `Stores.views`.
     """
-    digest = photo.sha256 or hashlib.sha256(f"{path}{path.stat().st_mtime_ns}".encode()).hexdigest()
+    digest = photo.sha256.hex() or hashlib.sha256(f"{path}{path.stat().st_mtime_ns}".encode()).hexdigest()
     made = make(path, thumbs.cached(folder, digest, thumbs.THUMB), thumbs.THUMB)
     if edge > thumbs.THUMB:
         if path.stat().st_size <= SHOWN_WHOLE_BYTES and kind_of(path) in SHOWN:

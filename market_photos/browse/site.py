@@ -15,11 +15,12 @@ from weakref import WeakValueDictionary
 from aiohttp import web
 from yarl import URL
 
+from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn
 from market_photos.browse import charts, files, runs, thumbs
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import TAGS, Query, parse
 from market_photos.browse.security import FILE_CSP
-from market_photos.browse.stores import Photo, ShownReturn, Stores
+from market_photos.browse.stores import Stores, photo_address, return_address
 from market_photos.browse.words import choose
 from market_photos.clock import Clock
 from market_photos.pages import LANGUAGES, Wording, templates
@@ -47,7 +48,11 @@ class Site:
         self._thumbnails = thumbs.Thumbnails()
         self._drawing: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
         self._templates = templates(ROOM)
-        self._templates.globals["TAGS"] = list(TAGS)
+        self._templates.globals |= {
+            "TAGS": list(TAGS),
+            "return_address": return_address,
+            "photo_address": photo_address,
+        }
         for name in self._templates.list_templates():
             self._templates.get_template(name)  # compile now, not during the first request
 
@@ -142,7 +147,7 @@ class Site:
         return await self._picture(request, thumbs.LARGE)
 
     async def _picture(self, request: web.Request, edge: int) -> web.StreamResponse:
-        def found() -> tuple[Path, Path | None, Photo]:
+        def found() -> tuple[Path, Path | None, KnownPhoto]:
             _, photo = self._photo(request)
             campaign = photo.key.campaign
             return self.stores.views(campaign), files.find(self.stores.folder(campaign), photo), photo
@@ -156,7 +161,7 @@ class Site:
             log.info("no picture of %s: %s", photo.key, error)
             return self._undrawn(request)
 
-    async def _drawn(self, folder: Path, path: Path, photo: Photo, edge: int) -> web.StreamResponse:
+    async def _drawn(self, folder: Path, path: Path, photo: KnownPhoto, edge: int) -> web.StreamResponse:
         """Return a preview. A stored one is returned at once; of one photo, one preview is drawn at a time."""
         with contextlib.suppress(thumbs.NotDrawn):
             return await self._read(partial(files.small, self._thumbnails.kept, folder, path, photo, edge))
@@ -178,14 +183,14 @@ class Site:
 
         return await self._read(found)
 
-    def _return(self, request: web.Request) -> ShownReturn:
+    def _return(self, request: web.Request) -> KnownReturn:
         info = request.match_info
         found = self.stores.find_return(int(info["campaign"]), int(info["order"]), int(info["return_id"]))
         if found is None:
             raise web.HTTPNotFound
         return found
 
-    def _photo(self, request: web.Request) -> tuple[ShownReturn, Photo]:
+    def _photo(self, request: web.Request) -> tuple[KnownReturn, KnownPhoto]:
         back = self._return(request)
         photo = next((photo for photo in back.photos if photo.stem == request.match_info["stem"]), None)
         if photo is None:

@@ -4,91 +4,40 @@ A connection is opened for one query and closed again: a catalogue may be replac
 A store that cannot be read is reported in `troubles`; the others are shown.
 """
 
-import json
-import re
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import known_stores
-from market_photos.archive.catalog.rules import sound
-from market_photos.archive.catalog.schema import open_catalog, unusable
+from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, open_reader
 from market_photos.archive.photo_file import is_there
 from market_photos.browse import index
-from market_photos.browse.indexer import record_of
 from market_photos.browse.query import Place, Query, unkey
 from market_photos.errors import MarketPhotosError, UsageError
-from market_photos.model import PhotoKey
-from market_photos.record import ReturnRecord, read_record
 
 #: For one search in one store: twelve words of one letter take 0.2 s of 60 000 returns, so 4 s of a million.
 SEARCH_SECONDS = 10
 #: Instructions of SQLite between two looks at the clock; full-text search does much in each.
 LOOK_EVERY = 100
-_MONTH = re.compile(r"\d{4}-\d{2}|undated", re.ASCII)
-_SUFFIX = re.compile(r"\.[a-z0-9]{1,12}", re.ASCII)
 _MAX_ID = 2**63 - 1
 
 
-class Photo(NamedTuple):
-    key: PhotoKey
-    month: str
-    state: str
-    changed_at: int
-    suffix: str
-    size: int | None
-    sha256: str
-    content_type: str
-    note: str
-    failures: int
-    not_before: int
-
-    @property
-    def stem(self) -> str:
-        """The name of the photo among those of its return."""
-        return layout.photo_stem(self.key)
-
-    @property
-    def path(self) -> Path | None:
-        """The path relative to the store's folder; None if there is no file."""
-        if self.state != "archived" or not _MONTH.fullmatch(self.month) or not _SUFFIX.fullmatch(self.suffix):
-            return None
-        return layout.photo_path(self.month, self.key, self.suffix)
-
-    def address(self, what: str) -> str:
-        return f"/{what}/{self.key.campaign}/{self.key.order}/{self.key.return_id}/{self.stem}"
+def return_address(back: KnownReturn) -> str:
+    """Return the address of a return's page."""
+    return f"/return/{back.campaign}/{back.order}/{back.return_id}"
 
 
-@dataclass(frozen=True)
-class ShownReturn:
-    campaign: int
-    store: str
-    row: int
-    order: int
-    return_id: int
-    created_at: int
-    held: bool
-    raw: Any
-    """The API's record as it came."""
-    record: ReturnRecord
-    photos: list[Photo] = field(default_factory=list)
-
-    @property
-    def address(self) -> str:
-        return f"/return/{self.campaign}/{self.order}/{self.return_id}"
-
-    @property
-    def place(self) -> Place:
-        return Place(self.created_at, self.campaign, self.row)
+def photo_address(photo: KnownPhoto, page: str) -> str:
+    """Return the address of a photo's page, or of one of its pictures; `page` is the first word of the address."""
+    return f"/{page}/{photo.key.campaign}/{photo.key.order}/{photo.key.return_id}/{photo.stem}"
 
 
 class Page(NamedTuple):
-    returns: list[ShownReturn]
+    returns: list[KnownReturn]
     after: Place | None
     """The last return of this page if there is another page."""
     troubles: dict[int, str]
@@ -139,23 +88,21 @@ class Stores:
             places = [unkey(key) for key in index.find(connection, query, campaign, limit)]
         return [Place(created, campaign, row) for created, row in places]
 
-    def _read(self, places: list[Place], troubles: dict[int, str]) -> dict[Place, ShownReturn]:
-        shown: dict[Place, ShownReturn] = {}
+    def _read(self, places: list[Place], troubles: dict[int, str]) -> dict[Place, KnownReturn]:
+        shown: dict[Place, KnownReturn] = {}
         for campaign in {place.campaign for place in places}:
             of_store = {place.row: place for place in places if place.campaign == campaign}
-            with collect_troubles(troubles, campaign), self.catalog(campaign) as catalog:
-                rows = json.dumps(list(of_store))
-                found = _returns(catalog, campaign, "r.id IN (SELECT value FROM json_each(?))", rows)
-                shown |= {of_store[one.row]: one for one in found}
+            with collect_troubles(troubles, campaign), open_reader(self.archive, campaign) as reader:
+                shown |= {of_store[back.row]: back.without_damage() for back in reader.at(of_store)}
         return shown
 
-    def find_return(self, campaign: int, order: int, return_id: int) -> ShownReturn | None:
+    def find_return(self, campaign: int, order: int, return_id: int) -> KnownReturn | None:
         """Return one return, or None. Raises MarketPhotosError where the catalogue is unusable."""
         if max(campaign, order, return_id) > _MAX_ID or campaign not in self.campaigns():
             return None
-        with self.catalog(campaign) as catalog:
-            found = _returns(catalog, campaign, "r.return_id = ? AND r.order_id = ?", return_id, order)
-        return next(iter(found), None)
+        with open_reader(self.archive, campaign) as reader:
+            found = reader.find(order, return_id)
+        return found.without_damage() if found else None
 
     def values(self, kind: str, campaign: int | None) -> dict[str, int]:
         """Return the values of a filter with their numbers of returns, the most frequent first."""
@@ -171,19 +118,9 @@ class Stores:
         found = {}
         for campaign in self.campaigns():
             found[campaign] = ""
-            with collect_troubles({}, campaign), self.catalog(campaign) as catalog:
-                found[campaign] = _name(catalog)
+            with collect_troubles({}, campaign), open_reader(self.archive, campaign) as reader:
+                found[campaign] = reader.name
         return found
-
-    @contextmanager
-    def catalog(self, campaign: int) -> Iterator[sqlite3.Connection]:
-        """Open a catalogue. Raises MarketPhotosError where it cannot be read."""
-        path = self.folder(campaign) / layout.CATALOG_NAME
-        with closing(open_catalog(path, campaign, read_only=True)) as connection:
-            try:
-                yield connection
-            except sqlite3.Error as error:
-                raise unusable(path, error, connection) from error
 
     @contextmanager
     def index(self, campaign: int) -> Iterator[sqlite3.Connection | None]:
@@ -219,61 +156,3 @@ def collect_troubles(troubles: dict[int, str], campaign: int) -> Iterator[None]:
         troubles[campaign] = f"{error.message} {error.hint}"
     except sqlite3.Error as error:
         troubles[campaign] = f"{index.INDEX_NAME}: {error}"
-
-
-def _name(catalog: sqlite3.Connection) -> str:
-    row = catalog.execute("SELECT value FROM meta WHERE key = 'name'").fetchone()
-    return row["value"] if row else ""
-
-
-def _returns(catalog: sqlite3.Connection, campaign: int, where: str, *values: object) -> list[ShownReturn]:
-    columns = "r.id, r.order_id, r.return_id, r.created_at, r.month, r.held_at, r.record"
-    statement = f"SELECT {columns} FROM returns r WHERE {where} AND {sound('returns', 'r')}"
-    rows = catalog.execute(statement, values).fetchall()
-    photos = _photos(catalog, campaign, rows)
-    name = _name(catalog)
-    return [_shown(row, campaign, name, photos.get(row["id"], [])) for row in rows]
-
-
-def _shown(row: sqlite3.Row, campaign: int, name: str, photos: list[Photo]) -> ShownReturn:
-    raw = record_of(row["record"])
-    return ShownReturn(
-        campaign=campaign,
-        store=name,
-        row=row["id"],
-        order=row["order_id"],
-        return_id=row["return_id"],
-        created_at=row["created_at"],
-        held=row["held_at"] is not None,
-        raw=raw,
-        record=read_record(raw),
-        photos=photos,
-    )
-
-
-def _photos(catalog: sqlite3.Connection, campaign: int, returns: list[sqlite3.Row]) -> dict[int, list[Photo]]:
-    by_row = {row["id"]: row for row in returns}
-    statement = (
-        "SELECT * FROM photos p WHERE return_row IN (SELECT value FROM json_each(?)) "
-        f"AND {sound('photos', 'p')} ORDER BY id"
-    )
-    found: dict[int, list[Photo]] = {}
-    for row in catalog.execute(statement, (json.dumps(list(by_row)),)):
-        found.setdefault(row["return_row"], []).append(_photo(row, by_row[row["return_row"]], campaign))
-    return found
-
-
-def _photo(row: sqlite3.Row, of: sqlite3.Row, campaign: int) -> Photo:
-    return Photo(
-        key=PhotoKey(campaign, of["order_id"], of["return_id"], row["item"], row["image_hash"]),
-        month=of["month"],
-        state=row["state"],
-        changed_at=row["changed_at"],
-        suffix=row["suffix"] or "",
-        size=row["size"],
-        sha256=row["sha256"].hex() if row["sha256"] else "",
-        content_type=row["content_type"] or "",
-        note=row["note"] or "",
-        failures=row["failures"],
-        not_before=row["not_before"],
-    )

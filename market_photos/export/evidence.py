@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from market_photos.archive.catalog.reader import KnownPhoto
 from market_photos.archive.image_type import HEAD_BYTES, sniff
+from market_photos.archive.layout import store_folder
 from market_photos.clock import iso
 from market_photos.errors import EvidenceBroken
 
@@ -26,12 +27,9 @@ class Evidence:
     """The file of one photo. After `chunks` has ended, `kind` is the suffix that fits its first bytes (`.jpg`)."""
 
     def __init__(self, archive: Path, photo: KnownPhoto) -> None:
-        if not photo.path or photo.sha256 is None or photo.size is None:
-            raise EvidenceBroken(
-                f"{photo.key}: the catalogue says archived, but has no file or hash for it.", _REPAIR
-            )
-        self.path = archive / photo.path
-        self.size = photo.size
+        """`photo`: an archived one."""
+        self.path = store_folder(archive, photo.key.campaign) / photo.path
+        self.size = photo.size or 0
         self._sha256 = photo.sha256
         self._fetched_at = photo.changed_at
         self.kind = ""

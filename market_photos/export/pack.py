@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from market_photos import __version__
-from market_photos.archive.catalog.reader import ARCHIVED, KnownPhoto, KnownReturn, snapshot
+from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, snapshot
 from market_photos.archive.catalog.record_codec import render
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.errors import UsageError
@@ -30,22 +31,22 @@ class Packed:
     """Photos that the catalogue lists and the archive does not contain."""
 
 
-def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[tuple[str, KnownReturn]]:
-    """Return the selected returns with the names of their stores.
+def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[KnownReturn]:
+    """Return the selected returns.
 
     Raises UsageError where a return is unknown or none of them has photos.
     """
-    found: list[tuple[str, KnownReturn]] = []
+    found: list[KnownReturn] = []
     with ExitStack() as opened:
         for campaign in campaigns:
-            store = opened.enter_context(snapshot(archive, campaign))
-            found += [(store.name, back) for back in store.named(selection.order, selection.returns)]
-    known = {back.id for _, back in found}
+            reader = opened.enter_context(snapshot(archive, campaign))
+            found += reader.numbered(selection.order, selection.returns)
+    known = {back.return_id for back in found}
     lacking = [str(number) for number in selection.returns if number not in known]
     if lacking or not found:
         what = f"return {', '.join(lacking)}" if found else selection.describe()
         raise UsageError(f"The archive has no {what}.", _HINT)
-    if not any(back.photos for _, back in found):
+    if not any(back.photos for back in found):
         raise UsageError(f"The buyer attached no photos to {selection.describe()}.", _HINT)
     return found
 
@@ -53,7 +54,7 @@ def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[
 def write_pack(
     stream: BinaryIO,
     archive: Path,
-    found: Sequence[tuple[str, KnownReturn]],
+    found: Sequence[KnownReturn],
     selection: Selection,
     *,
     language: str,
@@ -65,7 +66,7 @@ def write_pack(
     """
     packed = Packed()
     with Bag(stream, selection.name, made_at) as bag:
-        sections = [_add_return(bag, archive, name, back, packed) for name, back in found]
+        sections = [_add_return(bag, archive, back, packed) for back in found]
         bag.add_tag("index.html", Page(language, selection, made_at, sections).render())
         bag.seal(_about(selection))
     return packed
@@ -79,17 +80,17 @@ def _about(selection: Selection) -> dict[str, str]:
     }
 
 
-def _add_return(bag: Bag, archive: Path, store: str, back: KnownReturn, packed: Packed) -> ReturnSection:
-    folder = f"data/{back.campaign}/{back.order}-{back.id}"
-    if back.record:
-        bag.add_text(f"{folder}/{RECORD_NAME}", render(back.record))
+def _add_return(bag: Bag, archive: Path, back: KnownReturn, packed: Packed) -> ReturnSection:
+    folder = f"data/{back.campaign}/{back.order}-{back.return_id}"
+    if back.raw:
+        bag.add_text(f"{folder}/{RECORD_NAME}", render(back.raw))
     shown = list(_add_photos(bag, archive, folder, back, packed))
-    return ReturnSection(store, back, shown, f"{folder}/{RECORD_NAME}" if back.record else "")
+    return ReturnSection(back, shown, f"{folder}/{RECORD_NAME}" if back.raw else "")
 
 
 def _add_photos(bag: Bag, archive: Path, folder: str, back: KnownReturn, packed: Packed) -> Iterator[PackedPhoto]:
     for photo in back.photos:
-        if photo.state != ARCHIVED:
+        if photo.state is not State.ARCHIVED:
             packed.absent.append(photo)
             yield PackedPhoto(photo)
             continue

@@ -6,7 +6,6 @@ both its bytes and its name say so; anything else (an SVG, a video, an unknown t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote
@@ -16,7 +15,7 @@ from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn
 from market_photos.clock import iso
 from market_photos.export.selection import Selection
 from market_photos.pages import Wording, templates
-from market_photos.record import Decision, ReturnRecord, read_record
+from market_photos.record import Decision
 
 ROOM = "market_photos.export"
 #: Formats that every browser shows and that cannot contain scripts. Few browsers show HEIC.
@@ -58,26 +57,21 @@ class DecisionPhotos(NamedTuple):
 class ReturnSection:
     """One return on the page."""
 
-    store: str
     back: KnownReturn
     photos: list[PackedPhoto]
     record_path: str
 
-    @cached_property
-    def record(self) -> ReturnRecord:
-        return read_record(self.back.record)
-
     @property
     def dates(self) -> list[tuple[str, str]]:
         """The record's dates as (label, text): as the API wrote them, because a pack is evidence."""
-        named = (("created", self.record.created), ("updated", self.record.updated))
+        named = (("created", self.back.record.created), ("updated", self.back.record.updated))
         return [(name, _spaced(date)) for name, date in named if date]
 
     def groups(self) -> list[DecisionPhotos]:
         """Return every decision in the order of the record with its photos, which may be none."""
-        groups = {id(decision): DecisionPhotos(decision, []) for decision in self.record.decisions}
+        groups = {id(decision): DecisionPhotos(decision, []) for decision in self.back.record.decisions}
         for shown in self.photos:
-            decision = self.record.decision_of(shown.photo.key)
+            decision = self.back.record.decision_of(shown.photo.key)
             groups.setdefault(id(decision), DecisionPhotos(decision, [])).photos.append(shown)
         return list(groups.values())
 

@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from market_photos.archive.catalog.reader import ARCHIVED, KnownPhoto, KnownReturn, snapshot
+from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, snapshot
 from market_photos.clock import iso, moscow_midnight
-from market_photos.record import ReturnRecord, read_record
+from market_photos.record import ReturnRecord
 from market_photos.text import encodable
 
 
@@ -71,8 +72,8 @@ def index(archive: Path, campaigns: Iterable[int], days: Days) -> Iterator[Row]:
 
 
 def rows_of(back: KnownReturn) -> Iterator[Row]:
-    record = read_record(back.record)
-    return (_row(photo, record) for photo in back.photos)
+    """Yield the rows of a return."""
+    return (_row(photo, back.record) for photo in back.photos)
 
 
 def _row(photo: KnownPhoto, record: ReturnRecord) -> Row:
@@ -91,11 +92,11 @@ def _row(photo: KnownPhoto, record: ReturnRecord) -> Row:
         comment=decision.comment,
         item=key.item,
         image_hash=encodable(key.image_hash),
-        state=photo.state,
-        path=photo.path,
+        state=photo.state.value,
+        path=f"{key.campaign}/{photo.path}" if photo.path else "",
         content_type=photo.content_type,
         size=photo.size,
-        sha256=photo.sha256.hex() if photo.sha256 else "",
-        fetched_at=iso(photo.changed_at) if photo.state == ARCHIVED else "",
+        sha256=photo.sha256.hex(),
+        fetched_at=iso(photo.changed_at) if photo.state is State.ARCHIVED else "",
         note=photo.note,
     )

@@ -9,12 +9,12 @@ import stat
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from market_photos.archive import tree
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.inventory import KnownPhoto, KnownReturn
 from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn
 from market_photos.archive.catalog.record_codec import render
 from market_photos.archive.hashing import file_sha256, in_threads
 from market_photos.archive.layout import (
@@ -67,7 +67,7 @@ class Verifier:
         self.photos = 0
         self.size = 0
         self.in_flight = 0
-        self._inventory = catalog.inventory
+        self._reader = catalog.reader
         self._folder = folder
         self._full = full
         self._is_busy = is_busy
@@ -86,8 +86,9 @@ class Verifier:
             yield from filter(self._still, changed)
             yield from self._record_changed(job)
         yield from self._take()
-        for known in self._inventory.archived_returns():
-            yield from self._whole_folder_missing(known)
+        for row, folder in self._reader.archived_folders():
+            if not (self._folder / folder).is_dir():
+                yield from self._whole_folder_missing(row)
         yield from self._settled_leftovers()
 
     def _take(self) -> list[Problem]:
@@ -118,12 +119,12 @@ class Verifier:
     def _visit(self, folder: Path, month: str, names: tuple[int, int]) -> _Job | None:
         with disk_errors(folder):
             entries = tree.entries(folder)
-        known = self._inventory.find(*names)
+        known = self._reader.find(*names)
         if known is None or known.month != month:
             for name in entries:
                 self._unknown(folder / name, "no such return is on record")
             return None
-        photos = self._inventory.photos(known.row)
+        photos = known.photos
         alike = [
             photo for photo in photos if photo.state is State.ARCHIVED and self._looks_well(folder, photo, entries)
         ]
@@ -145,7 +146,7 @@ class Verifier:
         self.size += size
         if size != photo.size or not stat.S_ISREG(entry.st_mode):
             self._found.append(
-                Problem(ProblemKind.CHANGED, path, f"{size:,} bytes, archived were {photo.size:,}", photo)
+                Problem(ProblemKind.CHANGED, path, f"{size:,} bytes, archived were {photo.size or 0:,}", photo)
             )
             return False
         return True
@@ -171,7 +172,7 @@ class Verifier:
         path = job.folder / RECORD_NAME
         content = _content(path)
         # Asked last: a run may have written a newer record since.
-        record = self._inventory.record(job.record.row)
+        record = self._saved_record(job.record.row)
         if record is not None and content != render(record) and _content(path) == content:
             relative = path.relative_to(self._folder)
             yield Problem(ProblemKind.CHANGED, relative, "not the record that was saved", None, job.record.row)
@@ -181,15 +182,22 @@ class Verifier:
         if problem.kind is ProblemKind.MISSING and (self._folder / problem.path).exists():
             return False
         if problem.photo is None:
-            return problem.return_row is None or self._inventory.record(problem.return_row) is not None
-        now = self._inventory.photo(problem.photo.row)
-        return now.state is State.ARCHIVED and now.sha256 == problem.photo.sha256
+            return problem.return_row is None or self._saved_record(problem.return_row) is not None
+        known = self._reader.find(problem.photo.key.order, problem.photo.key.return_id)
+        return any(
+            photo.row == problem.photo.row and photo.state is State.ARCHIVED and photo.sha256 == problem.photo.sha256
+            for photo in (known.photos if known else ())
+        )
 
-    def _whole_folder_missing(self, known: KnownReturn) -> Iterator[Problem]:
-        if (self._folder / known.folder).is_dir():
-            return
+    def _saved_record(self, row: int) -> dict[str, Any] | None:
+        """Return the record that a return's return.json should hold, as it is now; None if it need not exist."""
+        known = self._reader.get(row)
+        return known.raw if known.is_saved else None
+
+    def _whole_folder_missing(self, row: int) -> Iterator[Problem]:
+        known = self._reader.get(row)
         why = "its whole folder is not there"
-        archived = [photo for photo in self._inventory.photos(known.row) if photo.state is State.ARCHIVED]
+        archived = [photo for photo in known.photos if photo.state is State.ARCHIVED]
         self.photos += len(archived)
         missing = [Problem(ProblemKind.MISSING, known.folder / photo.name, why, photo) for photo in archived]
         if known.is_saved:
@@ -226,10 +234,10 @@ class Verifier:
     def _archived_names(self, folder: Path) -> set[str]:
         """The files that the catalogue now expects in a return's folder."""
         names = parse_return_folder(folder.name)
-        known = self._inventory.find(*names) if names else None
+        known = self._reader.find(*names) if names else None
         if known is None or known.folder != folder.relative_to(self._folder):
             return set()
-        return {photo.name for photo in self._inventory.photos(known.row) if photo.state is State.ARCHIVED}
+        return {photo.name for photo in known.photos if photo.state is State.ARCHIVED}
 
 
 def _why_left(state: State) -> str:

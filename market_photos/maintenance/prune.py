@@ -12,8 +12,8 @@ from pathlib import Path
 from market_photos import failpoints
 from market_photos.archive import layout, lock, photo_file, tree
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.inventory import KnownReturn
 from market_photos.archive.catalog.photos import State
+from market_photos.archive.catalog.reader import KnownReturn
 from market_photos.clock import Clock, iso
 from market_photos.errors import ArchiveUnwritable, UsageError
 from market_photos.maintenance import return_folder
@@ -149,17 +149,19 @@ class Prune:
         return count
 
     def _clear(self, row: int) -> None:
-        month, order, return_id, created_at = self._catalog.pruning.place(row)
-        folder = layout.return_folder(month, order, return_id)
+        known = self._catalog.reader.get(row)
+        folder = known.folder
         try:
             _require_no_obstacle(self._folder, folder)
         except ArchiveUnwritable as error:
             self.left.append(error.message)  # its files are still to go: the next prune tries again
             return
-        photos = self._catalog.inventory.photos(row)
+        photos = known.photos
         pruned = [photo for photo in photos if photo.state is State.PRUNED]
         if pruned:
-            return_folder.write_tombstone(self._folder / folder, created_at, int(self._clock.now().wall), pruned)
+            return_folder.write_tombstone(
+                self._folder / folder, known.created_at, int(self._clock.now().wall), pruned
+            )
         failpoints.point("pruning")
         has_others = any(photo.state not in (State.PRUNED, State.GONE) for photo in photos)
         kept = return_folder.forget_aside(self._folder, folder)
@@ -243,7 +245,7 @@ def _the_one(
     found = []
     for campaign in campaigns:
         with Catalog(layout.store_folder(archive, campaign), campaign, clock, read_only=True) as catalog:
-            found += [(campaign, known) for known in catalog.inventory.returns_of(return_id, order)]
+            found += [(campaign, known) for known in catalog.reader.numbered(order, [return_id])]
     if not found:
         of_order = f" of order {order}" if order is not None else ""
         raise UsageError(f"The archive knows no return {return_id}{of_order}.", "Check the numbers.")

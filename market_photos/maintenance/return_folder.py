@@ -9,7 +9,7 @@ from pathlib import Path
 
 from market_photos import failpoints
 from market_photos.archive import layout, photo_file, tree
-from market_photos.archive.catalog.inventory import KnownPhoto
+from market_photos.archive.catalog.reader import KnownPhoto
 
 
 def set_aside(store: Path, path: Path, day: str) -> Path:

@@ -105,10 +105,10 @@ def _repair(catalog: Catalog, folder: Path, problem: Problem, result: Verified, 
         result.aside += 1
         failpoints.point("set-aside")
     if problem.photo is not None:
-        catalog.inventory.queue_again(problem.photo.row, f"verify: {problem.kind}: {problem.detail}")
+        catalog.mending.queue_again(problem.photo.row, f"verify: {problem.kind}: {problem.detail}")
         result.queued += 1
     elif problem.return_row is not None:
-        catalog.inventory.save_again(problem.return_row)
+        catalog.mending.save_again(problem.return_row)
         result.queued += 1
     failpoints.point("requeued")
 

@@ -15,7 +15,7 @@ PACKAGE = Path(market_photos.__file__).parent
 ROOT = PACKAGE.parent
 #: Whom a room may import, beside itself.
 MAY: dict[str, set[str]] = {
-    "archive": {"clock", "errors", "failpoints", "model"},
+    "archive": {"clock", "errors", "failpoints", "model", "record"},
     "browse": {"archive", "clock", "errors", "model", "pages", "record", "settings", "text"},
     "clock": set(),
     "config": {"errors", "settings"},

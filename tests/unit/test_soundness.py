@@ -54,9 +54,9 @@ def read_everything(archive: Path) -> None:
         catalog.requests.past_requests()
         list(catalog.pruning.candidates(2_000_000_000, ["REFUNDED"]))
         for row in range(1, 6):
-            catalog.inventory.photos(row)
+            catalog.reader.get(row)
         for number in range(5):
-            catalog.inventory.find(1, number)
+            catalog.reader.find(1, number)
             catalog.returns.unsaved_record(number + 1)
     with snapshot(archive, CAMPAIGN) as now:
         list(now.with_photos(0, 2**62))

@@ -7,8 +7,9 @@ from typing import Self
 
 from market_photos.archive import layout, photo_file, tree
 from market_photos.archive.catalog.connection import Database
-from market_photos.archive.catalog.inventory import Inventory
+from market_photos.archive.catalog.mending import Mending
 from market_photos.archive.catalog.photos import Archived, Claim, Photos, Turn
+from market_photos.archive.catalog.reader import Reader
 from market_photos.archive.catalog.requests import Requests, Runs
 from market_photos.archive.catalog.restore import Restoring
 from market_photos.archive.catalog.retention import Pruning
@@ -93,7 +94,8 @@ class Catalog:
         self.photos = Photos(self._database)
         self.requests = Requests(self._database)
         self.runs = Runs(self._database)
-        self.inventory = Inventory(self._database)
+        self.reader = Reader(path, campaign, self._database.connection)
+        self.mending = Mending(self._database)
         self.pruning = Pruning(self._database)
         self.restoring = Restoring(self._database)
 

@@ -43,7 +43,7 @@ class Database:
         self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
         self.require_ground: Callable[[], None] = lambda: None
         """Raises where the file is no longer the one that others find under its name; see ground.py."""
-        self._connection = open_catalog(
+        self.connection = open_catalog(
             path, campaign, read_only=read_only, may_be_new=may_be_new, busy_seconds=busy_seconds
         )
         self._synchronous = ""
@@ -60,7 +60,7 @@ class Database:
         try:
             last()
         finally:
-            self._connection.close()
+            self.connection.close()
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
@@ -69,46 +69,46 @@ class Database:
         `durable`: whether a power cut must not undo it. What is not durable outlives the process all the same, and
         becomes durable with the next transaction that is.
         """
-        if self._connection.in_transaction:
-            yield self._connection
+        if self.connection.in_transaction:
+            yield self.connection
             return
         try:
             self._set_synchronous("FULL" if durable else "NORMAL")
-            self._connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
-                self.before_commit(self._connection)
+                yield self.connection
+                self.before_commit(self.connection)
                 self.require_ground()
-                self._connection.execute("COMMIT")
+                self.connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
                 raise
         except sqlite3.IntegrityError:
             self.check()  # a row that broke the rules before? If none did, what was written is wrong
             raise
         except sqlite3.Error as error:
-            raise unusable(self.path, error, self._connection) from error
+            raise unusable(self.path, error, self.connection) from error
 
     def _set_synchronous(self, mode: str) -> None:
         if mode != self._synchronous:
-            self._connection.execute(f"PRAGMA synchronous = {mode}")
+            self.connection.execute(f"PRAGMA synchronous = {mode}")
             self._synchronous = mode
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """`values`: one for each `?`, or one dict of names."""
         named = values[0] if values and isinstance(values[0], dict) else values
         try:
-            return self._connection.execute(query, named).fetchall()
+            return self.connection.execute(query, named).fetchall()
         except sqlite3.Error as error:
-            raise unusable(self.path, error, self._connection) from error
+            raise unusable(self.path, error, self.connection) from error
 
     def check(self) -> None:
         """Read all of it. Raises CatalogDamaged for whatever any reader could meet."""
         try:
-            problem = problem_anywhere(self._connection)
+            problem = problem_anywhere(self.connection)
         except sqlite3.Error as error:
-            raise unusable(self.path, error, self._connection) from error
+            raise unusable(self.path, error, self.connection) from error
         if problem:
             raise damaged(self.path, problem)
 

@@ -1,152 +1,224 @@
-"""One consistent look at a store's catalogue, row by row, beside a run that goes on writing.
+"""Read returns and photos from a store's catalogue, also while a run writes to it.
 
-Whatever is read through a snapshot is the state of one instant: its rows come from a single read transaction. It
-takes no more memory for a million photos than for a thousand.
+Memory use does not depend on the number of rows. Every row is checked against `rules.sound` when it is read.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from market_photos.archive import layout
+from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.catalog.schema import open_catalog, record_of, unusable
 from market_photos.archive.photo_file import is_there
-from market_photos.errors import CatalogUnusable
+from market_photos.errors import CatalogDamaged, CatalogUnusable
 from market_photos.model import PhotoKey
+from market_photos.record import ReturnRecord, read_record
 
-ARCHIVED = "archived"
+#: Returns read in one query where the catalogue is not held still.
+BATCH = 500
 
 
 class KnownPhoto(NamedTuple):
-    """What the catalogue knows of a photo."""
+    """A photo on record."""
 
+    row: int
     key: PhotoKey
-    state: str
+    folder: str
+    """The folder of its return, relative to the store's."""
+    state: State
     changed_at: int
-    """When it came into this state, seconds since 1970."""
-    path: str
-    """Relative to the archive, with `/`; empty where there is no file."""
+    """Time of the last change of state, seconds since 1970."""
+    suffix: str
+    """With its dot; empty if no file was ever stored. `size` and `sha256` are empty then too."""
     size: int | None
-    sha256: bytes | None
+    sha256: bytes
     content_type: str
+    """As the server sent it."""
     note: str
+    failures: int
+    """Runs that failed to download it."""
+    not_before: int
+    """The earliest time of the next attempt, seconds since 1970."""
+
+    @property
+    def stem(self) -> str:
+        """The file name without its suffix."""
+        return layout.photo_stem(self.key)
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return f"{self.stem}{self.suffix}"
+
+    @property
+    def path(self) -> str:
+        """The path relative to the store's folder, with `/`; empty unless the photo is archived."""
+        return f"{self.folder}/{self.name}" if self.state is State.ARCHIVED else ""
 
 
-class KnownReturn(NamedTuple):
+@dataclass(frozen=True)
+class KnownReturn:
+    """A return on record, with its photos."""
+
+    catalog: Path
     campaign: int
+    store: str
+    """The store's name; empty if unknown."""
+    row: int
     order: int
-    id: int
+    return_id: int
+    month: str
+    """The month of its folder, `2026-01` or `undated`."""
     created_at: int
-    """Seconds since 1970; 0 where nobody knows."""
-    record: dict[str, Any]
-    """The API's record; empty where it is no longer kept."""
+    """Seconds since 1970; 0 if unknown."""
+    is_saved: bool
+    """Whether return.json should exist and hold the current record."""
+    is_held: bool
+    """Whether it is exempt from pruning."""
+    packed_record: bytes | None
     photos: list[KnownPhoto]
     """In the order of the record."""
 
+    @property
+    def folder(self) -> Path:
+        """The folder of its files, relative to the store's."""
+        return layout.return_folder(self.month, self.order, self.return_id)
 
-class Snapshot:
-    """Made by `snapshot`. Its methods block and raise CatalogUnusable or ArchiveUnwritable."""
+    @cached_property
+    def raw(self) -> dict[str, Any]:
+        """The API's record; empty if it is not kept. Raises CatalogDamaged."""
+        return record_of(self.catalog, self.packed_record) if self.packed_record else {}
+
+    def without_damage(self) -> Self:
+        """Return the return itself, or without its record if that is damaged."""
+        try:
+            self.raw  # noqa: B018 - decodes it
+        except CatalogDamaged:
+            return replace(self, packed_record=None)
+        return self
+
+    @cached_property
+    def record(self) -> ReturnRecord:
+        """The fields of the API's record. Raises CatalogDamaged."""
+        return read_record(self.raw)
+
+
+_RETURNS = (
+    "SELECT id, order_id, return_id, month, created_at, saved AND record IS NOT NULL, held_at IS NOT NULL, record "
+    f"FROM returns r WHERE {sound('returns', 'r')} AND "
+)
+_PHOTOS = (
+    # From the state on, the fields of KnownPhoto in their order.
+    "SELECT id, item, image_hash, state, changed_at, coalesce(suffix, ''), size, coalesce(sha256, x''), "
+    "coalesce(content_type, ''), coalesce(note, ''), failures, not_before "
+    f"FROM photos p WHERE return_row = ? AND {sound('photos', 'p')} ORDER BY id"
+)
+_ARCHIVED = (
+    f"SELECT id, month, order_id, return_id FROM returns r WHERE id > ? AND {sound('returns', 'r')} AND EXISTS "
+    "(SELECT 1 FROM photos WHERE return_row = r.id AND +state = 'archived') ORDER BY id LIMIT ?"
+)
+_NEWEST_FIRST = "ORDER BY created_at DESC, id"
+
+
+class Reader:
+    """The returns of one store on one connection. Methods block and raise CatalogUnusable or ArchiveUnwritable."""
 
     def __init__(self, path: Path, campaign: int, connection: sqlite3.Connection) -> None:
         self._path = path
         self._campaign = campaign
         self._connection = connection
-        self._rows("BEGIN").close()
-        self.name: str = next((row[0] for row in self._rows("SELECT value FROM meta WHERE key = 'name'")), "")
+
+    @cached_property
+    def name(self) -> str:
+        """The store's name; empty if unknown."""
+        rows = self.rows(f"SELECT value FROM meta m WHERE key = 'name' AND {sound('meta', 'm')}")
+        return next((row["value"] for row in rows), "")
+
+    def find(self, order: int, return_id: int) -> KnownReturn | None:
+        """Return one return, or None."""
+        return next(self._returns("return_id = ? AND order_id = ?", return_id, order), None)
+
+    def get(self, row: int) -> KnownReturn:
+        """Return the return in a row, which must exist."""
+        return next(self._returns("id = ?", row))
+
+    def numbered(self, order: int | None, return_ids: Sequence[int]) -> list[KnownReturn]:
+        """Return the returns of an order, those with these ids, or both, newest first."""
+        conditions = ["order_id = ?"] * (order is not None)
+        conditions += ["return_id IN (SELECT value FROM json_each(?))"] * bool(return_ids)
+        values = [order] * (order is not None) + [json.dumps(list(return_ids))] * bool(return_ids)
+        # The inner query is answered by an index alone.
+        rows = f"id IN (SELECT id FROM returns WHERE {' AND '.join(conditions)})"
+        return list(self._returns(f"{rows} {_NEWEST_FIRST}", *values))
+
+    def at(self, rows: Iterable[int]) -> list[KnownReturn]:
+        """Return the returns in these rows, newest first."""
+        return list(self._returns(f"id IN (SELECT value FROM json_each(?)) {_NEWEST_FIRST}", json.dumps(list(rows))))
 
     def with_photos(self, since: int, until: int) -> Iterator[KnownReturn]:
-        """Returns that have photos, newest first, created from `since` on and before `until` (seconds since 1970)."""
-        yield from self._read(
-            "SELECT id, order_id, return_id, month, created_at FROM returns r "
-            "WHERE created_at >= ? AND created_at < ? AND EXISTS "
-            f"(SELECT 1 FROM photos WHERE return_row = r.id) AND {sound('returns', 'r')} "
-            "ORDER BY created_at DESC, id",
-            (since, until),
-        )
+        """Yield returns that have photos, newest first, created at `since` or later and before `until`.
 
-    def named(self, order: int | None, returns: Sequence[int]) -> Iterator[KnownReturn]:
-        """The returns of an order, or those with these numbers, or both; newest first, photos or not."""
-        wanted = ["order_id = ?"] * (order is not None)
-        wanted += [f"return_id IN ({', '.join('?' * len(returns))})"] * bool(returns)
-        values = (*([order] if order is not None else []), *returns)
-        yield from self._read(
-            "SELECT id, order_id, return_id, month, created_at FROM returns r WHERE id IN "
-            # the inner query is answered by an index alone
-            f"(SELECT id FROM returns WHERE {' AND '.join(wanted)}) AND {sound('returns', 'r')} "
-            "ORDER BY created_at DESC, id",
-            values,
-        )
+        Both are in seconds since 1970. Nothing may be written on this connection meanwhile.
+        """
+        has_photos = "EXISTS (SELECT 1 FROM photos WHERE return_row = r.id)"
+        return self._returns(f"created_at >= ? AND created_at < ? AND {has_photos} {_NEWEST_FIRST}", since, until)
 
-    def _read(self, query: str, values: Sequence[object]) -> Iterator[KnownReturn]:
-        for row, order, return_id, month, created_at in self._rows(query, values):
-            packed = next(self._rows("SELECT record FROM returns WHERE id = ?", (row,)))[0]
-            photos = self._photos(row, month, order, return_id)
-            record = record_of(self._path, packed) if packed else {}
-            yield KnownReturn(self._campaign, order, return_id, created_at, record, photos)
+    def archived_folders(self) -> Iterator[tuple[int, Path]]:
+        """Yield row and folder of every return that has archived photos, in batches: rows may change meanwhile."""
+        last = 0
+        while batch := list(self.rows(_ARCHIVED, last, BATCH)):
+            last = batch[-1]["id"]
+            for row, month, order, return_id in batch:
+                yield row, layout.return_folder(month, order, return_id)
 
-    def _photos(self, row: int, month: str, order: int, return_id: int) -> list[KnownPhoto]:
-        query = (
-            "SELECT item, image_hash, state, changed_at, suffix, size, sha256, content_type, note FROM photos p "
-            f"WHERE return_row = ? AND {sound('photos', 'p')} ORDER BY id"
-        )
-        folder = f"{self._campaign}/{layout.return_folder(month, order, return_id).as_posix()}"
-        return [
-            _photo(PhotoKey(self._campaign, order, return_id, found["item"], found["image_hash"]), folder, found)
-            for found in self._rows(query, (row,))
-        ]
+    def interrupt_when(self, is_stopped: Callable[[], bool], instructions: int) -> None:
+        """Make queries fail once `is_stopped`; it is called after every so many instructions of SQLite."""
+        self._connection.set_progress_handler(is_stopped, instructions)
 
-    def _rows(self, query: str, values: Sequence[object] = ()) -> "_Rows":
+    def rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
+        """Yield the rows of a query."""
         try:
-            cursor = self._connection.execute(query, values)
+            yield from self._connection.execute(query, values)
         except sqlite3.Error as error:
             raise unusable(self._path, error, self._connection) from error
-        return _Rows(self._path, cursor)
 
+    def _returns(self, condition: str, *values: object) -> Iterator[KnownReturn]:
+        for row, order, return_id, month, created_at, is_saved, is_held, record in self.rows(
+            _RETURNS + condition, *values
+        ):
+            yield KnownReturn(
+                catalog=self._path,
+                campaign=self._campaign,
+                store=self.name,
+                row=row,
+                order=order,
+                return_id=return_id,
+                month=month,
+                created_at=created_at,
+                is_saved=bool(is_saved),
+                is_held=bool(is_held),
+                packed_record=record,
+                photos=self._photos(row, month, order, return_id),
+            )
 
-def _photo(key: PhotoKey, folder: str, found: sqlite3.Row) -> KnownPhoto:
-    has_file = found["state"] == ARCHIVED
-    return KnownPhoto(
-        key=key,
-        state=found["state"],
-        changed_at=found["changed_at"],
-        # as layout.photo_path, but text: a million rows are twice as quick
-        path=f"{folder}/{layout.photo_stem(key)}{found['suffix'] or ''}" if has_file else "",
-        size=found["size"],
-        sha256=found["sha256"],
-        content_type=found["content_type"] or "",
-        note=found["note"] or "",
-    )
-
-
-class _Rows:
-    """A cursor whose errors are ours."""
-
-    def __init__(self, path: Path, cursor: sqlite3.Cursor) -> None:
-        self._path = path
-        self._cursor = cursor
-
-    def __iter__(self) -> "_Rows":
-        return self
-
-    def __next__(self) -> sqlite3.Row:
-        try:
-            row: sqlite3.Row | None = self._cursor.fetchone()
-        except sqlite3.Error as error:
-            raise unusable(self._path, error, self._cursor.connection) from error
-        if row is None:
-            raise StopIteration
-        return row
-
-    def close(self) -> None:
-        self._cursor.close()
+    def _photos(self, return_row: int, month: str, order: int, return_id: int) -> list[KnownPhoto]:
+        folder = layout.return_folder(month, order, return_id).as_posix()
+        return [
+            KnownPhoto(row, PhotoKey(self._campaign, order, return_id, item, image_hash), folder, State(state), *rest)
+            for row, item, image_hash, state, *rest in self.rows(_PHOTOS, return_row)
+        ]
 
 
 @contextmanager
-def snapshot(archive: Path, campaign: int) -> Iterator[Snapshot]:
-    """The store's catalogue as it is now. Raises CatalogUnusable."""
+def open_reader(archive: Path, campaign: int) -> Iterator[Reader]:
+    """Open a store's catalogue for reading. Raises CatalogUnusable if it is missing or unusable."""
     path = layout.store_folder(archive, campaign) / layout.CATALOG_NAME
     if not is_there(path):
         raise CatalogUnusable(
@@ -155,4 +227,13 @@ def snapshot(archive: Path, campaign: int) -> Iterator[Snapshot]:
             "put it back from a backup, or run `market-photos rebuild`.",
         )
     with closing(open_catalog(path, campaign, read_only=True)) as connection:
-        yield Snapshot(path, campaign, connection)
+        yield Reader(path, campaign, connection)
+
+
+@contextmanager
+def snapshot(archive: Path, campaign: int) -> Iterator[Reader]:
+    """Open a store's catalogue as it is now: rows that change later are read as they were. Raises CatalogUnusable."""
+    with open_reader(archive, campaign) as reader:
+        list(reader.rows("BEGIN"))
+        reader.name  # noqa: B018 - the first query decides which state is read
+        yield reader

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from market_photos import failpoints
 from market_photos.archive.catalog.connection import Database
-from market_photos.archive.catalog.inventory import BATCH
+from market_photos.archive.catalog.reader import BATCH
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.catalog.schema import record_of
 
@@ -107,11 +107,6 @@ class Pruning:
         with self._db.transaction() as connection:
             connection.execute("UPDATE returns SET pruning = 0 WHERE id = ?", (row,))
         failpoints.point("pruned")
-
-    def place(self, row: int) -> tuple[str, int, int, int]:
-        """(month, order, return, created at) of a return."""
-        found = self._db.rows("SELECT month, order_id, return_id, created_at FROM returns WHERE id = ?", row)[0]
-        return found["month"], found["order_id"], found["return_id"], found["created_at"]
 
     def hold(self, row: int, mark: Callable[[], None]) -> bool:
         """Keep a return from pruning. False where it is pruned, or is being pruned.
