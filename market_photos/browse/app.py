@@ -14,16 +14,13 @@ from market_photos.browse.site import STATIC, Site, language_of, own_address, re
 from market_photos.errors import MarketPhotosError
 
 log = logging.getLogger(__name__)
-#: Static files that are served, with their types.
-STATIC_TYPES = {
-    "browse.css": "text/css",
-    "browse.js": "text/javascript",
-    "missing.svg": "image/svg+xml",
-    "icon.svg": "image/svg+xml",
-}
+#: The statuses of error pages; another error of a request is shown as 400.
+_SHOWN = {400, 401, 404, 405, 421, 500, 503}
 
 
 def make_app(site: Site, policy: AccessPolicy) -> web.Application:
+    """Return the application that serves a site to those whom the policy allows."""
+
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not policy.is_own_host(request.headers.get("Host", "")):
@@ -41,10 +38,10 @@ def make_app(site: Site, policy: AccessPolicy) -> web.Application:
         try:
             return await handler(request)
         except web.HTTPException as error:
-            return _error_page(site, request, error.status if error.status in _KNOWN else 400)
+            return _error_page(site, request, error.status if error.status in _SHOWN else 400)
         except MarketPhotosError as error:
             return _error_page(site, request, 503, f"{error.message} {error.hint}")
-        except OSError as error:  # a failing disk, or too many open files: no traceback
+        except OSError as error:  # a failing disk, or too many open files
             log.info("%s: %s", request.path, error)
             return _error_page(site, request, 503, str(error))
         except Exception:
@@ -54,12 +51,9 @@ def make_app(site: Site, policy: AccessPolicy) -> web.Application:
     app = web.Application(middlewares=[errors, guard])
     app.on_response_prepare.append(security.add_headers)
     app.add_routes(site.routes())
-    app.add_routes([web.get("/static/{name:[a-z]+[.][a-z]+}", _static)])
+    app.add_routes([web.static("/static", STATIC)])
     app.cleanup_ctx.append(lambda _: _update_indexes(site))
     return app
-
-
-_KNOWN = {400, 401, 404, 405, 421, 500, 503}
 
 
 async def _update_indexes(site: Site) -> AsyncIterator[None]:
@@ -72,17 +66,10 @@ async def _update_indexes(site: Site) -> AsyncIterator[None]:
     site.close()
 
 
-async def _static(request: web.Request) -> web.StreamResponse:
-    name = request.match_info["name"]
-    if name not in STATIC_TYPES:
-        raise web.HTTPNotFound
-    return web.FileResponse(STATIC / name, headers={"Content-Type": f"{STATIC_TYPES[name]}; charset=utf-8"})
-
-
 def _with_token(site: Site, request: web.Request, policy: AccessPolicy) -> web.Response:
-    """Set the token as a cookie and forward to the address without it.
+    """Set the token as a cookie, and forward to the address without it.
 
-    This uses a page instead of a redirect: after a link from another site, a redirect would not send a Strict cookie.
+    A redirect would not send a Strict cookie after a link from another site, so a page forwards.
     """
     if not policy.is_token(request.query["token"]):
         return _error_page(site, request, 401)

@@ -8,6 +8,8 @@ WIDTH, HEIGHT = 640, 150
 
 
 class Bar(NamedTuple):
+    """A rectangle in a chart of `WIDTH` × `HEIGHT`, with its label and the value that it shows."""
+
     x: float
     y: float
     width: float
@@ -17,6 +19,8 @@ class Bar(NamedTuple):
 
 
 class Share(NamedTuple):
+    """A value with its number of occurrences."""
+
     value: str
     n: int
     percent: float
@@ -25,17 +29,20 @@ class Share(NamedTuple):
 
 def days(counts: dict[int, int], today: int, length: int) -> list[Bar]:
     """Return a bar for each of the last `length` days. `counts` and `today` are by days since 1970."""
-    shown = range(today - length + 1, today + 1)
-    scale = top([counts.get(day, 0) for day in shown])
-    step = WIDTH / length
-    bars = []
-    for place, day in enumerate(shown):
-        height = round(counts.get(day, 0) / scale * HEIGHT, 1)
-        label = str(dt.date(1970, 1, 1) + dt.timedelta(days=day))
-        bars.append(
-            Bar(round(place * step + 1, 1), HEIGHT - height, round(step - 3, 1), height, label, counts.get(day, 0))
+    values = [counts.get(day, 0) for day in range(today - length + 1, today + 1)]
+    step, scale = WIDTH / length, HEIGHT / top(values)
+    first = dt.date(1970, 1, 1) + dt.timedelta(days=today - length + 1)
+    return [
+        Bar(
+            x=round(place * step + 1, 1),
+            y=HEIGHT - round(value * scale, 1),
+            width=round(step - 3, 1),
+            height=round(value * scale, 1),
+            label=str(first + dt.timedelta(days=place)),
+            value=value,
         )
-    return bars
+        for place, value in enumerate(values)
+    ]
 
 
 def top(counts: list[int]) -> int:

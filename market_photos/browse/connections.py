@@ -1,9 +1,8 @@
-"""Accept connections, and close those that would keep others out.
+"""Accept connections, and close some when there are too many, so that new ones are always answered.
 
-A connection is idle while no request of it is answered. aiohttp closes it after `IDLE_SECONDS`, also where the bytes
-of a request's head come slowly. Before that, one connection too many closes the one that has been idle longest or,
-where none is idle, the one whose answer was begun first. So a browser on this machine is answered, whatever another
-program on this machine does.
+A connection is idle while no request on it is being answered. aiohttp closes it after `IDLE_SECONDS`, even if a
+request arrives slowly. At the limit, a new connection closes the one that has been idle longest or, if none is idle,
+the one whose response began first. So no other program on this machine can keep a browser out.
 """
 
 import asyncio
@@ -20,53 +19,54 @@ from aiohttp import web
 from market_photos.browse.security import Handler
 
 log = logging.getLogger(__name__)
-#: Connections of one address; a browser opens 6 for a host.
-MOST_PER_ADDRESS = 32
-#: Of all addresses; fewer where this process may open few files, for an answer may take 3.
-MOST = 256
+#: Connections from one address; browsers open 6 to a host.
+MAX_PER_ADDRESS = 32
+#: Connections from all addresses; fewer where this process may open few files.
+MAX_CONNECTIONS = 256
+#: Files that a response may need at once.
 FILES_PER_CONNECTION = 3
 IDLE_SECONDS = 15
-#: For sending an answer: a photo of 50 MB over 1 Mbit/s takes 400 s.
+#: Seconds for sending a response: a photo of 50 MB takes 400 s at 1 Mbit/s.
 SENDING_SECONDS = 600
-#: Seconds from a connection that could not be accepted to the next try, and between two lines of the log about it.
+#: Seconds between two attempts to accept a connection, and between two log lines about failed ones.
 RETRY_SECONDS = 0.1
 QUIET_SECONDS = 60
 
 
 @dataclass(eq=False)
 class Connection:
+    """A connection from a client's address."""
+
     address: str
     transport: asyncio.Transport
-    answering: "asyncio.Task[None] | None" = None
-    """None where it is idle."""
+    response: "asyncio.Task[None] | None" = None
+    """None while the connection is idle."""
     since: float = field(default_factory=time.monotonic)
-    """When it became idle, or its answer was begun."""
+    """When it became idle, or its response began."""
 
-    def mark(self, answering: "asyncio.Task[None] | None") -> None:
-        self.answering, self.since = answering, time.monotonic()
+    def set_response(self, response: "asyncio.Task[None] | None") -> None:
+        """Record that a response begins, or with None that the connection becomes idle."""
+        self.response, self.since = response, time.monotonic()
 
     def close(self) -> None:
-        """Close at once. Sending ends first: asyncio closes no socket in the middle of sendfile without harm."""
-        if self.answering:
-            self.answering.cancel()
+        """Close at once. A response is cancelled first: asyncio cannot close a socket during sendfile."""
+        if self.response:
+            self.response.cancel()
         else:
             self.transport.abort()
-
-
-def giving_way(connections: Iterable[Connection]) -> Connection | None:
-    """Return the connection to close where there is one too many; None where there are none."""
-    return min(connections, key=lambda one: (one.answering is not None, one.since), default=None)
 
 
 class Connections:
     """The open connections of a server."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self) -> None:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        is_unlimited = files == resource.RLIM_INFINITY
+        self._limit = MAX_CONNECTIONS if is_unlimited else min(MAX_CONNECTIONS, max(1, files // FILES_PER_CONNECTION))
         self._open: dict[asyncio.BaseTransport, Connection] = {}
 
     async def accept(self, listening: socket.socket, server: web.Server) -> None:
-        """Accept connections until cancelled; where the system refuses, try again, with one line in the log."""
+        """Accept connections until cancelled. Errors of the system are logged, and accepting is tried again."""
         loop = asyncio.get_running_loop()
         quiet_until = 0.0
         while True:
@@ -80,31 +80,32 @@ class Connections:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._make_room(peer[0])
-            with suppress(OSError):  # it is closed already
+            with suppress(OSError):  # closed by the client already
                 transport, _ = await loop.connect_accepted_socket(server, accepted)
                 self._open[transport] = Connection(peer[0], transport)
 
     def _make_room(self, address: str) -> None:
-        self._open = {key: one for key, one in self._open.items() if not one.transport.is_closing()}
-        same = [one for one in self._open.values() if one.address == address]
-        if len(same) >= MOST_PER_ADDRESS:
+        self._open = {key: value for key, value in self._open.items() if not key.is_closing()}
+        same = [connection for connection in self._open.values() if connection.address == address]
+        if len(same) >= MAX_PER_ADDRESS:
             self._close_one(same)
-        elif len(self._open) >= self._most:
+        elif len(self._open) >= self._limit:
             self._close_one(self._open.values())
 
     def _close_one(self, connections: Iterable[Connection]) -> None:
-        if closed := giving_way(connections):
-            closed.close()
-            del self._open[closed.transport]
+        """Close the connection that has been idle longest, else the one whose response began first."""
+        if chosen := min(connections, key=lambda found: (found.response is not None, found.since), default=None):
+            chosen.close()
+            del self._open[chosen.transport]
 
     @web.middleware
     async def send(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Send the answer within its time; the connection is not idle until then."""
+        """Send the response here, within `SENDING_SECONDS`, so that the connection is not idle until it is sent."""
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("closed before the request was handled")
         connection = self._open.get(transport) or Connection("", transport)
-        connection.mark(asyncio.current_task())
+        connection.set_response(asyncio.current_task())
         try:
             response = await handler(request)
             async with asyncio.timeout(SENDING_SECONDS):
@@ -117,12 +118,12 @@ class Connections:
             transport.abort()
             raise
         finally:
-            connection.mark(None)
+            connection.set_response(None)
         return _Sent(response)
 
 
 class _Sent(web.StreamResponse):
-    """Stands for an answer that was sent already: aiohttp would send a file twice."""
+    """Replaces a response that was sent, because aiohttp would send a file a second time."""
 
     def __init__(self, response: web.StreamResponse) -> None:
         super().__init__(status=response.status)
@@ -137,9 +138,3 @@ class _Sent(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         return None
-
-
-def most_connections() -> int:
-    """Return how many connections this process can serve with the files that it may open."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return MOST if files == resource.RLIM_INFINITY else max(1, min(MOST, files // FILES_PER_CONNECTION))

@@ -1,12 +1,11 @@
-"""Draw one photo small, in a process of its own.
+"""Draw a preview of one photo, in a separate process.
 
     python -m market_photos.browse.draw PHOTO EDGE
 
-Write a JPEG to standard output and exit 0; or write the reason why there is none and exit 3 or 4.
+Write a JPEG to standard output and exit with 0, or write the reason for a failure and exit with 3 or 4.
 
-Photos come from strangers, and a picture of a few kilobytes can ask its decoder for gigabytes or for minutes. So the
-cost is computed from the headers before anything is decoded, and limits of the operating system hold for whatever the
-headers do not show: a decoder that exceeds them dies alone.
+Photos come from strangers, and decoding a few kilobytes can take gigabytes or minutes. The cost is computed from the
+headers before anything is decoded; for what they do not show, the operating system limits the process.
 """
 
 import re
@@ -21,19 +20,19 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Memory that decoding may need by the headers, bytes; the process gets half as much again for itself.
-MOST_BYTES = 512 * 2**20
-#: Samples that the scans of a JPEG may visit, all scans together: at 0.6 ns each 1.5 s, and enough for ten scans of a
-#: progressive photo of 160 megapixels.
-MOST_VISITS = 2_500_000_000
-#: Pixels of a JPEG, which is scaled down while it is decoded.
-MOST_JPEG_PIXELS = 220_000_000
-#: Processor time of the whole process, seconds.
-MOST_SECONDS = 10
-#: Measured peaks of Pillow 13: WebP 17.1 bytes per pixel, all others at most 9.8.
+#: Memory in bytes that decoding may take according to the headers. The whole process gets half as much again.
+MAX_BYTES = 512 * 2**20
+#: Samples that all scans of a JPEG may visit together: 1.5 s at 0.6 ns each, enough for ten scans of a progressive
+#: photo of 160 megapixels.
+MAX_VISITS = 2_500_000_000
+#: Pixels of a JPEG; it is scaled down while it is decoded.
+MAX_JPEG_PIXELS = 220_000_000
+#: Processor time of the process in seconds.
+MAX_SECONDS = 10
+#: Peak memory measured with Pillow 13: WebP 17.1 bytes per pixel, other formats at most 9.8.
 _BYTES_PER_PIXEL = {"WEBP": 17}
 _OTHER_BYTES_PER_PIXEL = 10
-#: Exit codes; 0 is a picture. (Python itself exits with 1.)
+#: Exit codes. Python itself exits with 1.
 UNSHOWABLE, DISK_ERROR = 3, 4
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
@@ -48,16 +47,19 @@ class TooCostly(ValueError):
 
 
 class JpegCost(NamedTuple):
-    """What decoding a JPEG takes: ITU-T T.81, annex B; libjpeg-turbo, `jdmaster.c`."""
+    """The cost of decoding a JPEG (ITU-T T.81, annex B; libjpeg-turbo, `jdmaster.c`).
+
+    Both numbers are 0 if the first scan contains all components, which are then decoded row by row.
+    """
 
     coefficients: int
-    """Bytes of the coefficients, which are kept whole unless one scan holds all components."""
+    """Bytes of memory for the coefficients."""
     visits: int
-    """Samples that the scans visit, where the coefficients are kept."""
+    """Samples that all scans visit."""
 
 
 def jpeg_cost(content: bytes) -> JpegCost:
-    """Return the cost of a JPEG from its markers. Raises ValueError, IndexError where they are damaged."""
+    """Return the cost of a JPEG. Raises ValueError or IndexError where its markers are damaged."""
     frame, progressive, scans, at = b"", False, 0, 2
     while (found := _MARKER.search(content, at)) and found[1][0] != _EOI:
         marker, at = found[1][0], found.end()
@@ -74,7 +76,7 @@ def jpeg_cost(content: bytes) -> JpegCost:
 
 
 def _samples(frame: bytes) -> int:
-    """Return the number of samples of all components of a frame (a SOF segment without its marker)."""
+    """Return the number of samples in all components of a frame (a SOF segment without its marker)."""
     if len(frame) < 8:
         raise ValueError("no frame")
     height, width = int.from_bytes(frame[3:5]), int.from_bytes(frame[5:7])
@@ -85,32 +87,32 @@ def _samples(frame: bytes) -> int:
     return sum(width * height * across * down // largest for across, down in factors)
 
 
-def require_affordable(size: tuple[int, int], bytes_per_pixel: int) -> None:
-    """Raise TooCostly where a picture of this size, decoded whole, would take too much memory."""
-    if size[0] * size[1] * bytes_per_pixel > MOST_BYTES:
-        raise TooCostly(f"{size[0]} × {size[1]} pixels are too many")
+def _require_affordable(image: "Image.Image") -> None:
+    """Raise TooCostly where decoding the whole picture would take too much memory."""
+    if image.width * image.height * _BYTES_PER_PIXEL.get(image.format or "", _OTHER_BYTES_PER_PIXEL) > MAX_BYTES:
+        raise TooCostly(f"{image.width} × {image.height} pixels are too many")
 
 
-def require_affordable_jpeg(size: tuple[int, int], content: bytes) -> None:
+def _require_affordable_jpeg(image: "Image.Image", content: bytes) -> None:
     """Raise TooCostly where decoding a JPEG, scaled down, would take too much memory or time."""
-    cost = jpeg_cost(content)
-    if size[0] * size[1] > MOST_JPEG_PIXELS or cost.coefficients > MOST_BYTES or cost.visits > MOST_VISITS:
-        raise TooCostly(f"{size[0]} × {size[1]} pixels, {cost.visits:,} samples in all scans, are too many")
+    cost, pixels = jpeg_cost(content), image.width * image.height
+    if pixels > MAX_JPEG_PIXELS or cost.coefficients > MAX_BYTES or cost.visits > MAX_VISITS:
+        raise TooCostly(f"{image.width} × {image.height} pixels, {cost.visits:,} samples in all scans, are too many")
 
 
 def shrunk(photo: Path, edge: int) -> bytes:
-    """Return the photo as a JPEG whose longest edge is at most `edge` pixels; of an animation, the first frame.
+    """Return the photo, or the first frame of an animation, as a JPEG of at most `edge` pixels in each direction.
 
-    Raises whatever Pillow raises for a damaged picture, TooCostly, MemoryError, OSError.
+    Raises TooCostly, MemoryError, OSError, and what Pillow raises for a damaged picture.
     """
     from PIL import Image, ImageOps, JpegImagePlugin  # noqa: PLC0415 - after the limits are set
 
-    Image.MAX_IMAGE_PIXELS = None  # require_affordable decides, before anything is decoded
+    Image.MAX_IMAGE_PIXELS = None  # replaced by _require_affordable
     with Image.open(photo, formats=_FORMATS) as image:
-        if isinstance(image, JpegImagePlugin.JpegImageFile):  # a phone's MPO is one, with more pictures behind
-            require_affordable_jpeg(image.size, photo.read_bytes())
+        if isinstance(image, JpegImagePlugin.JpegImageFile):  # or a phone's MPO, which has more pictures
+            _require_affordable_jpeg(image, photo.read_bytes())
             image.draft("RGB", (edge * 2, edge * 2))
-        require_affordable(image.size, _BYTES_PER_PIXEL.get(image.format or "", _OTHER_BYTES_PER_PIXEL))
+        _require_affordable(image)
         image.thumbnail((edge * 2, edge * 2))
         upright = _on_white(ImageOps.exif_transpose(image))
         upright.thumbnail((edge, edge))
@@ -120,7 +122,7 @@ def shrunk(photo: Path, edge: int) -> bytes:
 
 
 def _on_white(image: "Image.Image") -> "Image.Image":
-    """JPEG knows neither palettes nor transparency."""
+    """Return the picture as JPEG can store it, without palette and transparency."""
     from PIL import Image  # noqa: PLC0415
 
     if not image.has_transparency_data:
@@ -130,26 +132,27 @@ def _on_white(image: "Image.Image") -> "Image.Image":
     return ground.convert("RGB")
 
 
-def limit_process() -> None:
-    """Limit this process: memory, processor time, and no core file of a buyer's photo."""
+def _limit_process() -> None:
+    """Limit the memory and processor time of this process, and let it leave no core file with a buyer's photo."""
     limits = (
-        (resource.RLIMIT_AS, MOST_BYTES * 3 // 2),
-        (resource.RLIMIT_CPU, MOST_SECONDS),
+        (resource.RLIMIT_AS, MAX_BYTES * 3 // 2),
+        (resource.RLIMIT_CPU, MAX_SECONDS),
         (resource.RLIMIT_CORE, 0),
     )
-    for name, most in limits:
+    for name, limit in limits:
         hard = resource.getrlimit(name)[1]
-        with suppress(ValueError, OSError):  # macOS knows no RLIMIT_AS
-            resource.setrlimit(name, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        with suppress(ValueError, OSError):  # macOS has no RLIMIT_AS
+            resource.setrlimit(name, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 def main(photo: str, edge: str) -> int:
-    limit_process()
-    warnings.simplefilter("ignore")  # what Pillow finds odd about a stranger's picture
+    """Write the preview, or the reason for a failure, to standard output, and return the exit code."""
+    _limit_process()
+    warnings.simplefilter("ignore")  # about odd pictures, from Pillow
     try:
         content, status = shrunk(Path(photo), int(edge)), 0
     except Exception as error:
-        is_disk = isinstance(error, OSError) and error.errno  # Pillow's own have no number
+        is_disk = isinstance(error, OSError) and error.errno  # errors of Pillow have no number
         content = f"{type(error).__name__}: {error}".encode("utf-8", "replace")
         status = DISK_ERROR if is_disk else UNSHOWABLE
     sys.stdout.buffer.write(content)

@@ -12,15 +12,17 @@ from market_photos.browse.stores import Stores
 from market_photos.errors import MarketPhotosError
 
 log = logging.getLogger(__name__)
-#: Seconds between two updates; longer after a long one, so that updates take a twentieth of the time at most.
+#: Seconds between two updates; after a long one 20 times its duration.
 PAUSE = 3.0
 PAUSE_SHARE = 20
-#: Seconds between two comparisons of every return, likewise.
+#: Seconds between two comparisons of every return; after a long one 60 times its duration.
 COMPARE_PAUSE = 300.0
 COMPARE_SHARE = 60
 
 
 class IndexRefresher:
+    """Updates the indexes in one thread of its own."""
+
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._stopped = threading.Event()

@@ -1,6 +1,6 @@
-"""A search with filters: read it from an address, write it back, and express it for the index.
+"""A search with filters, as an address of a page and as a query of the index.
 
-The address contains the whole query, so it can be sent to a colleague. An invalid value in it is ignored.
+The address contains the whole query, so it can be sent to a colleague. Invalid values in it are ignored.
 """
 
 import datetime as dt
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from market_photos.archive.layout import MOST_ID
 from market_photos.clock import moscow_midnight
 from market_photos.text import without_controls
 
@@ -19,8 +20,6 @@ MAX_QUERY_LENGTH = 200
 MAX_WORDS = 12
 #: Longest value of a filter, in characters.
 MAX_VALUE_LENGTH = 100
-_MAX_ID = 2**63 - 1
-
 #: A return's key in the index is its time of creation, then its row in the catalogue: newer returns have higher keys.
 ROW_BITS = 30
 _MAX_ROW: int = 2**ROW_BITS - 1
@@ -47,6 +46,8 @@ TAGS = {"reason": "r", "decision": "d", "refund": "f", "state": "s"}
 
 @dataclass(frozen=True)
 class Query:
+    """A search text, filters, and the page of the results. Empty values do not restrict the search."""
+
     q: str = ""
     store: int | None = None
     first: dt.date | None = None
@@ -88,7 +89,7 @@ class Query:
     def span(self, campaign: int) -> tuple[int, int]:
         """Return the range of a store's keys: the first one, and the first one after it."""
         low = key(moscow_midnight(self.first), 0) if self.first else 0
-        high = key(moscow_midnight(self.last + dt.timedelta(days=1)), 0) if self.last else 2**63 - 1
+        high = key(moscow_midnight(self.last + dt.timedelta(days=1)), 0) if self.last else MOST_ID
         if self.after:
             high = min(high, _before(self.after, campaign))
         return low, high
@@ -144,7 +145,7 @@ def _before(place: Place, campaign: int) -> int:
 
 
 def _number(given: str) -> int | None:
-    return int(given) if re.fullmatch(r"[0-9]{1,19}", given) and int(given) <= _MAX_ID else None
+    return int(given) if re.fullmatch(r"[0-9]{1,19}", given) and int(given) <= MOST_ID else None
 
 
 def _date(given: str) -> dt.date | None:

@@ -64,9 +64,11 @@ class AccessPolicy:
         return host in self.names or is_address(host)
 
     def is_token(self, given: str) -> bool:
+        """Return whether this is the token, or none is needed."""
         return not self.token or hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
 
     def allows(self, request: web.Request) -> bool:
+        """Return whether the request has the token in its cookie, or needs none."""
         return self.is_token(request.cookies.get(COOKIE, ""))
 
 
@@ -79,6 +81,7 @@ def access_policy(host: str, token: str) -> AccessPolicy:
 
 
 def is_address(host: str) -> bool:
+    """Return whether a host is a numeric IP address."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -87,4 +90,5 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
+    """Return whether a host can be reached from this machine only."""
     return host.lower() == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)

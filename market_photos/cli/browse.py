@@ -17,7 +17,7 @@ from aiohttp import web
 from market_photos import console
 from market_photos.archive.medium import is_writable
 from market_photos.browse.app import make_app
-from market_photos.browse.connections import IDLE_SECONDS, Connections, most_connections
+from market_photos.browse.connections import IDLE_SECONDS, Connections
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import access_policy, is_loopback
 from market_photos.browse.site import Site
@@ -91,7 +91,7 @@ async def _serve(
     wire = logging.getLogger("market_photos.browse.wire")
     wire.setLevel(logging.CRITICAL)  # a request that is no HTTP gets a 400, and needs no warning
     app = make_app(site, access_policy(host, token))
-    connections = Connections(most_connections())
+    connections = Connections()
     app.middlewares.insert(0, connections.send)
     runner = web.AppRunner(
         app,

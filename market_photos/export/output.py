@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from market_photos.archive.layout import PART_SUFFIX
-from market_photos.archive.photo_file import disk_errors, private, sync_folder
+from market_photos.archive.atomic import replacing
+from market_photos.archive.photo_file import disk_errors, sync_folder
 from market_photos.errors import ArchiveUnwritable, UsageError
 from market_photos.export.replacing import why_kept
 
@@ -17,28 +17,22 @@ STDOUT = Path("-")
 
 @contextmanager
 def output(target: Path, archive: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """Yield a stream that becomes the target when the block ends without an error, and is removed otherwise.
+    """Yield a stream that becomes the target when the block ends without an error.
 
-    The file has mode 0600: it holds personal data. Raises UsageError where the target exists and is not forced or is
-    no export, or its folder does not exist; ArchiveUnwritable where it cannot be written.
+    The mode of the file is 0600, because it contains personal data. Raises UsageError where the folder of the target
+    does not exist, or the target exists and `force` is not set or would replace a file that is no export.
+    Raises ArchiveUnwritable where the target cannot be written.
     """
     if target == STDOUT:
         with disk_errors(Path("standard output")), _standard_output() as stream:
             yield stream
         return
     _require_free(target, archive, force=force)
-    part = target.with_name(f"{target.name}.{os.getpid()}{PART_SUFFIX}")
     with disk_errors(target):
-        try:
-            with open(part, "xb", opener=private) as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
+        with replacing(target) as stream:
+            yield stream
             _require_free(target, archive, force=force)
-            part.replace(target)
-            sync_folder(target.parent)
-        finally:
-            part.unlink(missing_ok=True)
+        sync_folder(target.parent)
 
 
 def _require_free(target: Path, archive: Path, *, force: bool) -> None:
@@ -58,7 +52,7 @@ def _require_free(target: Path, archive: Path, *, force: bool) -> None:
 
 @contextmanager
 def _standard_output() -> Iterator[BinaryIO]:
-    """Yield a duplicate of standard output: if its reader goes away, Python reports nothing more at exit."""
+    """Yield a duplicate of standard output: if its reader exits, Python does not report that again at exit."""
     sys.stdout.flush()
     stream = os.fdopen(os.dup(1), "wb")
     try:

@@ -1,4 +1,4 @@
-"""Whether `--force` may replace a file: only what an export has written, and nothing of the archive."""
+"""Decide whether `--force` may replace a file: only what an export has written, and nothing in the archive."""
 
 import io
 import os
@@ -10,12 +10,12 @@ from typing import BinaryIO
 from market_photos.archive import tree
 from market_photos.export.rows import COLUMNS
 
-#: Bytes of a file that are read to recognise it.
+#: Bytes that are read to recognise a file.
 _HEAD = 64 * 1024
 
 
 def why_kept(target: Path, archive: Path) -> str:
-    """Return why the target is not replaced; an empty string where it may be. Raises OSError."""
+    """Return why the target must not be replaced, empty if it may be. Raises OSError."""
     status = target.lstat()
     if not stat.S_ISREG(status.st_mode):
         return "is no regular file"
@@ -30,7 +30,7 @@ def why_kept(target: Path, archive: Path) -> str:
 
 
 def _is_inside(target: Path, archive: Path) -> bool:
-    """Whatever links or mounts lead there."""
+    """Return whether the target is in the archive, also by way of links and mounts."""
     inner = target.absolute().parent.resolve()
     return archive.is_dir() and any(folder.samefile(archive) for folder in (inner, *inner.parents))
 
@@ -63,5 +63,5 @@ def _is_csv(line: str) -> bool:
 
 
 def _is_jsonl(head: bytes) -> bool:
-    """By the beginning of its first line, which may be longer than the head."""
+    """Return whether the first line, which may be longer than the head, begins like one of ours."""
     return head.startswith(f'{{"{COLUMNS[0]}":'.encode()) and f',"{COLUMNS[1]}":'.encode() in head[:60]

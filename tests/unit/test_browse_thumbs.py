@@ -168,7 +168,7 @@ def test_an_animation_is_shown_as_its_first_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"), [("MOST_SECONDS", 1, "signal 24"), ("MOST_BYTES", 2**25, "MemoryError")]
+    ("name", "value", "told"), [("MAX_SECONDS", 1, "signal 24"), ("MAX_BYTES", 2**25, "MemoryError")]
 )
 def test_a_decoder_that_takes_too_much_is_ended_by_the_system(
     tmp_path: Path, name: str, value: int, told: str
@@ -188,7 +188,7 @@ draw.{name} = {value}
 draw.shrunk = shrunk
 sys.exit(draw.main("photo", "9"))
 """
-BODIES = {"MOST_SECONDS": "while True: pass", "MOST_BYTES": "return bytes(2**27)"}
+BODIES = {"MAX_SECONDS": "while True: pass", "MAX_BYTES": "return bytes(2**27)"}
 
 
 def test_a_picture_that_cannot_be_drawn_is_tried_once_until_it_changes(tmp_path: Path) -> None:
