@@ -69,7 +69,7 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
             run = catalog.runs.begin(command)
             adoption.accept(catalog, held)
             _fill(catalog, folder, rebuilt)
-            for method, amount in quotas(limits).items():
+            for method, amount in quotas(limits.photo_requests, limits.return_requests).items():
                 catalog.requests.assume(method, [0.0] * amount)
             found = {state.value: count for state, count in rebuilt.photos.items()}
             catalog.runs.end(run, ExitCode.COMPLETE, {"returns": rebuilt.returns, **found})

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from market_photos.model import PhotoKey
-from market_photos.settings import Limits
 
 #: Records on a page of returns or campaigns; more is cut (returns) or refused (campaigns). Official.
 PAGE_SIZE = 100
@@ -28,13 +27,9 @@ class Endpoint(StrEnum):
     TOKEN = "token"  # noqa: S105 - the name of a method
 
 
-def quotas(limits: Limits) -> dict[Endpoint, int]:
-    """Return the requests of each method that a store may get in a period."""
-    return {
-        Endpoint.PHOTO: limits.photo_requests,
-        Endpoint.RETURNS: limits.return_requests,
-        Endpoint.RETURN: RETURN_REQUESTS,
-    }
+def quotas(photos: int, returns: int) -> dict[Endpoint, int]:
+    """Return the requests of each method that a store may get in a period; `photos`, `returns`: as configured."""
+    return {Endpoint.PHOTO: photos, Endpoint.RETURNS: returns, Endpoint.RETURN: RETURN_REQUESTS}
 
 
 class ApiRequest(NamedTuple):

@@ -70,15 +70,18 @@ class RetryBudget:
         """Whether no further attempt follows this one."""
         return self.attempts >= ATTEMPTS - 1
 
-    def after(self, refusal: Refusal, rng: Random, downloaded: int = 0) -> float | None:
+    def after(
+        self, refusal: Refusal, rng: Random, downloaded: int = 0, *, failed_before: bool = False
+    ) -> float | None:
         """Return the seconds to wait before the next attempt, None to give up.
 
         `downloaded`: other photos that this run has downloaded so far. A 420 is no attempt: the limits themselves
-        make the next one wait. All other pauses are exponential with full jitter.
+        make the next one wait. All other pauses are exponential with full jitter. `failed_before`: the photo failed in
+        an earlier run. It is tried last, with no other photos to compare it with, so each 420 counts as its own.
         """
         if refusal.reaction in MAX_OWN_YIELDS:
             self.yields += 1
-            self.own_yields += downloaded > self.downloaded
+            self.own_yields += failed_before or downloaded > self.downloaded
             self.downloaded = downloaded
             is_refused = self.yields >= MAX_YIELDS or self.own_yields >= MAX_OWN_YIELDS[refusal.reaction]
             return None if is_refused else 0.0

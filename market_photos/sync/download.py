@@ -172,7 +172,8 @@ class Worker:
             await store.record_gone(claim, refusal.reason)
             return None
         before = attempt.retries.attempts
-        pause = attempt.retries.after(refusal, store.rng, store.counters.downloaded)
+        came, failed_before = store.counters.downloaded, claim.failures > 0
+        pause = attempt.retries.after(refusal, store.rng, came, failed_before=failed_before)
         if refusal.reaction is Reaction.FORGET:
             store.doubt(claim, refusal.reason)
         elif pause is None:

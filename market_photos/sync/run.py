@@ -172,7 +172,9 @@ class Run:
                 "Photos that are on disk are not asked for, and the quota of a period counts as spent",
                 catalog.campaign,
             )
-            for method, amount in quotas(self.settings.limits).items():
+            for method, amount in quotas(
+                self.settings.limits.photo_requests, self.settings.limits.return_requests
+            ).items():
                 catalog.requests.assume(method, [0.0] * amount)
             if not self.options.dry_run:
                 log.info("store %s: %d photos were on disk already", catalog.campaign, adoption.adopt_all(catalog))

@@ -274,7 +274,7 @@ def restored_limits(
             restored=token_ages([request for request in past if request.method == method], now, period),
             rng=rng,
         )
-        for method, amount in quotas(settings).items()
+        for method, amount in quotas(settings.photo_requests, settings.return_requests).items()
     }
     slots = Slots(settings.parallel_requests, rng=rng)
     # The server may still be at work for a run that was killed a moment ago.

@@ -228,6 +228,9 @@ def test_a_photo_always_refused_by_a_limit_fails_alone(world: World, action: Act
     report = world.sync()
     assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"archived": 59, "failed": 1})
     assert world.log.count("photo", status=420) <= 15
+    world.log.clear()
+    assert world.sync().exit_code is ExitCode.FAILED, "nor does it hold up the next night, when it is the only one"
+    assert world.log.count("photo", status=420) <= 15
 
 
 @pytest.mark.parametrize("status", [403, 423])

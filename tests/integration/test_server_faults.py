@@ -290,7 +290,8 @@ def test_photos_that_failed_last_night_come_after_new_ones(world: World) -> None
     assert world.states() == {"archived": 40, "failed": 40}
     tried = list(dict.fromkeys(entry.image_hash for entry in world.log.of("photo")))
     assert set(tried[:10]) == {photo.image_hash for photo in new}
-    assert 20 <= len(tried[10:]) <= 24
+    # More than 20 where the last new photo was still on its way to the disk; the others wait for the next night.
+    assert 20 <= len(tried[10:]) < 40
     world.log.clear()
     world.sync()
     assert not set(tried[10:]) & {entry.image_hash for entry in world.log.of("photo")[:16]}, "those wait tonight"
