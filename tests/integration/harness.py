@@ -1,41 +1,61 @@
 """A Market in a thread, an archive in a folder, and the program: in this process, or as a user starts it.
 
-world.market.add_store(101).add_return(photos=3)
-report = world.sync()
+world.market.stores[101].add_return(photos=3)
+report = world.sync()                      # a Run, without the command line
+outcome = world.command("sync", "--json")  # the command line, in this process: a start costs half a second
+outcome = world.program("sync", "--json")  # a process of its own, for signals, kills, streams and other users
 world.assert_archive_is_right()
-done = world.program("sync", "--json")
 """
 
 import asyncio
+import atexit
+import contextlib
+import datetime as dt
 import hashlib
+import io
 import json
+import logging
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from pydantic import SecretStr
 
 from market_photos.archive import layout
+from market_photos.cli.main import main
 from market_photos.clock import Clock, Moment, SystemClock
 from market_photos.config import Settings
+from market_photos.maintenance.integrity import Problem
+from market_photos.maintenance.verify import verify_store
 from market_photos.model import PhotoKey
 from market_photos.reporting.report import Report
-from market_photos.sandbox import Market, Photo, Sandbox, Store
+from market_photos.sandbox import Market, Photo, Sandbox, Store, running
 from market_photos.settings import Api, Archive, Campaigns, Limits, Sync
 from market_photos.sync.run import Options, Run
 from market_photos.sync.store_run import Plan
 
+CAMPAIGN = 101
 #: Seconds after which a test gives up on the program; nothing here takes half as long.
 PATIENCE_S = 60.0
+#: Equal for all tests, so that the archives of equal markets are equal.
+NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
+#: Hashes that cannot be file names as they are.
+ODD_HASHES = ("a/b+c=", "..", "%2e%2e", "ЁЖ", "Case", "case", "x" * 300)
+#: Limits under which requests soon no longer count: after a rebuild the whole quota counts as spent.
+SHORT_PERIOD = {"period_seconds": 1.0}
 #: What may lie in a store's folder beside photos.
 _BESIDES = {
     layout.CATALOG_NAME,
@@ -46,8 +66,8 @@ _BESIDES = {
 
 
 @dataclass(frozen=True)
-class Done:
-    """The program has ended."""
+class Outcome:
+    """How a command ended, and what it printed."""
 
     code: int
     stdout: str
@@ -57,6 +77,10 @@ class Done:
     def json(self) -> Any:
         """The last line of standard output."""
         return json.loads(self.stdout.splitlines()[-1])
+
+    @property
+    def text(self) -> str:
+        return self.stdout + self.stderr
 
 
 class JumpingClock:
@@ -100,7 +124,12 @@ class World:
 
     @property
     def archive(self) -> Path:
-        return self.folder / "archive"
+        return Path(self._section("archive").get("directory", self.folder / "archive"))
+
+    @property
+    def store(self) -> Path:
+        """The folder of the first store."""
+        return self.archive / str(CAMPAIGN)
 
     @property
     def log(self) -> Any:
@@ -138,10 +167,11 @@ class World:
     # -- as a user starts it
 
     def config(self) -> Path:
+        """Write the configuration file."""
         path = self.folder / "config.toml"
         sections = {
             "api": {"base_url": self.sandbox.url, "read_timeout_seconds": 2} | self._section("api"),
-            "archive": {"directory": str(self.archive), "min_free_bytes": 0} | self._section("archive"),
+            "archive": {"min_free_bytes": 0} | self._section("archive") | {"directory": str(self.archive)},
             **{name: self._section(name) for name in ("campaigns", "limits", "sync")},
         }
         lines = []
@@ -150,26 +180,58 @@ class World:
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def start(self, command: str, *arguments: str, **popen: Any) -> "subprocess.Popen[str]":
-        environment = os.environ | {"MARKET_PHOTOS_API_KEY": self.market.key} | popen.pop("env", {})
+    def command(self, *arguments: str) -> Outcome:
+        """Run `market-photos` with these arguments in this process, without a terminal."""
+        out, err = io.StringIO(), io.StringIO()
+        argv = ["market-photos", *arguments, "--config", str(self.config())]
+        with (
+            patch.dict(os.environ, self._environment(), clear=True),
+            patch.object(sys, "argv", argv),
+            patch.object(sys, "stdin", io.StringIO()),
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            _logging_restored(),
+        ):
+            try:
+                main()
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return self._record(Outcome(code, out.getvalue(), err.getvalue()))
+
+    def sync_command(self, *arguments: str) -> Outcome:
+        return self.command("sync", "--json", "-v", *arguments)
+
+    def start(self, *arguments: str, prefix: tuple[str, ...] = (), **popen: Any) -> "subprocess.Popen[str]":
+        """Start `market-photos`; `env` is added to the environment."""
+        environment = self._environment() | popen.pop("env", {})
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        words = [sys.executable, "-m", "market_photos", command, "--config", str(self.config()), *arguments]
+        words = [*prefix, sys.executable, "-m", "market_photos", *arguments, "--config", str(self.config())]
         return subprocess.Popen(words, env=environment, text=True, cwd=self.folder, **(streams | popen))
 
-    def program(self, command: str, *arguments: str, **popen: Any) -> Done:
-        return self.end_of(self.start(command, *arguments, **popen))
+    def program(self, *arguments: str, prefix: tuple[str, ...] = (), **popen: Any) -> Outcome:
+        """Run `market-photos` with these arguments as a process of its own, to its end."""
+        return self.end_of(self.start(*arguments, prefix=prefix, **popen))
 
-    def end_of(self, process: "subprocess.Popen[str]") -> Done:
+    def end_of(self, process: "subprocess.Popen[str]") -> Outcome:
         try:
             stdout, stderr = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
-        self.written += [stdout or "", stderr or ""]
-        return Done(process.returncode, stdout or "", stderr or "")
+        return self._record(Outcome(process.returncode, stdout or "", stderr or ""))
+
+    def _environment(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith("MARKET_PHOTOS_")}
+        return own | {"MARKET_PHOTOS_API_KEY": self.market.key}
+
+    def _record(self, outcome: Outcome) -> Outcome:
+        self.written.append(outcome.text)
+        return outcome
 
     def interrupted(
         self, command: str, *arguments: str, at: Callable[[], bool], by: int = signal.SIGTERM
-    ) -> tuple[Done, float]:
+    ) -> tuple[Outcome, float]:
         """The program, sent a signal as soon as `at` holds; and how many seconds it took to end."""
         process = self.start(command, *arguments)
         wait_until(at, process)
@@ -179,21 +241,23 @@ class World:
 
     # -- what came of it
 
-    def rows(self, campaign: int, query: str) -> list[Any]:
-        path = self.archive / str(campaign) / layout.CATALOG_NAME
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-        connection.row_factory = sqlite3.Row
-        try:
-            return connection.execute(query).fetchall()
-        finally:
-            connection.close()
+    def requests_per_photo(self) -> dict[str, int]:
+        """How often each photo has been asked for, by its path."""
+        return dict(Counter(entry.path for entry in self.log.entries if entry.kind == "photo"))
 
-    def photo_rows(self, campaign: int) -> list[Any]:
-        return self.rows(
-            campaign,
-            "SELECT p.*, r.order_id, r.return_id, r.month FROM photos p JOIN returns r ON r.id = p.return_row "
-            "ORDER BY p.id",
+    def rows(self, query: str, campaign: int = CAMPAIGN) -> list[Any]:
+        path = self.archive / str(campaign) / layout.CATALOG_NAME
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute(query).fetchall()
+
+    def photo_rows(self, campaign: int) -> list[dict[str, Any]]:
+        path = self.archive / str(campaign) / layout.CATALOG_NAME
+        query = (
+            "SELECT p.*, order_id, return_id, month FROM photos p JOIN returns r ON r.id = return_row ORDER BY p.id"
         )
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query)]
 
     def states(self, *campaigns: int) -> dict[str, int]:
         stores = campaigns or tuple(self.known())
@@ -205,6 +269,53 @@ class World:
     def path_of(self, campaign: int, row: Any) -> Path:
         key = PhotoKey(campaign, row["order_id"], row["return_id"], row["item"], row["image_hash"])
         return self.archive / str(campaign) / layout.photo_path(row["month"], key, row["suffix"])
+
+    def files(self) -> list[Path]:
+        """Everything under the first store's photos/, return.json aside."""
+        found = (self.store / layout.PHOTOS).rglob("*")
+        return sorted(path for path in found if path.is_file() and path.name != layout.RECORD_NAME)
+
+    def file_of(self, photo: Photo) -> Path:
+        """The file with the content of that photo of the Market."""
+        [path] = [path for path in self.files() if path.read_bytes() == photo.body]
+        return path
+
+    def lose_catalog(self) -> None:
+        for path in self.store.glob(f"{layout.CATALOG_NAME}*"):
+            path.unlink()
+
+    def verify(self, *, full: bool = True, repair: bool = False) -> list[Problem]:
+        """What `market-photos verify` finds in the first store."""
+        problems: list[Problem] = []
+        found = verify_store(
+            self.archive,
+            CAMPAIGN,
+            self.clock,
+            full=full,
+            repair=repair,
+            command="test",
+            tell=lambda _, problem: problems.append(problem),
+        )
+        assert found.exit_code == (10 if problems else 0)
+        assert found.counts == Counter(problem.kind for problem in problems)
+        return problems
+
+    def assert_complete(self) -> None:
+        """The first store's photos are on disk as the Market serves them, with nothing else; the catalogue agrees."""
+        photos = self.market.photos()
+        assert self.states(CAMPAIGN) == {"archived": len(photos)}
+        assert sorted(path.read_bytes() for path in self.files()) == sorted(photo.body for photo in photos)
+        assert self.verify() == []
+        self.assert_no_key()
+
+    def assert_no_key(self) -> None:
+        """The key stands in nothing that was printed or written; no traceback was printed."""
+        key = self.market.key
+        assert not any(key in text or "Traceback" in text for text in self.written)
+        photos = set(self.files())
+        for path in self.archive.rglob("*"):
+            if path.is_file() and path not in photos:
+                assert key.encode() not in path.read_bytes(), path
 
     def assert_archive_is_right(self, *, in_flight: int = 0, at_work: bool = False) -> None:
         """Every archived photo is whole, as served, hashed right and was sent once; nothing else lies about.
@@ -267,6 +378,15 @@ def assert_adds_up(found: dict[str, Any]) -> None:
         assert part["discovered"] == sum(part[name] for name in states), part
 
 
+@contextlib.contextmanager
+def _logging_restored() -> Iterator[None]:
+    logger = logging.getLogger("market_photos")
+    handlers, propagate, level = logger.handlers, logger.propagate, logger.level
+    yield
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
+
+
 def _place(photo: Photo) -> tuple[int, int, int, int, str]:
     return photo.campaign, photo.order, photo.return_id, photo.item, photo.image_hash
 
@@ -280,3 +400,48 @@ def fill(store: Store, returns: int, photos: int = 1) -> list[Photo]:
     for _ in range(returns):
         store.add_return(photos=photos)
     return [photo for back in store.returns.values() for photo in store.photos(back)]
+
+
+def a_market(returns: int = 3, photos: int = 2, *, odd: bool = False) -> Market:
+    """Return the same Market each time: one store; `odd` adds a return with hashes of all kinds."""
+    market = Market(seed=3, now=NOW)
+    store = market.add_store(CAMPAIGN)
+    fill(store, returns, photos)
+    if odd:
+        store.add_return(images=list(ODD_HASHES))
+    return market
+
+
+@contextlib.contextmanager
+def a_world(
+    folder: Path,
+    make_market: Callable[..., Market] = a_market,
+    *,
+    synced: bool = False,
+    archive: dict[str, Any] | None = None,
+    **market: Any,
+) -> Iterator[World]:
+    """Serve a Market that `make_market` makes; `synced` begins with its archive complete, `archive` are settings."""
+    make = partial(make_market, **market)
+    with running(make()) as sandbox:
+        settings = {"api": {"read_timeout_seconds": 10}, "archive": archive or {}, "limits": SHORT_PERIOD}
+        world = World(sandbox.market, sandbox, folder, settings)
+        if synced:
+            shutil.copytree(_archive_of(make), world.archive)
+        yield world
+
+
+_archives: dict[str, Path] = {}
+
+
+def _archive_of(make: Callable[[], Market]) -> Path:
+    """Return the complete archive of such a Market, made once for all tests."""
+    name = repr(make)
+    if name not in _archives:
+        folder = Path(tempfile.mkdtemp(prefix="archive-of-a-market-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        with running(make()) as sandbox:
+            world = World(sandbox.market, sandbox, folder)
+            assert world.command("sync", "-q").code == 0
+        _archives[name] = world.archive
+    return _archives[name]

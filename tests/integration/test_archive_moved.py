@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from market_photos.sandbox import actions
-from tests.integration.archive_kit import CAMPAIGN, Case, Outcome, a_case
+from tests.integration.harness import CAMPAIGN, Outcome, World, a_world
 from tests.integration.test_disk_faults import IN_FLIGHT, _do, _volume
 
 #: Photos that come before it happens, and all.
@@ -46,21 +46,21 @@ def _replace_with_stores(path: Path) -> None:
     (path / str(CAMPAIGN) / "photos").mkdir(parents=True)
 
 
-def _sync_while(case: Case, happens: Callable[[], object], *, kind: str = "photo", nth: int = BEFORE) -> Outcome:
-    case.sandbox.faults.add(actions.meanwhile(happens), kind=kind, nth=nth)
-    return case.sync()
+def _sync_while(world: World, happens: Callable[[], object], *, kind: str = "photo", nth: int = BEFORE) -> Outcome:
+    world.sandbox.faults.add(actions.meanwhile(happens), kind=kind, nth=nth)
+    return world.sync_command()
 
 
 def _tree(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def _assert_stopped(case: Case, outcome: Outcome) -> None:
+def _assert_stopped(world: World, outcome: Outcome) -> None:
     """At once: what was in flight, and what the workers had begun, is all that was asked for afterwards."""
-    assert outcome.code == 5, outcome.said
-    assert "moved, removed or unmounted" in outcome.said
-    assert sum(case.asked().values()) <= BEFORE + 2 * IN_FLIGHT
-    case.assert_no_key()
+    assert outcome.code == 5, outcome.text
+    assert "moved, removed or unmounted" in outcome.text
+    assert sum(world.requests_per_photo().values()) <= BEFORE + 2 * IN_FLIGHT
+    world.assert_no_key()
 
 
 #: What happens, and to what, relative to the archive.
@@ -85,43 +85,43 @@ HARMS = [
 def test_a_change_of_the_archive_during_a_run_stops_it_with_5(
     tmp_path: Path, harm: Callable[[Path], None], name: str
 ) -> None:
-    with a_case(tmp_path, returns=PHOTOS // 2, photos=2) as case:
+    with a_world(tmp_path, returns=PHOTOS // 2, photos=2) as world:
         left: list[str] = []
 
         def happens() -> None:
-            harm(Path(os.path.normpath(case.archive / name)))
-            left.extend(_tree(case.archive) if case.archive.exists() else [])
+            harm(Path(os.path.normpath(world.archive / name)))
+            left.extend(_tree(world.archive) if world.archive.exists() else [])
 
-        _assert_stopped(case, _sync_while(case, happens))
+        _assert_stopped(world, _sync_while(world, happens))
         if name == "." and harm is not _remove:  # what is left of an archive that was removed may be anything
-            assert (_tree(case.archive) if case.archive.exists() else []) == left
+            assert (_tree(world.archive) if world.archive.exists() else []) == left
 
 
 def test_an_archive_moved_during_the_listing_stops_the_run(tmp_path: Path) -> None:
     """No page is recorded in an archive that nobody will find, and no photo is asked for."""
-    with a_case(tmp_path, returns=PHOTOS // 2, photos=2) as case:
-        outcome = _sync_while(case, lambda: _move_away(case.archive), kind="returns", nth=1)
-        assert outcome.code == 5, outcome.said
-        assert (case.asked(), case.archive.exists()) == ({}, False)
+    with a_world(tmp_path, returns=PHOTOS // 2, photos=2) as world:
+        outcome = _sync_while(world, lambda: _move_away(world.archive), kind="returns", nth=1)
+        assert outcome.code == 5, outcome.text
+        assert (world.requests_per_photo(), world.archive.exists()) == ({}, False)
 
 
 def test_an_archive_moved_before_the_first_store_is_opened_stops_the_run(tmp_path: Path) -> None:
     """Between the lock and the catalogue."""
-    with a_case(tmp_path, returns=1) as case:
-        case.config.write_text(f"{case.config.read_text()}[campaigns]\nids = [{CAMPAIGN}]\n")
-        outcome = _sync_while(case, lambda: _replace_with_stores(case.archive), kind="campaigns", nth=1)
-        assert outcome.code == 5, outcome.said
-        assert _tree(case.archive) == [str(CAMPAIGN), f"{CAMPAIGN}/photos"]
+    with a_world(tmp_path, returns=1) as world:
+        world.settings["campaigns"] = {"ids": [CAMPAIGN]}
+        outcome = _sync_while(world, lambda: _replace_with_stores(world.archive), kind="campaigns", nth=1)
+        assert outcome.code == 5, outcome.text
+        assert _tree(world.archive) == [str(CAMPAIGN), f"{CAMPAIGN}/photos"]
 
 
 def test_a_moved_archive_is_complete_once_it_is_back(tmp_path: Path) -> None:
-    with a_case(tmp_path, returns=PHOTOS // 2, photos=2) as case:
-        _assert_stopped(case, _sync_while(case, lambda: _move_away(case.archive)))
-        case.archive.with_name("archive.aside").rename(case.archive)
-        outcome = case.sync()
-        assert outcome.code == 0, outcome.said
-        assert sum(count - 1 for count in case.asked().values()) <= IN_FLIGHT
-        case.assert_whole()
+    with a_world(tmp_path, returns=PHOTOS // 2, photos=2) as world:
+        _assert_stopped(world, _sync_while(world, lambda: _move_away(world.archive)))
+        world.archive.with_name("archive.aside").rename(world.archive)
+        outcome = world.sync_command()
+        assert outcome.code == 0, outcome.text
+        assert sum(count - 1 for count in world.requests_per_photo().values()) <= IN_FLIGHT
+        world.assert_complete()
 
 
 @pytest.mark.parametrize("marker", [None, MARKER])
@@ -132,17 +132,17 @@ def test_a_volume_unmounted_or_covered_during_a_run_takes_no_photo(
     """Unmounted, or covered by another volume: no photo goes into what the path leads to then."""
     with (
         _volume(tmp_path / "volume", "size=20m") as volume,
-        a_case(tmp_path, returns=PHOTOS // 2, photos=2, archive=volume, marker=marker or "lost") as case,
+        a_world(tmp_path, returns=PHOTOS // 2, photos=2, archive={"directory": str(volume)}) as world,
     ):
-        (volume / (marker or "lost")).touch()
-        if marker is None:
-            case.configure()
+        if marker:
+            (volume / marker).touch()
+            world.settings["archive"]["marker"] = marker
         if mount_over:
             harm = lambda: _do("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(volume))  # noqa: E731
         else:
             harm = lambda: _do("umount", "--lazy", str(volume))  # noqa: E731
         try:
-            _assert_stopped(case, _sync_while(case, harm))
+            _assert_stopped(world, _sync_while(world, harm))
             assert _tree(volume) == []
         finally:
             if not mount_over:  # `_volume` unmounts one
@@ -152,7 +152,7 @@ def test_a_volume_unmounted_or_covered_during_a_run_takes_no_photo(
 
 
 def test_a_marker_removed_during_a_run_stops_it(tmp_path: Path) -> None:
-    with a_case(tmp_path, returns=PHOTOS // 2, photos=2, marker=MARKER) as case:
-        case.archive.mkdir()
-        (case.archive / MARKER).touch()
-        _assert_stopped(case, _sync_while(case, (case.archive / MARKER).unlink))
+    with a_world(tmp_path, returns=PHOTOS // 2, photos=2, archive={"marker": MARKER}) as world:
+        world.archive.mkdir()
+        (world.archive / MARKER).touch()
+        _assert_stopped(world, _sync_while(world, (world.archive / MARKER).unlink))

@@ -109,7 +109,7 @@ def test_a_backfill_leaves_the_watermark_alone(world: World) -> None:
     """Else the next sync would believe that it had listed everything."""
     fill_months(world.market.stores[101])
     world.run(span())
-    assert not world.rows(101, "SELECT * FROM meta WHERE key = 'watermark'")
+    assert not world.rows("SELECT * FROM meta WHERE key = 'watermark'")
     assert counts_of(world.sync())["downloaded"] == 4
 
 

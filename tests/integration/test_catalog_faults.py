@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.archive_kit import Case, a_case
+from tests.integration.harness import World, a_world
 
 Harm = Callable[[Path], None]
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Iterator[Case]:
+def world(tmp_path: Path) -> Iterator[World]:
     """An archive that is complete."""
-    with a_case(tmp_path, returns=30, photos=1, odd=True, synced=True) as case:
-        yield case
+    with a_world(tmp_path, returns=30, photos=1, odd=True, synced=True) as world:
+        yield world
 
 
 def _missing(path: Path) -> None:
@@ -100,19 +100,19 @@ HARMS: list[Harm] = [
 
 
 @pytest.mark.parametrize("harm", HARMS, ids=[harm.__name__ for harm in HARMS])
-def test_a_damaged_catalogue_is_refused_until_it_is_rebuilt(case: Case, harm: Harm) -> None:
+def test_a_damaged_catalogue_is_refused_until_it_is_rebuilt(world: World, harm: Harm) -> None:
     """A run refuses it, asks for no photo, names `rebuild`; that and a sync end complete, nothing twice."""
-    harm(case.store / "catalog.sqlite3")
-    asked = case.asked()
-    outcome = case.sync()
-    assert outcome.code == 9, outcome.said
-    assert "market-photos rebuild" in outcome.said
-    assert case.asked() == asked
-    assert case.run("rebuild").code == 0
-    synced = case.sync()
+    harm(world.store / "catalog.sqlite3")
+    asked = world.requests_per_photo()
+    outcome = world.sync_command()
+    assert outcome.code == 9, outcome.text
+    assert "market-photos rebuild" in outcome.text
+    assert world.requests_per_photo() == asked
+    assert world.command("rebuild").code == 0
+    synced = world.sync_command()
     assert (synced.code, synced.json["downloaded"]) == (0, 0)
-    assert case.asked() == asked
-    case.assert_whole()
+    assert world.requests_per_photo() == asked
+    world.assert_complete()
 
 
 @pytest.mark.parametrize("harm", [_emptied, _garbage])
@@ -127,61 +127,61 @@ def test_a_damaged_catalogue_is_refused_until_it_is_rebuilt(case: Case, harm: Ha
     ],
     ids=" ".join,
 )
-def test_no_command_works_without_the_catalogue(case: Case, command: tuple[str, ...], harm: Harm) -> None:
+def test_no_command_works_without_the_catalogue(world: World, command: tuple[str, ...], harm: Harm) -> None:
     """Whatever reads or changes the archive refuses as a run does."""
-    harm(case.store / "catalog.sqlite3")
-    outcome = case.run(*command)
-    assert outcome.code == 9, outcome.said
-    assert "market-photos rebuild" in outcome.said
+    harm(world.store / "catalog.sqlite3")
+    outcome = world.command(*command)
+    assert outcome.code == 9, outcome.text
+    assert "market-photos rebuild" in outcome.text
 
 
-def test_a_catalogue_of_a_newer_version_is_left_as_it_is(case: Case) -> None:
+def test_a_catalogue_of_a_newer_version_is_left_as_it_is(world: World) -> None:
     """A newer catalogue is left as it is: not even rebuild touches it, the program is what needs an update."""
-    path = case.store / "catalog.sqlite3"
+    path = world.store / "catalog.sqlite3"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
         connection.execute("ALTER TABLE photos ADD COLUMN colour TEXT")
     for command in ("sync", "rebuild", "status"):
-        outcome = case.run(command)
-        assert outcome.code == 9, outcome.said
-        assert "Update market-photos" in outcome.said
+        outcome = world.command(command)
+        assert outcome.code == 9, outcome.text
+        assert "Update market-photos" in outcome.text
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM photos").fetchone() == (37,)
 
 
-def test_a_catalogue_locked_by_another_program_ends_with_9(case: Case) -> None:
+def test_a_catalogue_locked_by_another_program_ends_with_9(world: World) -> None:
     """Locked for longer than it is waited for (a real half minute): 9, who to look for; unlocked, it goes on."""
-    case.market.stores[101].add_return(2)
-    with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3", isolation_level=None)) as other:
+    world.market.stores[101].add_return(2)
+    with contextlib.closing(sqlite3.connect(world.store / "catalog.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        outcome = case.sync()
-        assert outcome.code == 9, outcome.said
-        assert "Close the program" in outcome.said
-    assert case.sync().code == 0
-    case.assert_whole()
+        outcome = world.sync_command()
+        assert outcome.code == 9, outcome.text
+        assert "Close the program" in outcome.text
+    assert world.sync_command().code == 0
+    world.assert_complete()
 
 
-def test_a_short_lock_is_waited_for(case: Case) -> None:
+def test_a_short_lock_is_waited_for(world: World) -> None:
     """A lock that ends in time is waited for: a backup of the catalogue disturbs no run."""
-    case.market.stores[101].add_return(2)
-    other = sqlite3.connect(case.store / "catalog.sqlite3", isolation_level=None, check_same_thread=False)
+    world.market.stores[101].add_return(2)
+    other = sqlite3.connect(world.store / "catalog.sqlite3", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(2, lambda: other.execute("ROLLBACK"))
     release.start()
-    assert case.sync().code == 0
+    assert world.sync_command().code == 0
     release.join()
     other.close()
-    case.assert_whole()
+    world.assert_complete()
 
 
 def test_the_catalogue_is_small(tmp_path: Path) -> None:
     """At most 600 bytes a photo, returns and their records included."""
-    with a_case(tmp_path, returns=400, photos=3) as case:
-        assert case.sync().code == 0
-        with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3", isolation_level=None)) as connection:
+    with a_world(tmp_path, returns=400, photos=3) as world:
+        assert world.sync_command().code == 0
+        with contextlib.closing(sqlite3.connect(world.store / "catalog.sqlite3", isolation_level=None)) as connection:
             connection.execute("DELETE FROM requests")
             connection.execute("VACUUM")
-        assert (case.store / "catalog.sqlite3").stat().st_size / 1200 <= 600
+        assert (world.store / "catalog.sqlite3").stat().st_size / 1200 <= 600
 
 
 @pytest.mark.parametrize(
@@ -192,12 +192,12 @@ def test_the_catalogue_is_small(tmp_path: Path) -> None:
         ("export", "--format", "jsonl", "--out", "-"),
     ],
 )
-def test_a_damaged_record_is_reported_with_the_remedy(case: Case, command: tuple[str, ...]) -> None:
+def test_a_damaged_record_is_reported_with_the_remedy(world: World, command: tuple[str, ...]) -> None:
     """Whoever reads it says so, with the catalogue's name and what helps; no traceback."""
-    with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3")) as connection, connection:
+    with contextlib.closing(sqlite3.connect(world.store / "catalog.sqlite3")) as connection, connection:
         connection.execute("UPDATE returns SET record = x'00112233' WHERE record IS NOT NULL")
-    outcome = case.run(*command)
-    assert "Traceback" not in outcome.said
-    assert outcome.code == 9, outcome.said
-    assert "catalog.sqlite3" in outcome.said
-    assert "rebuild" in outcome.said
+    outcome = world.command(*command)
+    assert "Traceback" not in outcome.text
+    assert outcome.code == 9, outcome.text
+    assert "catalog.sqlite3" in outcome.text
+    assert "rebuild" in outcome.text

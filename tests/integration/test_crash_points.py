@@ -16,7 +16,7 @@ from market_photos import failpoints
 from market_photos.maintenance.rebuild import BATCH
 from market_photos.settings import Limits
 from market_photos.sync.store_run import SPARE_WORKERS
-from tests.integration.archive_kit import Case, a_case
+from tests.integration.harness import World, a_world
 
 PACKAGE = Path(failpoints.__file__).parent
 #: Workers of a run: the slots, and those whose photos are on their way from the slot to the disk.
@@ -37,14 +37,14 @@ def test_every_point_in_the_code_is_on_the_list() -> None:
     assert in_code == set(failpoints.POINTS)
 
 
-def _crash(case: Case, point: str, *arguments: str) -> None:
-    outcome = case.run(*arguments, MARKET_PHOTOS_CRASH_AT=point)
-    assert outcome.code == -signal.SIGKILL, f"{arguments} never came by {point}: {outcome.said}"
+def _crash(world: World, point: str, *arguments: str) -> None:
+    outcome = world.program(*arguments, env={"MARKET_PHOTOS_CRASH_AT": point})
+    assert outcome.code == -signal.SIGKILL, f"{arguments} never came by {point}: {outcome.text}"
 
 
-def _asked_too_often(case: Case) -> int:
+def _asked_too_often(world: World) -> int:
     """Requests for photos beyond one for each."""
-    return sum(count - 1 for count in case.asked().values())
+    return sum(count - 1 for count in world.requests_per_photo().values())
 
 
 @pytest.mark.parametrize("at", ["1", "4"])
@@ -53,32 +53,32 @@ def test_a_run_killed_at_any_point_is_completed_by_the_next(tmp_path: Path, poin
     """Killed there at the first and at a later photo: the same command brings what is left, and only that."""
     if at != "1" and point in ONCE:
         pytest.skip("a run passes it once")
-    with a_case(tmp_path, returns=4, photos=2) as case:
-        _crash(case, f"{point}:{at}", "sync")
-        sent = case.sandbox.log.count("photo")
-        on_record = case.rows("SELECT count(*) FROM requests WHERE method = 'photo'")[0][0]
+    with a_world(tmp_path, returns=4, photos=2) as world:
+        _crash(world, f"{point}:{at}", "sync")
+        sent = world.sandbox.log.count("photo")
+        on_record = world.rows("SELECT count(*) FROM requests WHERE method = 'photo'")[0][0]
         assert on_record >= sent, "the quota was given back"
-        again = case.sync()
+        again = world.sync_command()
         assert (again.code, again.json["discovered"], again.json["pending"]) == (0, 8, 0)
-        assert _asked_too_often(case) <= IN_FLIGHT
-        case.assert_whole()
+        assert _asked_too_often(world) <= IN_FLIGHT
+        world.assert_complete()
 
 
 @pytest.mark.parametrize("point", ["renamed", "part-opened", "row-written"])
 def test_leftovers_of_a_killed_run_are_swept_days_later(tmp_path: Path, point: str) -> None:
     """A night later, when its requests no longer count, a killed run's leftovers are still found and swept."""
-    with a_case(tmp_path, returns=2, photos=2) as case:
-        _crash(case, f"{point}:2", "sync")
-        for entry in case.market.photos():
-            case.market.stores[entry.campaign].lose(entry)  # nothing will overwrite them
-        _age_the_requests(case, days=2)
-        case.sync()
-        assert case.verify() == []
-        assert not list(case.archive.rglob("*.part"))
+    with a_world(tmp_path, returns=2, photos=2) as world:
+        _crash(world, f"{point}:2", "sync")
+        for entry in world.market.photos():
+            world.market.stores[entry.campaign].lose(entry)  # nothing will overwrite them
+        _age_the_requests(world, days=2)
+        world.sync_command()
+        assert world.verify() == []
+        assert not list(world.archive.rglob("*.part"))
 
 
-def _age_the_requests(case: Case, days: int) -> None:
-    with contextlib.closing(sqlite3.connect(case.store / "catalog.sqlite3")) as connection, connection:
+def _age_the_requests(world: World, days: int) -> None:
+    with contextlib.closing(sqlite3.connect(world.store / "catalog.sqlite3")) as connection, connection:
         connection.execute(
             "UPDATE requests SET boot = 'another', sent = sent - :age, answered = answered - :age",
             {"age": days * 86_400},
@@ -88,47 +88,47 @@ def _age_the_requests(case: Case, days: int) -> None:
 @pytest.mark.parametrize("point", ["set-aside", "requeued"])
 def test_a_repair_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, point: str) -> None:
     """A repair that was killed is finished by the next; the changed files are aside, both, and fetched anew."""
-    with a_case(tmp_path, synced=True) as case:
-        harmed = case.files()[:2]
+    with a_world(tmp_path, synced=True) as world:
+        harmed = world.files()[:2]
         for path in harmed:
             path.write_bytes(b"changed")
-        _crash(case, point, "verify", "--repair")
-        case.verify(repair=True)
-        assert case.sync().code == 0
-        aside = [path.read_bytes() for path in (case.store / "set-aside").rglob("*") if path.is_file()]
+        _crash(world, point, "verify", "--repair")
+        world.verify(repair=True)
+        assert world.sync_command().code == 0
+        aside = [path.read_bytes() for path in (world.store / "set-aside").rglob("*") if path.is_file()]
         assert aside == [b"changed", b"changed"]
-        case.assert_whole()
+        world.assert_complete()
 
 
 @pytest.mark.parametrize("point", ["rebuilding", "rebuilt"])
 def test_a_rebuild_killed_at_any_point_can_be_repeated(tmp_path: Path, point: str) -> None:
     """A rebuild that was killed has left no catalogue, or a whole one; a further one begins anew."""
     returns = BATCH + 1 if point == "rebuilding" else 3
-    with a_case(tmp_path, returns=returns, photos=1, synced=True) as case:
-        asked = case.asked()
-        (case.store / "catalog.sqlite3").unlink()
-        _crash(case, point, "rebuild")
+    with a_world(tmp_path, returns=returns, photos=1, synced=True) as world:
+        asked = world.requests_per_photo()
+        (world.store / "catalog.sqlite3").unlink()
+        _crash(world, point, "rebuild")
         if point == "rebuilding":
-            assert case.sync().code == 9
-        assert case.run("rebuild").code == (0 if point == "rebuilding" else 2)
-        assert case.sync().code == 0
-        assert case.asked() == asked
-        case.assert_whole()
+            assert world.sync_command().code == 9
+        assert world.command("rebuild").code == (0 if point == "rebuilding" else 2)
+        assert world.sync_command().code == 0
+        assert world.requests_per_photo() == asked
+        world.assert_complete()
 
 
 @pytest.mark.parametrize("point", ["tombstoned", "pruning:1", "pruning:2", "pruning:4", "pruned"])
 def test_a_prune_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, point: str) -> None:
     """A prune that was killed is finished by the same command; a sync in between fetches nothing of it."""
-    with a_case(tmp_path, synced=True) as case:
-        asked = case.asked()
-        _crash(case, point, "prune", "--older-than", "1d", "--yes")
-        assert case.sync("--full").json["downloaded"] == 0
-        finished = case.run("prune", "--older-than", "1d", "--yes")
+    with a_world(tmp_path, synced=True) as world:
+        asked = world.requests_per_photo()
+        _crash(world, point, "prune", "--older-than", "1d", "--yes")
+        assert world.sync_command("--full").json["downloaded"] == 0
+        finished = world.command("prune", "--older-than", "1d", "--yes")
         assert finished.code == 0
-        assert case.rows("SELECT DISTINCT state FROM photos") == [("pruned",)]
-        assert {path.name for path in case.files()} == {"pruned.json"}
-        assert not list(case.archive.rglob("return.json"))
-        assert case.sync("--full").json["pruned"] == 6
-        assert case.asked() == asked
-        assert case.verify() == []
-        case.assert_no_key()
+        assert world.rows("SELECT DISTINCT state FROM photos") == [("pruned",)]
+        assert {path.name for path in world.files()} == {"pruned.json"}
+        assert not list(world.archive.rglob("return.json"))
+        assert world.sync_command("--full").json["pruned"] == 6
+        assert world.requests_per_photo() == asked
+        assert world.verify() == []
+        world.assert_no_key()

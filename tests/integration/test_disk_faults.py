@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.archive_kit import Case, Outcome, a_case
+from tests.integration.harness import Outcome, World, a_world, assert_adds_up
 
 #: parallel_requests, and the workers beside them that may hold a photo.
 IN_FLIGHT = 5
@@ -48,75 +48,76 @@ def _remount(folder: Path, options: str) -> None:
 
 
 @contextmanager
-def _on_volume(tmp_path: Path, options: str, *, photos: int = 30) -> Iterator[tuple[Case, Path]]:
-    with _volume(tmp_path / "volume", options) as volume, a_case(tmp_path, returns=0, archive=volume) as case:
+def _on_volume(tmp_path: Path, options: str, *, photos: int = 30) -> Iterator[tuple[World, Path]]:
+    with (
+        _volume(tmp_path / "volume", options) as volume,
+        a_world(tmp_path, returns=0, archive={"directory": str(volume)}) as world,
+    ):
         for _ in range(photos // 3):
-            case.market.stores[101].add_return(3, size=SIZE)
-        yield case, volume
+            world.market.stores[101].add_return(3, size=SIZE)
+        yield world, volume
 
 
-def _assert_stopped(case: Case, outcome: Outcome, *words: str) -> None:
+def _assert_stopped(world: World, outcome: Outcome, *words: str) -> None:
     """Exit 5, said with a way out; the counts that are told add up."""
-    assert outcome.code == 5, outcome.said
+    assert outcome.code == 5, outcome.text
     for word in words:
-        assert word in outcome.said
-    told = outcome.json
-    states = ("downloaded", "already", "gone", "failed", "pending", "pruned")
-    assert told["discovered"] == sum(told[state] for state in states)
-    assert told["exit_code"] == 5
-    case.assert_no_key()
+        assert word in outcome.text
+    assert_adds_up(outcome.json)
+    assert outcome.json["exit_code"] == 5
+    world.assert_no_key()
 
 
-def _assert_goes_on(case: Case) -> None:
+def _assert_goes_on(world: World) -> None:
     """The same command ends complete; what was asked for twice was in flight when the disk failed."""
-    outcome = case.sync()
-    assert outcome.code == 0, outcome.said
-    assert sum(count - 1 for count in case.asked().values()) <= IN_FLIGHT
-    case.assert_whole()
+    outcome = world.sync_command()
+    assert outcome.code == 0, outcome.text
+    assert sum(count - 1 for count in world.requests_per_photo().values()) <= IN_FLIGHT
+    world.assert_complete()
 
 
 def test_a_full_disk_stops_the_run_and_the_next_completes(tmp_path: Path) -> None:
     """ENOSPC in the middle of the photos; room is made, the same command goes on."""
-    with _on_volume(tmp_path, "size=900k") as (case, volume):
-        _assert_stopped(case, case.sync(), "Make room")
-        assert 0 < len(case.files()) < 30
+    with _on_volume(tmp_path, "size=900k") as (world, volume):
+        _assert_stopped(world, world.sync_command(), "Make room")
+        assert 0 < len(world.files()) < 30
         assert not list(volume.rglob("*.part"))
         _remount(volume, "size=20m")
-        _assert_goes_on(case)
+        _assert_goes_on(world)
 
 
 @pytest.mark.parametrize("size", ["64k", "128k", "200k", "300k"])
 def test_a_disk_full_from_the_start_is_reported(tmp_path: Path, size: str) -> None:
     """ENOSPC while the catalogue is made or the listing is recorded."""
-    with _on_volume(tmp_path, f"size={size}") as (case, volume):
-        assert case.sync().code == 5
+    with _on_volume(tmp_path, f"size={size}") as (world, volume):
+        assert world.sync_command().code == 5
         _remount(volume, "size=20m")
-        assert case.sync().code == 0
-        case.assert_whole()
+        assert world.sync_command().code == 0
+        world.assert_complete()
 
 
 @pytest.mark.parametrize("inodes", [7, 12, 20])
 def test_a_disk_without_inodes_is_reported(tmp_path: Path, inodes: int) -> None:
     """Bytes are free, but no further file can be made."""
-    with _on_volume(tmp_path, f"size=20m,nr_inodes={inodes}") as (case, volume):
-        outcome = case.sync()
-        assert outcome.code == 5, outcome.said
-        assert "inodes" in outcome.said
+    with _on_volume(tmp_path, f"size=20m,nr_inodes={inodes}") as (world, volume):
+        outcome = world.sync_command()
+        assert outcome.code == 5, outcome.text
+        assert "inodes" in outcome.text
         _remount(volume, "size=20m,nr_inodes=10000")
-        _assert_goes_on(case)
+        _assert_goes_on(world)
 
 
 def test_a_volume_that_turns_read_only_stops_the_run(tmp_path: Path) -> None:
     """EROFS, as after a disk error: nothing is asked for, and it goes on when the volume is writable again."""
-    with _on_volume(tmp_path, "size=20m") as (case, volume):
-        assert case.sync("--max-photos", "4").code == 7
-        asked = case.asked()
+    with _on_volume(tmp_path, "size=20m") as (world, volume):
+        assert world.sync_command("--max-photos", "4").code == 7
+        asked = world.requests_per_photo()
         _remount(volume, "ro")
-        outcome = case.sync()
-        assert outcome.code == 5, outcome.said
-        assert case.asked() == asked
+        outcome = world.sync_command()
+        assert outcome.code == 5, outcome.text
+        assert world.requests_per_photo() == asked
         _remount(volume, "rw")
-        _assert_goes_on(case)
+        _assert_goes_on(world)
 
 
 @pytest.fixture(scope="session")
@@ -150,14 +151,15 @@ IO_ERRORS = [
 @pytest.mark.parametrize(("call", "path"), IO_ERRORS)
 def test_a_disk_that_reports_errors_is_named(tmp_path: Path, shim: Path, call: str, path: str, nth: str) -> None:
     """EIO of one call, at once or later: exit 5 and the disk is named; with the disk mended, complete."""
-    with a_case(tmp_path, returns=12, photos=2) as case:
-        outcome = case.sync(LD_PRELOAD=str(shim), EIO_CALL=call, EIO_PATH=path, EIO_NTH=nth)
-        assert outcome.code == 5, outcome.said
-        assert str(case.archive) in outcome.said
-        assert not list(case.archive.rglob("*.part"))
-        assert case.sync().code == 0
-        assert sum(count - 1 for count in case.asked().values()) <= IN_FLIGHT
-        case.assert_whole()
+    with a_world(tmp_path, returns=12, photos=2) as world:
+        environment = {"LD_PRELOAD": str(shim), "EIO_CALL": call, "EIO_PATH": path, "EIO_NTH": nth}
+        outcome = world.program("sync", "-v", env=environment)
+        assert outcome.code == 5, outcome.text
+        assert str(world.archive) in outcome.text
+        assert not list(world.archive.rglob("*.part"))
+        assert world.sync_command().code == 0
+        assert sum(count - 1 for count in world.requests_per_photo().values()) <= IN_FLIGHT
+        world.assert_complete()
 
 
 def _prefix_of_nobody() -> tuple[str, ...]:
@@ -173,66 +175,66 @@ def _prefix_of_nobody() -> tuple[str, ...]:
 def test_a_folder_of_another_user_is_reported(tmp_path: Path) -> None:
     """EACCES: the user may not write there."""
     prefix = _prefix_of_nobody()
-    with a_case(tmp_path) as case:
+    with a_world(tmp_path) as world:
         for folder in (tmp_path, *tmp_path.parents):
             if folder.name.startswith(("pytest-", "popen-", "test_")):
                 folder.chmod(0o755)
-        case.archive.mkdir(mode=0o555)
-        outcome = case.sync(prefix=prefix)
-        assert outcome.code == 5, outcome.said
-        assert "right to read and to write" in outcome.said
-        assert case.sandbox.log.count("photo") == 0
-        case.archive.chmod(0o777)
-        assert case.sync(prefix=prefix).code == 0
+        world.archive.mkdir(mode=0o555)
+        outcome = world.program("sync", "-v", prefix=prefix)
+        assert outcome.code == 5, outcome.text
+        assert "right to read and to write" in outcome.text
+        assert world.sandbox.log.count("photo") == 0
+        world.archive.chmod(0o777)
+        assert world.program("sync", "-v", prefix=prefix).code == 0
 
 
 def test_too_little_free_space_stops_the_run_at_its_start(tmp_path: Path) -> None:
     """Less free than min_free_bytes: nothing is asked for, and the setting is named."""
-    with a_case(tmp_path) as case:
-        case.configure(min_free_bytes=10**17)
-        outcome = case.sync()
-        assert (outcome.code, "min_free_bytes" in outcome.said) == (5, True)
-        assert case.sandbox.log.count() == 0
-        case.configure(min_free_bytes=0)
-        _assert_goes_on(case)
+    with a_world(tmp_path) as world:
+        world.settings["archive"] = {"min_free_bytes": 10**17}
+        outcome = world.sync_command()
+        assert (outcome.code, "min_free_bytes" in outcome.text) == (5, True)
+        assert world.sandbox.log.count() == 0
+        world.settings["archive"] = {}
+        _assert_goes_on(world)
 
 
 def test_too_little_free_space_stops_a_run_that_fills_the_disk(tmp_path: Path) -> None:
     """The run stops before the volume is full, and leaves the floor free."""
-    with _on_volume(tmp_path, "size=1500k") as (case, volume):
-        case.configure(min_free_bytes=700_000)
-        _assert_stopped(case, case.sync(), "min_free_bytes")
+    with _on_volume(tmp_path, "size=1500k") as (world, volume):
+        world.settings["archive"]["min_free_bytes"] = 700_000
+        _assert_stopped(world, world.sync_command(), "min_free_bytes")
         assert shutil.disk_usage(volume).free > 700_000 - IN_FLIGHT * SIZE
-        case.configure(min_free_bytes=0)
+        world.settings["archive"]["min_free_bytes"] = 0
         _remount(volume, "size=20m")
-        _assert_goes_on(case)
+        _assert_goes_on(world)
 
 
 @pytest.mark.parametrize("command", ["sync", "doctor", "verify", "rebuild"])
 def test_a_missing_marker_stops_the_run_before_any_write(tmp_path: Path, command: str) -> None:
     """Without the marker nothing is written, not even the folder, and nothing is asked of the Market's photos."""
-    with a_case(tmp_path, marker="THIS-IS-IT") as case:
-        outcome = case.run(command)
-        assert outcome.code == 5, outcome.said
-        assert "THIS-IS-IT" in outcome.said
-        assert not case.archive.exists()
-        case.archive.mkdir()
-        assert case.run(command).code == 5
-        assert list(case.archive.iterdir()) == []
-        assert case.sandbox.log.count("photo") == case.sandbox.log.count("returns") == 0
+    with a_world(tmp_path, archive={"marker": "THIS-IS-IT"}) as world:
+        outcome = world.command(command)
+        assert outcome.code == 5, outcome.text
+        assert "THIS-IS-IT" in outcome.text
+        assert not world.archive.exists()
+        world.archive.mkdir()
+        assert world.command(command).code == 5
+        assert list(world.archive.iterdir()) == []
+        assert world.sandbox.log.count("photo") == world.sandbox.log.count("returns") == 0
 
 
 def test_a_present_marker_lets_the_run_work(tmp_path: Path) -> None:
     """With the marker in its place all is as usual."""
-    with a_case(tmp_path, marker="THIS-IS-IT") as case:
-        case.archive.mkdir()
-        (case.archive / "THIS-IS-IT").touch()
-        _assert_goes_on(case)
+    with a_world(tmp_path, archive={"marker": "THIS-IS-IT"}) as world:
+        world.archive.mkdir()
+        (world.archive / "THIS-IS-IT").touch()
+        _assert_goes_on(world)
 
 
 @pytest.mark.parametrize("marker", ["", "a/b", "..", "."])
 def test_a_marker_must_be_a_file_name(tmp_path: Path, marker: str) -> None:
     """A path is refused with the rule."""
-    with a_case(tmp_path, marker=marker) as case:
-        outcome = case.sync()
-        assert (outcome.code, "archive.marker" in outcome.said) == (2, True)
+    with a_world(tmp_path, archive={"marker": marker}) as world:
+        outcome = world.sync_command()
+        assert (outcome.code, "archive.marker" in outcome.text) == (2, True)

@@ -11,23 +11,18 @@ import pytest
 
 from market_photos.maintenance.salvage import salvage
 from market_photos.sandbox import Market, running
-from tests.integration.archive_kit import CAMPAIGN, NOW, Case, a_case, photo_at
+from tests.integration.harness import CAMPAIGN, NOW, World, a_world
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Iterator[Case]:
+def world(tmp_path: Path) -> Iterator[World]:
     """An archive that is complete."""
-    with a_case(tmp_path, odd=True, synced=True) as case:
-        yield case
+    with a_world(tmp_path, odd=True, synced=True) as world:
+        yield world
 
 
-def _month(case: Case) -> Path:
-    return next((case.store / "photos").iterdir())
-
-
-def _lose_catalog(case: Case) -> None:
-    for path in case.store.glob("catalog.sqlite3*"):
-        path.unlink()
+def _month(world: World) -> Path:
+    return next((world.store / "photos").iterdir())
 
 
 def _pipe(path: Path) -> None:
@@ -64,10 +59,10 @@ KINDS = [_pipe, _socket, _link_to_a_device, _link_to_itself, _link_out, _folder]
 
 
 @pytest.mark.parametrize("make", KINDS)
-def test_special_files_are_named_and_left(case: Case, make: Callable[[Path], None]) -> None:
+def test_special_files_are_named_and_left(world: World, make: Callable[[Path], None]) -> None:
     """In the place of a photo, of a record, of a tombstone, of a hold and of folders; nothing hangs."""
-    month = _month(case)
-    folder = photo_at(case, case.market.photos()[0]).parent
+    month = _month(world)
+    folder = world.file_of(world.market.photos()[0]).parent
     odd = [
         folder / "70000001-abc.jpg",
         folder / "pruned.json",
@@ -82,36 +77,36 @@ def test_special_files_are_named_and_left(case: Case, make: Callable[[Path], Non
     for path in odd:
         make(path)
     before = {path: path.lstat().st_mode for path in odd}
-    files = len(case.files())
-    verified = case.run("verify", "--full")
+    files = len(world.files())
+    verified = world.command("verify", "--full")
     assert verified.code in (0, 10)
-    _lose_catalog(case)
-    rebuilt = case.run("rebuild")
-    assert rebuilt.code == 0, rebuilt.said
-    assert "13 photos are here, 0 are lacking" in rebuilt.out
+    world.lose_catalog()
+    rebuilt = world.command("rebuild")
+    assert rebuilt.code == 0, rebuilt.text
+    assert "13 photos are here, 0 are lacking" in rebuilt.stdout
     for name in ("70000001-abc.jpg", "99999999999999999999-1", "9223372036854775808-1", "not-a-month"):
-        assert name in rebuilt.out
+        assert name in rebuilt.stdout
     assert {path: path.lstat().st_mode for path in odd} == before
-    asked = case.asked()
-    assert case.sync().code == 0
-    assert case.asked() == asked
-    assert len(case.files()) == files
-    case.assert_no_key()
+    asked = world.requests_per_photo()
+    assert world.sync_command().code == 0
+    assert world.requests_per_photo() == asked
+    assert len(world.files()) == files
+    world.assert_no_key()
 
 
-def test_names_that_are_not_utf_8_are_printed(case: Case) -> None:
+def test_names_that_are_not_utf_8_are_printed(world: World) -> None:
     """Or have line ends in them: one line each, and no traceback."""
-    folder = photo_at(case, case.market.photos()[0]).parent
+    folder = world.file_of(world.market.photos()[0]).parent
     for name in (b"\xd4\xee\xf2\xee.jpg", b"two\nlines", b"\x1b[31mred"):
         Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(b"mine")
         Path(os.fsdecode(os.fsencode(folder.parent) + b"/" + name)).mkdir()
     for command in (("verify",), ("verify", "--json"), ("prune", "--older-than", "90y", "--yes")):
-        assert "Traceback" not in case.run(*command).said
-    _lose_catalog(case)
-    rebuilt = case.run("rebuild")
-    assert rebuilt.code == 0, rebuilt.said
-    assert "two?lines" in rebuilt.out
-    assert "\x1b" not in rebuilt.out
+        assert "Traceback" not in world.command(*command).text
+    world.lose_catalog()
+    rebuilt = world.command("rebuild")
+    assert rebuilt.code == 0, rebuilt.text
+    assert "two?lines" in rebuilt.stdout
+    assert "\x1b" not in rebuilt.stdout
 
 
 def _tombstone(folder: Path, photos: int) -> float:
@@ -148,29 +143,29 @@ def test_a_huge_tombstone_takes_linear_time(tmp_path: Path) -> None:
         b"",
     ],
 )
-def test_a_malformed_tombstone_is_read_as_far_as_possible(case: Case, content: bytes) -> None:
+def test_a_malformed_tombstone_is_read_as_far_as_possible(world: World, content: bytes) -> None:
     """What can be understood of it is taken, the rest is nothing."""
-    photo_at(case, case.market.photos()[0]).with_name("pruned.json").write_bytes(content)
-    _lose_catalog(case)
-    rebuilt = case.run("rebuild")
-    assert rebuilt.code == 0, rebuilt.said
-    assert "13 photos are here" in rebuilt.out
-    assert case.sync().code == 0
+    world.file_of(world.market.photos()[0]).with_name("pruned.json").write_bytes(content)
+    world.lose_catalog()
+    rebuilt = world.command("rebuild")
+    assert rebuilt.code == 0, rebuilt.text
+    assert "13 photos are here" in rebuilt.stdout
+    assert world.sync_command().code == 0
 
 
 @pytest.mark.parametrize(
     "content", [b'{"id": 1, "orderId": 2, "x": ' + b"[" * 5000 + b"]" * 5000 + b"}", b"[" * 100_000]
 )
-def test_a_record_that_is_too_deep_is_left(case: Case, content: bytes) -> None:
-    folder = _month(case) / "2-1"
+def test_a_record_that_is_too_deep_is_left(world: World, content: bytes) -> None:
+    folder = _month(world) / "2-1"
     folder.mkdir()
     (folder / "return.json").write_bytes(content)
     (folder / "3-abc.jpg").write_bytes(b"\xff\xd8\xff\xd9")
-    _lose_catalog(case)
-    rebuilt = case.run("rebuild")
-    assert rebuilt.code == 0, rebuilt.said
-    assert "2-1/return.json" in rebuilt.out
-    assert "14 photos are here" in rebuilt.out
+    world.lose_catalog()
+    rebuilt = world.command("rebuild")
+    assert rebuilt.code == 0, rebuilt.text
+    assert "2-1/return.json" in rebuilt.stdout
+    assert "14 photos are here" in rebuilt.stdout
 
 
 def test_prune_deletes_nothing_behind_a_link(tmp_path: Path) -> None:
@@ -178,49 +173,49 @@ def test_prune_deletes_nothing_behind_a_link(tmp_path: Path) -> None:
     market = Market(seed=3, now=NOW)
     market.add_store(CAMPAIGN).add_return(2)
     with running(market) as sandbox:
-        case = Case(sandbox, tmp_path)
-        assert case.sync().code == 0
-        folder = photo_at(case, market.photos()[0]).parent
+        world = World(market, sandbox, tmp_path)
+        assert world.sync_command().code == 0
+        folder = world.file_of(market.photos()[0]).parent
         elsewhere = tmp_path / "elsewhere"
         folder.rename(elsewhere)
         folder.symlink_to(elsewhere)
         before = sorted(path.name for path in elsewhere.iterdir())
-        outcome = case.run("prune", "--older-than", "1d", "--yes")
-        assert outcome.code == 5, outcome.said
-        assert str(folder) in outcome.said
+        outcome = world.command("prune", "--older-than", "1d", "--yes")
+        assert outcome.code == 5, outcome.text
+        assert str(folder) in outcome.text
         assert sorted(path.name for path in elsewhere.iterdir()) == before
-        held = case.run("hold", "--return", str(market.return_ids[0]))
+        held = world.command("hold", "--return", str(market.return_ids[0]))
         assert held.code in (2, 5)
         assert sorted(path.name for path in elsewhere.iterdir()) == before
         folder.unlink()
         elsewhere.rename(folder)
-        assert case.run("prune", "--older-than", "1d", "--yes").code == 0
+        assert world.command("prune", "--older-than", "1d", "--yes").code == 0
         assert [path.name for path in folder.iterdir()] == ["pruned.json"]
 
 
-def test_set_aside_files_behind_a_link_stay(case: Case, tmp_path: Path) -> None:
+def test_set_aside_files_behind_a_link_stay(world: World, tmp_path: Path) -> None:
     """A day in set-aside that is a link leads out of the archive."""
-    photo = photo_at(case, case.market.photos()[0])
-    outside = tmp_path / "outside" / photo.parent.relative_to(case.store / "photos")
+    photo = world.file_of(world.market.photos()[0])
+    outside = tmp_path / "outside" / photo.parent.relative_to(world.store / "photos")
     outside.mkdir(parents=True)
     (outside / photo.name).write_bytes(b"mine")
-    (case.store / "set-aside").mkdir()
-    (case.store / "set-aside" / "2026-01-01").symlink_to(tmp_path / "outside")
-    assert case.run("prune", "--older-than", "1d", "--yes").code == 0
+    (world.store / "set-aside").mkdir()
+    (world.store / "set-aside" / "2026-01-01").symlink_to(tmp_path / "outside")
+    assert world.command("prune", "--older-than", "1d", "--yes").code == 0
     assert (outside / photo.name).read_bytes() == b"mine"
 
 
-def test_a_folder_in_a_photos_place_stops_no_prune(case: Case) -> None:
+def test_a_folder_in_a_photos_place_stops_no_prune(world: World) -> None:
     """It is named and stays; everything else goes."""
-    photo = photo_at(case, case.market.photos()[0])
+    photo = world.file_of(world.market.photos()[0])
     photo.unlink()
     photo.mkdir()
     (photo / "mine").write_text("mine")
-    outcome = case.run("prune", "--older-than", "1d", "--yes")
+    outcome = world.command("prune", "--older-than", "1d", "--yes")
     assert outcome.code == 5
-    assert photo.name in outcome.said
+    assert photo.name in outcome.text
     assert (photo / "mine").read_text() == "mine"
-    assert {path.name for path in case.files()} == {"mine", "pruned.json"}
+    assert {path.name for path in world.files()} == {"mine", "pruned.json"}
 
 
 def test_a_folder_removed_while_it_is_read_is_empty(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -97,7 +98,7 @@ def test_a_refused_connection_exits_8(world: World) -> None:
 def assert_goes_on(world: World, in_flight: int = 3) -> None:
     """One more sync completes, and asks for no more than what was in flight once again."""
     for row in world.known():
-        assert world.rows(row, "PRAGMA integrity_check")[0][0] == "ok"
+        assert world.rows("PRAGMA integrity_check", row)[0][0] == "ok"
     world.sandbox.faults.clear()
     world.sandbox.latency = 0
     done = world.program("sync", "--json")
@@ -253,7 +254,7 @@ def test_closed_pipes_stop_nothing(world: World, closed: str) -> None:
     fill(world.market.stores[101], returns=5)
     reader, writer = os.pipe()
     os.close(reader)
-    streams = {name: writer for name in ("stdout", "stderr") if closed in {name, "both"}}
+    streams: dict[str, Any] = {name: writer for name in ("stdout", "stderr") if closed in {name, "both"}}
     process = world.start("sync", "--json", "-vv", **streams)
     os.close(writer)
     assert world.end_of(process).code == 0

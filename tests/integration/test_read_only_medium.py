@@ -8,7 +8,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.archive_kit import CAMPAIGN, Case, a_case
+from tests.integration.harness import CAMPAIGN, World, a_world
 from tests.integration.test_disk_faults import _do
 
 #: Runs a command without root's right to pass over the rights of files.
@@ -27,25 +26,25 @@ WITHOUT_OVERRIDE = (
     "--ambient-caps=-all",
     "--bounding-set=-dac_override,-dac_read_search",
 )
-#: Makes the archive of a case unwritable; the prefix of commands that shall find it so.
-Seal = Callable[[Case], tuple[str, ...]]
+#: Makes the archive of a world unwritable; the prefix of commands that shall find it so.
+Seal = Callable[[World], tuple[str, ...]]
 
 
 @pytest.fixture(params=["mount", "rights"])
 def seal(request: pytest.FixtureRequest) -> Iterator[Seal]:
     with ExitStack() as undone:
 
-        def mounted(case: Case) -> tuple[str, ...]:
+        def mounted(world: World) -> tuple[str, ...]:
             if os.geteuid():
                 pytest.skip("mounting needs root")
-            _do("mount", "--bind", str(case.archive), str(case.archive))
-            undone.callback(_do, "umount", "--lazy", str(case.archive))
-            _do("mount", "-o", "remount,bind,ro", str(case.archive))
+            _do("mount", "--bind", str(world.archive), str(world.archive))
+            undone.callback(_do, "umount", "--lazy", str(world.archive))
+            _do("mount", "-o", "remount,bind,ro", str(world.archive))
             return ()
 
-        def without_rights(case: Case) -> tuple[str, ...]:
-            _do("chmod", "-R", "a-w", str(case.archive))
-            undone.callback(_do, "chmod", "-R", "u+w", str(case.archive))
+        def without_rights(world: World) -> tuple[str, ...]:
+            _do("chmod", "-R", "a-w", str(world.archive))
+            undone.callback(_do, "chmod", "-R", "u+w", str(world.archive))
             return _bound_by_rights()
 
         yield mounted if request.param == "mount" else without_rights
@@ -61,9 +60,9 @@ def _bound_by_rights() -> tuple[str, ...]:
     return WITHOUT_OVERRIDE
 
 
-def _leave(case: Case, *files: str) -> None:
+def _leave(world: World, *files: str) -> None:
     """The catalogue as a backup taken beside a run has it: its last change is in the WAL. `files`: beside it."""
-    catalog, away = case.store / "catalog.sqlite3", case.folder / "away"
+    catalog, away = world.store / "catalog.sqlite3", world.folder / "away"
     away.mkdir()
     run = sqlite3.connect(catalog)
     run.execute("UPDATE meta SET value = 'from the WAL' WHERE key = 'name'")
@@ -75,7 +74,7 @@ def _leave(case: Case, *files: str) -> None:
         Path(f"{catalog}{suffix}").unlink(missing_ok=True)
     for file in ("", *files):
         suffix, _, content = file.partition("=")
-        shutil.copy(away / f"{catalog.name}{suffix}", case.store)
+        shutil.copy(away / f"{catalog.name}{suffix}", world.store)
         if content:
             Path(f"{catalog}{suffix}").write_bytes(b"" if content == "empty" else b"\x55" * 32768)
 
@@ -95,55 +94,38 @@ LEFT = {
 @pytest.mark.parametrize("left", LEFT)
 def test_a_backup_is_read_without_being_changed(tmp_path: Path, seal: Seal, left: str) -> None:
     """Status and verify say what the catalogue and its WAL say; nothing is left in the temporary folder."""
-    with a_case(tmp_path, synced=True) as case:
-        _leave(case, *LEFT[left])
+    with a_world(tmp_path, synced=True) as world:
+        _leave(world, *LEFT[left])
         temporary = tmp_path / "temporary"
         temporary.mkdir()
-        prefix = seal(case)
-        outcome = case.run("status", "--json", prefix=prefix, TMPDIR=str(temporary))
-        assert outcome.code == 0, outcome.said
+        prefix = seal(world)
+        outcome = world.program("status", "--json", prefix=prefix, env={"TMPDIR": str(temporary)})
+        assert outcome.code == 0, outcome.text
         [store] = outcome.json["stores"]
         assert store["archived"] == 6
         assert (store["name"] == "from the WAL") == ("-wal" in LEFT[left])
-        outcome = case.run("verify", "--full", "--json", prefix=prefix, TMPDIR=str(temporary))
-        assert (outcome.code, outcome.json["stores"][0]["photos"]) == (0, 6), outcome.said
+        outcome = world.program("verify", "--full", "--json", prefix=prefix, env={"TMPDIR": str(temporary)})
+        assert (outcome.code, outcome.json["stores"][0]["photos"]) == (0, 6), outcome.text
         assert list(temporary.iterdir()) == []
 
 
 def test_a_backup_is_exported(tmp_path: Path, seal: Seal) -> None:
-    with a_case(tmp_path, synced=True) as case:
-        _leave(case, "-wal")
-        prefix = seal(case)
-        outcome = case.run("export", "--format", "csv", "--out", "-", prefix=prefix)
-        assert (outcome.code, outcome.out.count(";archived;")) == (0, 6), outcome.said
+    with a_world(tmp_path, synced=True) as world:
+        _leave(world, "-wal")
+        prefix = seal(world)
+        outcome = world.program("export", "--format", "csv", "--out", "-", prefix=prefix)
+        assert (outcome.code, outcome.stdout.count(";archived;")) == (0, 6), outcome.text
 
 
 def test_a_backup_is_browsed(tmp_path: Path, seal: Seal) -> None:
     """Its search works and previews are drawn; what that takes is in a temporary folder, gone at the end."""
-    with a_case(tmp_path, synced=True) as case:
-        _leave(case, "-wal")
+    with a_world(tmp_path, synced=True) as world:
+        _leave(world, "-wal")
         (tmp_path / "temporary").mkdir()
-        [photo, *_] = case.market.photos()
-        prefix = seal(case)
-        command = [
-            *prefix,
-            sys.executable,
-            "-m",
-            "market_photos",
-            "browse",
-            "--port",
-            "0",
-            "--config",
-            str(case.config),
-        ]
-        with subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path,
-            env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
-        ) as process:
+        [photo, *_] = world.market.photos()
+        prefix = seal(world)
+        temporary = {"TMPDIR": str(tmp_path / "temporary")}
+        with world.start("browse", "--port", "0", prefix=prefix, env=temporary) as process:
             assert process.stdout
             try:
                 address = process.stdout.readline().strip()
@@ -175,11 +157,11 @@ def _found(address: str, word: str) -> str:
 @pytest.mark.parametrize("command", ["sync", "prune", "rebuild", "verify"])
 def test_a_writing_command_reports_a_read_only_archive(tmp_path: Path, seal: Seal, command: str) -> None:
     options = {"prune": ("--older-than", "1d", "--yes"), "verify": ("--repair",)}
-    with a_case(tmp_path, synced=True) as case:
-        prefix = seal(case)
-        outcome = case.run(command, *options.get(command, ()), prefix=prefix)
-        assert outcome.code == 5, outcome.said
-        case.assert_no_key()
+    with a_world(tmp_path, synced=True) as world:
+        prefix = seal(world)
+        outcome = world.program(command, *options.get(command, ()), prefix=prefix)
+        assert outcome.code == 5, outcome.text
+        world.assert_no_key()
 
 
 READING = [
@@ -210,14 +192,14 @@ def test_unreadable_photos_are_reported(tmp_path: Path, folder: str, rights: int
 
 def _assert_not_readable(tmp_path: Path, folder: str, rights: int, command: str) -> None:
     prefix = _bound_by_rights()
-    with a_case(tmp_path, synced=True) as case:
-        target = case.archive if folder == "." else next(case.archive.glob(folder))
+    with a_world(tmp_path, synced=True) as world:
+        target = world.archive if folder == "." else next(world.archive.glob(folder))
         target.chmod(rights)
         try:
-            outcome = case.run(*command.split(), prefix=prefix)
+            outcome = world.program(*command.split(), prefix=prefix)
         finally:
             target.chmod(0o700)
-        assert outcome.code == 5, outcome.said
-        assert str(case.archive) in outcome.said
-        assert "right to read" in outcome.said
-        assert case.sandbox.log.count("photo") == 0
+        assert outcome.code == 5, outcome.text
+        assert str(world.archive) in outcome.text
+        assert "right to read" in outcome.text
+        assert world.sandbox.log.count("photo") == 0

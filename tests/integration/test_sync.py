@@ -66,7 +66,7 @@ def test_the_watermark_stays_where_the_listing_failed(world: World, quick: None)
     assert (report.exit_code, counts_of(report)["downloaded"]) == (ExitCode.SERVER, 100)
     assert report.stores[0].watermark is None
     assert counts_of(world.sync())["downloaded"] == 50
-    assert world.rows(101, "SELECT value FROM meta WHERE key = 'watermark'")
+    assert world.rows("SELECT value FROM meta WHERE key = 'watermark'")
     world.assert_archive_is_right()
 
 
@@ -212,7 +212,7 @@ def test_a_dry_run_counts_and_changes_nothing(world: World) -> None:
     assert (report.exit_code, report.stores[0].would_fetch, world.log.count("photo")) == (ExitCode.COMPLETE, 8, 0)
     assert world.photo_rows(101) == []
     assert not list(world.archive.rglob("photos"))
-    assert not world.rows(101, "SELECT * FROM meta WHERE key = 'watermark'")
+    assert not world.rows("SELECT * FROM meta WHERE key = 'watermark'")
     world.sync(max_photos=3)
     store.add_return(photos=1)
     before = [tuple(row) for row in world.photo_rows(101)]

@@ -23,7 +23,7 @@ ALWAYS = None
 
 
 def watermark(world: World) -> int:
-    return int(world.rows(101, "SELECT value FROM meta WHERE key = 'watermark'")[0]["value"])
+    return int(world.rows("SELECT value FROM meta WHERE key = 'watermark'")[0][0])
 
 
 class Machine:
@@ -71,7 +71,7 @@ def test_a_server_without_a_usable_date_loses_nothing(world: World, date: str | 
         store.add_return(photos=1)
         assert world.sync().exit_code is ExitCode.COMPLETE
     assert world.states() == {"archived": 3}
-    assert not world.rows(101, "SELECT value FROM meta WHERE key = 'watermark'")
+    assert not world.rows("SELECT value FROM meta WHERE key = 'watermark'")
     done = world.program("doctor")
     assert (done.code, "no usable Date" in done.stdout) == (0, True)
 
