@@ -1,7 +1,7 @@
-"""Content codings: the bytes of a body as they were before the server compressed them.
+"""Decode the content codings gzip, deflate and br.
 
-The client asks for identity. A server or a proxy on the way may compress all the same (RFC 9110, section 8.4); what
-is hashed and kept is the decoded photo.
+The client asks for identity, but a server or a proxy on the way may compress all the same (RFC 9110, section 8.4).
+The decoded photo is hashed and archived.
 """
 
 import zlib
@@ -12,7 +12,7 @@ import brotli
 
 from market_photos.market.refusals import Reaction, Refusal, clean
 
-#: Bytes that one step of a decoder makes, br up to twice as many: a few KB of input may hold gigabytes.
+#: Bytes that a decoder returns at once, br up to twice as many: a few KB of input may decode to gigabytes.
 PIECE_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _NOT_A_CODING = {"", "identity", "chunked"}
@@ -23,7 +23,7 @@ class Decoder(Protocol):
     """Decodes one body."""
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data`, the next bytes of the body, decodes to, in bounded pieces. Raises Refusal."""
+        """Decode the next bytes of the body; yield pieces of bounded size. Raises Refusal."""
         ...
 
     def end(self) -> None:
@@ -34,7 +34,7 @@ class Decoder(Protocol):
 def decoder(*headers: str) -> Decoder | None:
     """Return the decoder for the codings that Content-Encoding and Transfer-Encoding name; None if they name none.
 
-    Raises Refusal (GIVE_UP) for an unknown coding, and for more than one.
+    Raises Refusal (GIVE_UP) for an unknown coding and for more than one.
     """
     named = [name.strip().lower() for header in headers for name in header.split(",")]
     codings = [_ALIASES.get(name, name) for name in named if name not in _NOT_A_CODING]
@@ -50,7 +50,7 @@ def decoder(*headers: str) -> Decoder | None:
 
 
 class _Inflater:
-    """gzip and deflate. A body that is called gzip and does not begin like gzip is taken as it is."""
+    """Decodes gzip and deflate. A body without the magic number of gzip is passed through unchanged."""
 
     def __init__(self, coding: str) -> None:
         self._coding = coding
@@ -74,7 +74,7 @@ class _Inflater:
             self._is_plain = not head.startswith(_GZIP_MAGIC)
             window = 16 + zlib.MAX_WBITS
         else:
-            # RFC 9110 means the zlib format; some servers send bare deflate data.
+            # RFC 9110 requires the zlib format; some servers send bare deflate data.
             has_header = head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
             window = zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
         self._inflate = None if self._is_plain else zlib.decompressobj(window)
@@ -106,7 +106,7 @@ class _Brotli:
     def pieces(self, data: bytes) -> Iterator[bytes]:
         self._is_empty = False
         try:
-            # The limit is a soft one, and only an empty piece tells that no more is to come.
+            # The limit is approximate; only an empty piece means that the input is used up.
             while piece := self._decompressor.process(data, output_buffer_limit=PIECE_BYTES):
                 yield piece
                 data = b""

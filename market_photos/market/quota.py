@@ -40,10 +40,14 @@ class SentRequest(Protocol):
     """A request of an earlier run. `answered` is None if no answer or failure is on record."""
 
     @property
-    def sent(self) -> Moment: ...
+    def sent(self) -> Moment:
+        """When it was sent."""
+        ...
 
     @property
-    def answered(self) -> Moment | None: ...
+    def answered(self) -> Moment | None:
+        """When it was answered, or failed."""
+        ...
 
 
 def token_ages(requests: Iterable[SentRequest], now: Moment, period: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""Redirects: which address a Location header names, and which addresses may be connected to after one."""
+"""Resolve the Location of a redirect, and recognise private addresses."""
 
 import ipaddress
 from errno import EACCES
@@ -7,24 +7,23 @@ from yarl import URL
 
 
 class PrivateAddress(OSError):
-    """A redirect leads to an address of this machine or of its own network."""
+    """A redirect leads to an address of this machine or of a private network."""
 
     def __init__(self) -> None:
-        # without the address: the connector joins errors that differ
+        # without the address, as the connector joins different errors into one message
         super().__init__(EACCES, "a redirect to a private address is not followed")
 
 
 def redirect_target(url: URL, location: str) -> URL | None:
-    """Return the absolute address that `location` names, seen from `url`; None if nothing can be asked there.
+    """Return the absolute URL of a Location header in an answer from `url`; None if it is not usable.
 
-    `location` is as aiohttp decodes it: bytes that are not UTF-8 are lone surrogates. They are percent-encoded, as
-    browsers do it.
+    Bytes that are not UTF-8, which aiohttp decodes as lone surrogates, are percent-encoded, as browsers do.
     """
     text = "".join(_escaped(char) for char in location)
     try:
         target = url.join(URL(text, encoded=text.isascii()))
         host = target.host or ""
-        host.encode("idna")  # what the resolver does, and where it fails for `a..b`
+        host.encode("idna")  # the resolver does this too, and fails for `a..b`
         is_whole = bool(host) and (is_ip(host) or "%" not in host) and target.port is not None
     except ValueError:
         return None
@@ -39,7 +38,7 @@ def _escaped(char: str) -> str:
 
 
 def is_private(address: str) -> bool:
-    """Return whether an IP address belongs to this machine, to a private network or to no host at all."""
+    """Return whether an IP address is not one of a public host."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
@@ -47,7 +46,7 @@ def is_private(address: str) -> bool:
 
 
 def is_ip(host: str) -> bool:
-    """Return whether a host is an IP address and no name."""
+    """Return whether a host is an IP address, not a name."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

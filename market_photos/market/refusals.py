@@ -1,9 +1,9 @@
-"""What an answer other than a success means, and what its headers say of the quota.
+"""Decipher answers other than a success, and the headers about the quota.
 
-Nothing in an answer is trusted to be present or well-formed: every status other than 200 becomes a `Refusal` that
-says who must act.
+Every status other than 200 becomes a `Refusal`, which says who must act. No part of an answer is trusted to be
+present or well-formed.
 
-Source: the official documentation of the Partner API, pages "Errors" and "Limits", November 2026.
+Source: the API's documentation, pages "Errors" and "Limits", November 2026.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, Self
 from market_photos.console import redact
 from market_photos.market.json_body import parse_json
 
-#: Quotas are counted by the hour, formerly by the day: a server that names a later time is mistaken. Seconds.
+#: Seconds. Quotas are counted by the hour, formerly by the day (page "Limits"): a later `Until` is an error.
 LONGEST_WAIT = 86_400
 
 
 class Reaction(Enum):
-    """Who must act on a refusal, and how."""
+    """What to do after a refusal."""
 
     STOP_RUN = "stop the run: the key is refused"
     SKIP_STORE = "skip the store: it is closed to this key"
@@ -34,10 +34,9 @@ class Reaction(Enum):
     GIVE_UP = "asking again would not help"
 
 
-#: The Market's own status of a limit, and the one that the world agreed upon.
+#: 420 is the API's status for a limit (page "Limits"); a proxy may answer 429.
 _LIMITED = {420, 429}
-
-
+#: By status, page "Errors"; the others depend on the body, see `_reaction`.
 _REACTIONS = {
     401: Reaction.STOP_RUN,
     404: Reaction.FORGET,
@@ -51,23 +50,23 @@ _REACTIONS = {
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """A request that did not bring what was asked for."""
+    """A request that failed, with the reaction that it calls for."""
 
     reaction: Reaction
     reason: str
-    """For people: status and the server's own words, or what happened on the wire. Never the key."""
+    """For people: the status and the server's message, or the connection error. Never the key."""
     status: int | None = None
     wait: float | None = None
-    """Seconds until the server says that it is worth asking again, where it says so."""
+    """Seconds until the next attempt may succeed; None if the server does not say."""
     documented: bool = True
-    """Whether the body is the API's own: a proxy's 404 is no proof that a photo is gone."""
+    """Whether the body is an error of the API: a proxy's 404 is no proof that a photo is gone."""
 
     def __str__(self) -> str:
         return self.reason
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, now: float | None) -> Refusal:
-    """What a response other than a success means. `now`: see `rate`."""
+    """Return the refusal for an answer of the API. `now`: see `RateLimit.from_headers`."""
     codes, message = error_texts(body)
     reaction = _reaction(status, f"{codes} {message}".lower(), body.lower())
     trace = headers.get("traceparent", "")
@@ -82,10 +81,9 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, now: float | N
 
 
 def refusal_elsewhere(status: int, host: str) -> Refusal:
-    """Return what another host's answer, after a redirect, means: this photo did not come.
+    """Return the refusal for an answer of another host, after a redirect.
 
-    Only the configured origin speaks for the API: 401, 403, 404 or 429 of another host say nothing about the key, the
-    store, the photo or the quota.
+    Such an answer says nothing about the key, the store, the photo or the quota, whatever its status.
     """
     is_temporary = status >= 500 or status in _LIMITED or _REACTIONS.get(status) is Reaction.RETRY
     return Refusal(Reaction.RETRY if is_temporary else Reaction.GIVE_UP, f"{host} answers HTTP {status}", status)
@@ -93,10 +91,10 @@ def refusal_elsewhere(status: int, host: str) -> Refusal:
 
 def _reaction(status: int, text: str, body: bytes) -> Reaction:
     by_text = {
-        # Only a missing scope concerns every store; all else is about this one.
+        # A missing scope concerns every store; any other 403 concerns this one.
         403: Reaction.STOP_RUN if "scope" in text else Reaction.SKIP_STORE,
         400: Reaction.RESTART_LISTING if "page token" in text or "page_token" in text else Reaction.GIVE_UP,
-        # In the body, whatever its shape: an hour's wait for a slot that is free in a second would be dear.
+        # Searched in the raw body too: a wrong guess would wait an hour for a slot that is free in a second.
         420: Reaction.YIELD_SLOT if b"parallel" in body or "parallel" in text else Reaction.WAIT_QUOTA,
     }
     by_text[429] = by_text[420]
@@ -104,7 +102,7 @@ def _reaction(status: int, text: str, body: bytes) -> Reaction:
 
 
 def error_texts(body: bytes) -> tuple[str, str]:
-    """Codes and messages of the API's error body; empty where the body is something else."""
+    """Return the codes and the messages of an error body; empty texts if it is no error body of the API."""
     try:
         content = parse_json(body)
     except (ValueError, RecursionError):
@@ -112,20 +110,17 @@ def error_texts(body: bytes) -> tuple[str, str]:
     if not isinstance(content, dict):
         return "", ""
     errors = content.get("errors")
-    found = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
-    codes = clean(", ".join(_values(found, "code")), 80)
-    return codes or ("ERROR" if content.get("status") == "ERROR" else ""), clean(
-        "; ".join(_values(found, "message")), 300
+    found = [error for error in errors if isinstance(error, dict)][:10] if isinstance(errors, list) else []
+    codes, messages = (
+        list(dict.fromkeys(clean(error[name], 300) for error in found if error.get(name)))
+        for name in ("code", "message")
     )
-
-
-def _values(errors: list[dict[str, Any]], name: str) -> list[str]:
-    """Without repetitions, as many as a person reads."""
-    return list(dict.fromkeys(clean(error[name], 300) for error in errors[:10] if error.get(name)))
+    no_code = "ERROR" if content.get("status") == "ERROR" else ""
+    return clean(", ".join(codes), 80) or no_code, clean("; ".join(messages), 300)
 
 
 def clean(value: Any, most: int) -> str:
-    """A stranger's text, fit for one line of a terminal."""
+    """Return untrusted text for one line of a terminal: redacted, printable, at most `most` characters."""
     text = str(value) if isinstance(value, str | int | float) else f"({type(value).__name__})"
     shown = redact(text)[:most]
     return shown if shown.isprintable() else "".join(char if char.isprintable() else "?" for char in shown)
@@ -152,7 +147,7 @@ class RateLimit(NamedTuple):
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; the API sends none today, a proxy in front of it may."""
+    """Return the header's seconds. The API sends no such header (page "Limits"); a proxy may."""
     text = headers.get("Retry-After", "").strip()
     return _believable(float(text[:9])) if _is_number(text) else None
 
@@ -166,15 +161,18 @@ def _is_number(text: str) -> bool:
 
 
 def _seconds_until(until: str, date: str, now: float | None) -> float | None:
-    end, said = parse_date(until), parse_date(date)
-    # The Date counts whole seconds and took its time to arrive: within two seconds the clock knows better.
-    if said is not None and (now is None or abs(said - now) > 2):
-        now = said
+    end, answered = parse_date(until), parse_date(date)
+    # A Date has whole seconds and took time to arrive: within two seconds the clock is more exact.
+    if answered is not None and (now is None or abs(answered - now) > 2):
+        now = answered
     return None if end is None or now is None else end - now
 
 
 def parse_date(text: str) -> float | None:
-    """Seconds since 1970 of an HTTP or ISO date; None for anything else. The weekday is not looked at."""
+    """Return the seconds since 1970 of an HTTP or ISO date; None for anything else.
+
+    The weekday is ignored: the API's documentation itself shows a wrong one (page "Limits").
+    """
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(text)

@@ -1,6 +1,7 @@
-"""The requests of the API, without I/O. A path is percent-encoded here, once, and goes onto the wire as it is.
+"""Build the requests of the API. Paths are percent-encoded here, once, and sent unchanged.
 
-Source: the official OpenAPI description of the Partner API, November 2026.
+Source: the official OpenAPI description of the Partner API, November 2026. The name of each method there is given
+with its request.
 """
 
 from enum import StrEnum
@@ -9,16 +10,16 @@ from urllib.parse import quote
 
 from market_photos.model import PhotoKey
 
-#: Records on a page of returns or campaigns; more is cut (returns) or refused (campaigns). Official.
+#: Records on a page. A larger `limit` is cut by getReturns and refused by getCampaigns (OpenAPI).
 PAGE_SIZE = 100
-#: The largest photo the API serves, bytes. Official.
+#: Bytes of the largest photo (OpenAPI, getReturnPhoto).
 MAX_PHOTO_BYTES = 50 * 1024 * 1024
-#: Requests an hour for the record of one return. Official; too seldom used here to be a setting.
+#: Requests an hour of getReturn (page "Limits"). Rarely used here, so it is no setting.
 RETURN_REQUESTS = 7000
 
 
 class Endpoint(StrEnum):
-    """The API's methods; the server counts a quota for each of them and store."""
+    """The methods of the API. The server counts a quota for each method and store (page "Limits")."""
 
     CAMPAIGNS = "campaigns"
     RETURNS = "returns"
@@ -28,32 +29,34 @@ class Endpoint(StrEnum):
 
 
 def quotas(photos: int, returns: int) -> dict[Endpoint, int]:
-    """Return the requests of each method that a store may get in a period; `photos`, `returns`: as configured."""
+    """Return the requests that a store may get in a period, by endpoint; `photos` and `returns` are configured."""
     return {Endpoint.PHOTO: photos, Endpoint.RETURNS: returns, Endpoint.RETURN: RETURN_REQUESTS}
 
 
 class ApiRequest(NamedTuple):
-    """One request."""
+    """A request to the API."""
 
     endpoint: Endpoint
     path: str
-    """From the root of the API, percent-encoded."""
+    """Absolute path, percent-encoded."""
     query: tuple[tuple[str, str], ...] = ()
     method: str = "GET"
 
 
 def token_request() -> ApiRequest:
+    """Build getAuthTokenInfo: the name and the scopes of the key."""
     return ApiRequest(Endpoint.TOKEN, "/v2/auth/token", method="POST")
 
 
 def campaigns_request(page_token: str | None = None) -> ApiRequest:
+    """Build getCampaigns: a page of the stores that the key can see."""
     return ApiRequest(Endpoint.CAMPAIGNS, "/v2/campaigns", _paged([], page_token))
 
 
 def returns_request(campaign: int, first: str | None, last: str | None, page_token: str | None = None) -> ApiRequest:
-    """A page of returns updated from `first` to `last` (YYYY-MM-DD, None: open).
+    """Build getReturns: a page of the returns updated from `first` to `last` (YYYY-MM-DD, None: open).
 
-    Every page repeats all filters. Goods that were never collected (UNREDEEMED) have no photos of a buyer.
+    Every page repeats all filters. UNREDEEMED returns were never collected and have no buyer's photos.
     """
     query = [("type", "RETURN")]
     query += [("fromDate", first)] if first else []
@@ -62,18 +65,20 @@ def returns_request(campaign: int, first: str | None, last: str | None, page_tok
 
 
 def return_request(campaign: int, order: int, return_id: int) -> ApiRequest:
+    """Build getReturn: the record of one return."""
     return ApiRequest(Endpoint.RETURN, f"/v2/campaigns/{campaign}/orders/{order}/returns/{return_id}")
 
 
 def photo_request(key: PhotoKey) -> ApiRequest:
+    """Build getReturnPhoto."""
     parent = return_request(key.campaign, key.order, key.return_id).path
     return ApiRequest(Endpoint.PHOTO, f"{parent}/decision/{key.item}/image/{encode_segment(key.image_hash)}")
 
 
 def encode_segment(text: str) -> str:
-    """Any text as one segment of a path.
+    """Return any text as one segment of a path.
 
-    Dots stay as they are but for `.` and `..`, which any party on the way would take for steps in the path.
+    `.` and `..` are encoded too, as proxies and servers would resolve them.
     """
     return {".": "%2E", "..": "%2E%2E"}.get(text) or quote(text, safe="")
 

@@ -76,8 +76,8 @@ class RetryBudget:
         """Return the seconds to wait before the next attempt, None to give up.
 
         `downloaded`: other photos that this run has downloaded so far. A 420 is no attempt: the limits themselves
-        make the next one wait. All other pauses are exponential with full jitter. `failed_before`: the photo failed in
-        an earlier run. It is tried last, with no other photos to compare it with, so each 420 counts as its own.
+        make the next one wait. All other pauses are exponential with full jitter. `failed_before`: the photo failed
+        in an earlier run. It is tried last, with no other photos to compare it with, so each 420 counts as its own.
         """
         if refusal.reaction in MAX_OWN_YIELDS:
             self.yields += 1

@@ -9,13 +9,13 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from market_photos import failpoints
 from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import Moment, iso
 from market_photos.errors import ServerUnavailable, UsageError
-from market_photos.market.records import Listing, PageTokenLost, parse_listing, parse_return, read_returns
+from market_photos.market.records import Page, PageTokenLost, parse_listing, parse_return, read_returns
 from market_photos.market.refusals import Reaction, Refusal
 from market_photos.market.requests import ApiRequest, Endpoint, return_request, returns_request
 from market_photos.market.retry import retrying
@@ -178,19 +178,19 @@ class Producer:
             await asyncio.gather(coming, return_exceptions=True)
             self._store.requests.give_back(Endpoint.RETURNS, None)
 
-    def _ask(self, span: Span, token: str | None) -> "asyncio.Task[Listing]":
+    def _ask(self, span: Span, token: str | None) -> "asyncio.Task[Page[Any]]":
         """The page on its way, while the one before is worked on."""
         return asyncio.create_task(
             self._read(returns_request(self._store.campaign, *span.asked(), token), parse_listing)
         )
 
-    async def _take_in(self, page: Listing, *, goes_on: bool) -> tuple[int, int, int]:
+    async def _take_in(self, page: Page[Any], *, goes_on: bool) -> tuple[int, int, int]:
         """In slices: what is on its way does not wait for a whole page to be read."""
         packed = PackedPage()
         packed.unreadable += page.unreadable
-        for start in range(0, len(page.records), SLICE):
+        for start in range(0, len(page.rows), SLICE):
             await asyncio.sleep(0)
-            found, problems = read_returns(self._store.campaign, page.records[start : start + SLICE])
+            found, problems = read_returns(self._store.campaign, page.rows[start : start + SLICE])
             packed.unreadable += problems
             packed.add(found)
         return await self._record(packed, goes_on=goes_on)

@@ -28,7 +28,7 @@ CREATED_AT = 1_767_596_400
 def parse_returns(campaign: int, body: bytes) -> Page[Return]:
     """A page as the producer reads it."""
     listing = parse_listing(body)
-    rows, unreadable = read_returns(campaign, listing.records)
+    rows, unreadable = read_returns(campaign, listing.rows)
     return Page(rows, listing.next_token, (*listing.unreadable, *unreadable))
 
 
@@ -257,7 +257,7 @@ def test_a_sound_character_is_not_damage() -> None:
 def test_a_lost_page_token_does_not_lose_the_page() -> None:
     with pytest.raises(PageTokenLost) as caught:
         parse_listing(listing(record(decision("aa")), paging={"nextPageToken": 5}))
-    assert (len(caught.value.page.records), caught.value.reaction) == (1, Reaction.RETRY)
+    assert (len(caught.value.page.rows), caught.value.reaction) == (1, Reaction.RETRY)
 
 
 @pytest.mark.parametrize("value", [True, False, None, 1.5, "", "1_0", " 1", "٣", 10**30, "9" * 5000, [1], {"id": 1}])
