@@ -8,7 +8,7 @@ import click
 from pydantic import SecretStr
 
 from market_photos import console
-from market_photos.cli.run import execute, say_report
+from market_photos.cli.run import execute, print_report
 from market_photos.cli.sandbox import add_faults
 from market_photos.config import Settings
 from market_photos.console import say
@@ -47,7 +47,7 @@ def run_demo(archive: Path, *, quiet: bool) -> ExitCode:
         )
         report = execute(settings, Plan(lambda producer: producer.nightly(full=False)), Options("demo"), quiet=quiet)
         broken = sum(fault.hits for fault in sandbox.faults.rules)
-    say_report(report, quiet=quiet)
+    print_report(report, quiet=quiet)
     if not quiet:
         say(f"The Market broke {broken} answers on purpose; what they should have brought was asked for again.")
         _say_what_next(archive)

@@ -1,33 +1,43 @@
-"""The live view of a run, on a terminal. Apart from progress.py, for it takes a while to load what draws it."""
+"""Show a run live on a terminal. A module of its own: rich takes long to import, and cron needs none of it."""
 
 import asyncio
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.text import Text
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
-from market_photos.sync.progress import look
+from market_photos.sync.progress import measure
 from market_photos.sync.run import Run
 
 REDRAW_SECONDS = 0.5
+BAR_WIDTH = 20
 
 
 async def show_live(run: Run) -> None:
-    """Until cancelled."""
-    console = Console(stderr=True)
+    """Show a bar and the counters of each store until cancelled."""
     began = asyncio.get_running_loop().time()
-    with Live(Text("asking for the list of stores"), console=console, transient=True, auto_refresh=False) as live:
+    text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    with Progress(
+        BarColumn(BAR_WIDTH), text, console=Console(stderr=True), transient=True, auto_refresh=False
+    ) as progress:
+        note = progress.add_task("asking for the list of stores", total=None)
+        bars: dict[int, TaskID] = {}
         while True:
-            if run.stores:
-                live.update(await _render(run, began, console), refresh=True)
+            stores = {store.campaign: store for store in list(run.stores)}
+            for campaign in bars.keys() - stores.keys():
+                progress.remove_task(bars.pop(campaign))
+            for campaign, store in stores.items():
+                now = await measure(run, store, asyncio.get_running_loop().time() - began)
+                if campaign not in bars:
+                    bars[campaign] = progress.add_task("")
+                progress.update(
+                    bars[campaign],
+                    description="\n".join(now.lines()),
+                    completed=now.photos,
+                    total=(now.photos + now.pending) or None,
+                )
+            if run.stop.requested:
+                progress.update(note, description=f"stopping: {run.stop.reason}; photos in flight may finish")
+            progress.update(note, visible=not stores or run.stop.requested)
+            progress.refresh()
             await asyncio.sleep(REDRAW_SECONDS)
-
-
-async def _render(run: Run, began: float, console: Console) -> RenderableType:
-    seconds = asyncio.get_running_loop().time() - began
-    lines = [line for store in list(run.stores) for line in (await look(store, run.clock, seconds)).lines()]
-    room = max(3, console.height - 2)
-    if len(lines) > room:
-        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more lines"]
-    note = [Text(f"stopping: {run.stop.reason}; photos in flight may finish", style="bold")] * run.stop.requested
-    return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in lines), *note)

@@ -1,20 +1,25 @@
-"""A run as a command: event loop, signals, progress, summary."""
+"""Execute a run: event loop, signals, progress and summary."""
 
 import asyncio
 import os
 import signal
+import sys
+from collections.abc import Mapping
 from random import SystemRandom
 
 from market_photos import console
 from market_photos.clock import Clock, SystemClock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
-from market_photos.reporting.notifier import told
+from market_photos.reporting.notifier import notifying
 from market_photos.reporting.report import MEANINGS, Report
-from market_photos.sync.progress import watcher
-from market_photos.sync.progress_file import beat
+from market_photos.sync.progress import measure
+from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
 from market_photos.sync.store_run import Plan
+
+#: Seconds between two lines of progress where there is no terminal.
+LINE_SECONDS = 180
 
 
 class Interrupted(MarketPhotosError):
@@ -26,13 +31,13 @@ class Interrupted(MarketPhotosError):
 
 
 def execute(settings: Settings, plan: Plan, options: Options, *, quiet: bool) -> Report:
-    """Runs to the end, or to a signal. Raises MarketPhotosError."""
+    """Run until the end or a signal, and return the report. Raises MarketPhotosError."""
     clock = SystemClock()
-    if options.dry_run or plan.only:  # nobody waits to hear of these, and they must not pass for the night's run
+    if options.dry_run or plan.only:  # a monitor must not take these for the nightly run
         return _run(settings, plan, options, clock, quiet=quiet)
-    with told(settings, options.command, clock) as others:
-        others.report = _run(settings, plan, options, clock, quiet=quiet)
-    return others.report
+    with notifying(settings, options.command, clock) as notifier:
+        notifier.report = _run(settings, plan, options, clock, quiet=quiet)
+    return notifier.report
 
 
 def _run(settings: Settings, plan: Plan, options: Options, clock: Clock, *, quiet: bool) -> Report:
@@ -44,21 +49,22 @@ async def _execute(run: Run, *, quiet: bool) -> Report:
     for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
         asyncio.get_running_loop().add_signal_handler(number, _Signal(run, code))
     running = asyncio.create_task(run())
-    helpers = [asyncio.create_task(_end_if_idle(run, running)), asyncio.create_task(beat(run))]
-    if watching := watcher(run, quiet=quiet):
-        helpers.append(watching)
+    helpers = [_cancel_if_idle(run, running), write_progress(run)]
+    if not quiet:
+        helpers.append(show_progress(run))
+    tasks = [asyncio.create_task(helper) for helper in helpers]
     try:
         return await running
     except asyncio.CancelledError:
         raise Interrupted(run.stop.code) from None
     finally:
-        for helper in helpers:
-            helper.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Signal:
-    """The first asks the run to stop, the second ends the process."""
+    """The first signal requests a stop, the second ends the process."""
 
     def __init__(self, run: Run, code: ExitCode) -> None:
         self._run = run
@@ -73,17 +79,44 @@ class _Signal:
         self._run.stop.request(self._code, MEANINGS[self._code])
 
 
-async def _end_if_idle(run: Run, running: "asyncio.Task[Report]") -> None:
-    """Stores see to their own end; before there are any, nothing is worth waiting for.
+async def _cancel_if_idle(run: Run, running: "asyncio.Task[Report]") -> None:
+    """Cancel a run that is stopped before it works on any store: stores end by themselves.
 
-    But a run that stops for an error of its own is on its way to report it.
+    A run that stops because of an error of its own still reports it.
     """
     await run.stop.wait()
     if not run.has_stores and run.stop.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.LIMIT):
         running.cancel()
 
 
-def say_report(report: Report, *, quiet: bool) -> None:
+async def show_progress(run: Run) -> None:
+    """Show the run on standard error until cancelled: live on a terminal, elsewhere a line every few minutes."""
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None if it was closed when the process started
+    if console.writes_json() or not is_live(os.environ, is_terminal=is_terminal):
+        await _print_lines(run)
+    else:
+        from market_photos.cli.display import show_live  # noqa: PLC0415 - rich takes long to import
+
+        await show_live(run)
+
+
+def is_live(environ: Mapping[str, str], *, is_terminal: bool) -> bool:
+    """Return whether to draw a live view: on a real terminal, outside CI, unless the user wants plain output."""
+    plain = "NO_COLOR" in environ or "CI" in environ or environ.get("TERM") == "dumb"
+    return is_terminal and not plain
+
+
+async def _print_lines(run: Run) -> None:
+    began = asyncio.get_running_loop().time()
+    while True:
+        await asyncio.sleep(LINE_SECONDS)
+        for store in list(run.stores):
+            progress = await measure(run, store, asyncio.get_running_loop().time() - began)
+            console.say(" ".join(line.strip() for line in progress.lines()))
+
+
+def print_report(report: Report, *, quiet: bool) -> None:
+    """Print the summary on standard error; `quiet` prints it only if the run is not complete."""
     level = "info" if report.exit_code is ExitCode.COMPLETE else "error"
     if not quiet or level == "error":
         for line in report.lines():

@@ -10,7 +10,7 @@ import click
 
 from market_photos import console
 from market_photos.cli.options import DAY, STORE, Duration, campaigns_option, command_line, config_option
-from market_photos.cli.run import execute, say_report
+from market_photos.cli.run import execute, print_report
 from market_photos.config import find_config, load
 from market_photos.errors import MarketPhotosError, UsageError
 from market_photos.reporting.report import failed_report
@@ -108,7 +108,7 @@ def _run(
         if as_json:
             console.give(failed_report(error))
         raise
-    say_report(report, quiet=quiet)
+    print_report(report, quiet=quiet)
     if as_json:
         console.give(report.as_json())
     sys.exit(report.exit_code)

@@ -1,4 +1,4 @@
-"""One store of a run at one moment: what progress shows, and what a run leaves on disk for `status` (pulse.py)."""
+"""The progress of a run in one store: shown live, printed as lines, and kept in a file for `status`."""
 
 import json
 from dataclasses import dataclass
@@ -7,29 +7,35 @@ from pathlib import Path
 from market_photos.clock import Clock
 from market_photos.text import human_bytes, human_time
 
-#: Beside the catalogue.
+#: The progress file, beside the catalogue.
 NAME = "run.json"
-#: Seconds after which the file is of no use: the run hangs, sleeps, or is done with this store.
-FRESH = 60.0
+#: Seconds after which the file is ignored: the run hangs, sleeps, or has finished this store.
+MAX_AGE = 60.0
 
 
 @dataclass(frozen=True)
-class View:
-    """One store at one moment."""
+class StoreProgress:
+    """The counters of one store at one moment. Its fields are the keys of the progress file."""
 
     title: str
     listing: str
+    """The dates that are being listed; empty when the listing is finished."""
     pages: int
     returns: int
     photos: int
+    """Photos downloaded by this run."""
     size: int
+    """Their bytes."""
     pending: int
     per_hour: float
     quota_share: float
+    """The part of the quota that is used, 0 to 1."""
     seconds_left: float | None
     waiting: str
+    """Why no request is sent now; empty when requests are sent."""
 
     def lines(self) -> list[str]:
+        """Return the text that `status` and a run print."""
         listed = f"{self.pages:,} pages, {self.returns:,} returns"
         phase = f"listing {self.listing}: {listed}" if self.listing else f"listed: {listed}"
         left = f"{self.pending:,} to go"
@@ -40,12 +46,12 @@ class View:
         return lines + [f"  waiting: {self.waiting}"] * bool(self.waiting)
 
 
-def read_view(folder: Path, clock: Clock) -> View | None:
-    """How far the run is that holds this store's lock; None where nobody says, or not lately."""
+def read_progress(folder: Path, clock: Clock) -> StoreProgress | None:
+    """Return the content of a store's progress file; None if it is missing, unreadable or too old."""
     try:
-        found = json.loads((folder / NAME).read_text(encoding="ascii"))
-        age = clock.now().wall - found.pop("at")
-        view = View(**found)
+        content = json.loads((folder / NAME).read_text(encoding="ascii"))
+        age = clock.now().wall - content.pop("at")
+        progress = StoreProgress(**content)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return view if age < FRESH else None
+    return progress if age < MAX_AGE else None

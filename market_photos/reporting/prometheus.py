@@ -1,63 +1,95 @@
-"""The state of the archive and of its last run, for Prometheus' textfile collector."""
+"""Write metrics of the last run and of every store, for Prometheus' textfile collector."""
 
-import os
-import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-PREFIX = "market_photos_"
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
+from market_photos.archive.catalog.catalog import known_stores
+from market_photos.archive.catalog.photos import State
+from market_photos.clock import Clock
+from market_photos.config import Settings
+from market_photos.errors import ExitCode, MarketPhotosError
+from market_photos.reporting.report import Report, StoreReport
+from market_photos.reporting.status import StoreStatus, statuses
+
+log = logging.getLogger(__name__)
+
+#: What the last run did for a store: name, meaning, value.
+_OF_LAST_RUN: tuple[tuple[str, str, Callable[[StoreReport], float]], ...] = (
+    ("store_exit_code", "Exit code of the last run, of this store.", lambda store: store.exit_code),
+    ("run_downloaded_photos", "Photos that the last run fetched.", lambda store: store.counts()["downloaded"]),
+    ("run_requests", "Requests that the last run sent.", lambda store: store.counters.requests),
+    ("run_downloaded_bytes", "Bytes of the photos that the last run fetched.", lambda store: store.counters.size),
+)
+#: What a store's catalogue says: name, meaning, value, None where it is not known.
+_OF_CATALOG: tuple[tuple[str, str, Callable[[StoreStatus], float | None]], ...] = (
+    ("archived_bytes", "Bytes of the archived photos.", lambda store: store.tally[State.ARCHIVED].size),
+    ("given_up_photos", "Failed photos that are no longer asked for.", lambda store: store.given_up),
+    (
+        "last_success_timestamp_seconds",
+        "When the last sync with exit code 0 ended; 0 where there was none.",
+        lambda store: store.last_sync or 0,
+    ),
+    ("watermark_timestamp_seconds", "Up to when every return has been listed.", lambda store: store.watermark),
+    ("quota_requests", "Photo requests that the settings allow in a period.", lambda store: store.quota),
+    ("quota_left_requests", "Photo requests left in this period.", lambda store: store.quota_left),
+    ("seconds_left", "Seconds that the pending photos take at the quota.", lambda store: round(store.seconds_left)),
+)
 
 
-class Sample(NamedTuple):
-    labels: Mapping[str, str]
-    value: float
+class Outcome(NamedTuple):
+    """How a run ended. Times are in seconds since 1970; a run that failed before it counted has no report."""
+
+    started_at: float
+    ended_at: float
+    code: ExitCode
+    report: Report | None
 
 
-@dataclass
-class Gauge:
-    name: str
-    meaning: str
-    samples: list[Sample] = field(default_factory=list)
-
-    def add(self, value: float | None, **labels: object) -> None:
-        """None: nothing is known, so nothing is said."""
-        if value is not None:
-            self.samples.append(Sample({name: str(text) for name, text in labels.items()}, value))
-
-    def lines(self) -> Iterable[str]:
-        name = PREFIX + self.name
-        yield f"# HELP {name} {self.meaning}"
-        yield f"# TYPE {name} gauge"
-        for labels, value in self.samples:
-            inner = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-            yield f"{name}{{{inner}}} {value:.15g}" if inner else f"{name} {value:.15g}"
+class _Metrics(CollectorRegistry):
+    def gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"market_photos_{name}", meaning, labels, registry=self)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def write_metrics(path: Path, settings: Settings, outcome: Outcome, clock: Clock) -> None:
+    """Replace the file at `path` atomically.
 
-
-def render(gauges: Iterable[Gauge]) -> str:
-    """Prometheus' text format, version 0.0.4; gauges without a sample are left out."""
-    return "".join(f"{line}\n" for gauge in gauges if gauge.samples for line in gauge.lines())
-
-
-def write_metrics(path: Path, gauges: Iterable[Gauge]) -> None:
-    """Whole or not at all: the collector may read at any moment. Readable by others, as it runs as another user.
-
-    Raises OSError.
+    Leaves out a store whose catalogue cannot be used, with a warning. Blocks. Raises OSError, ArchiveUnwritable.
     """
-    content = render(gauges).encode()
-    # The collector reads every *.prom, so the unfinished one must not end so.
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    metrics = _Metrics()
+    metrics.gauge("run_start_timestamp_seconds", "When the last run began.").set(outcome.started_at)
+    metrics.gauge("run_end_timestamp_seconds", "When the last run ended.").set(outcome.ended_at)
+    metrics.gauge("run_exit_code", "Exit code of the last run; 0 is complete, see README.").set(outcome.code)
+    reports = outcome.report.stores if outcome.report else []
+    for name, meaning, value in _OF_LAST_RUN:
+        gauge = metrics.gauge(name, meaning, "store")
+        for report in reports:
+            gauge.labels(report.campaign).set(value(report))
+    _add_catalogs(metrics, _readable(settings, clock))
+    write_to_textfile(str(path), metrics)
+    path.chmod(0o644)  # the collector runs as another user
+
+
+def _add_catalogs(metrics: _Metrics, stores: list[StoreStatus]) -> None:
+    photos = metrics.gauge("photos", "Photos in the catalogue, by state.", "store", "state")
+    for store in stores:
+        for state, tally in store.tally.items():
+            photos.labels(store.campaign, state).set(tally.photos)
+    for name, meaning, value_of in _OF_CATALOG:
+        gauge = metrics.gauge(name, meaning, "store")
+        for store in stores:
+            if (value := value_of(store)) is not None:
+                gauge.labels(store.campaign).set(value)
+
+
+def _readable(settings: Settings, clock: Clock) -> list[StoreStatus]:
+    found: list[StoreStatus] = []
+    for campaign in known_stores(settings.archive.directory):
+        try:
+            found += statuses(settings.archive.directory, (campaign,), settings.limits, clock)
+        except MarketPhotosError as error:
+            log.warning("metrics_file: store %s is left out: %s", campaign, error.message)
+    return found

@@ -8,7 +8,6 @@ from typing import Any
 
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
-from market_photos.reporting.counters import Counters
 from market_photos.text import human_bytes, human_time
 
 #: Failed photos that the summary names for each store.
@@ -29,6 +28,27 @@ MEANINGS = {
     ExitCode.INTERRUPTED: "interrupted; the next run goes on",
     ExitCode.TERMINATED: "terminated; the next run goes on",
 }
+
+
+@dataclass
+class Counters:
+    """What this run did for one store so far."""
+
+    pages: int = 0
+    returns: int = 0
+    found: int = 0
+    requests: int = 0
+    downloaded: int = 0
+    size: int = 0
+    gone: int = 0
+    failed: int = 0
+    internal_errors: int = 0
+    """Errors of the program itself, each with its traceback in the log. Their photos count as failed."""
+    listing: str = ""
+    """The dates that are being listed; empty when the listing is finished."""
+    unreadable: int = 0
+    problems: list[str] = field(default_factory=list)
+    """Why records could not be read; the first few."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""What the catalogues say, read beside a run without disturbing it."""
+"""The state of a store, read from its catalogue beside a run: for `status`, the metrics and the page of `browse`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 from market_photos.archive import layout, lock
 from market_photos.archive.catalog.catalog import Catalog, known_stores
 from market_photos.archive.catalog.photos import State, Tally
-from market_photos.archive.catalog.requests import PastRun
-from market_photos.clock import Clock, iso
+from market_photos.archive.catalog.requests import PastRequest, PastRun
+from market_photos.clock import Clock, Moment, iso
 from market_photos.market.quota import token_ages
 from market_photos.market.requests import Endpoint
-from market_photos.reporting.progress import View, read_view
+from market_photos.reporting.progress import StoreProgress, read_progress
 from market_photos.reporting.report import MEANINGS
 from market_photos.settings import Limits
 from market_photos.text import human_bytes, human_time
@@ -29,15 +29,17 @@ class StoreStatus:
     quota_left: int
     seconds_left: float
     at_work: str | None
+    """The command that holds the store's lock, with its process."""
     last_run: PastRun | None
     last_sync: int | None
-    """When the last `sync` ended with exit code 0, seconds since 1970."""
-    progress: View | None
-    """How far the run is that is at work."""
+    """When the last `sync` with exit code 0 ended, in seconds since 1970."""
+    progress: StoreProgress | None
+    """Of the run that holds the lock."""
     now: float
-    """Seconds since 1970 by the server's clock, as far as the catalogue tells it."""
+    """Seconds since 1970 by the server's clock where the catalogue has recorded it."""
 
     def as_json(self) -> dict[str, Any]:
+        """Return an entry of `stores` in `status --json`."""
         return {
             "campaign": self.campaign,
             "name": self.name,
@@ -55,6 +57,7 @@ class StoreStatus:
         }
 
     def lines(self) -> list[str]:
+        """Return the text that `status` prints."""
         counts = [f"{tally.photos:,} {state.value}" for state, tally in self.tally.items()]
         counts.append(human_bytes(self.tally[State.ARCHIVED].size))
         lines = [f"Store {self.campaign} {self.name}".strip(), f"  photos: {', '.join(counts)}"]
@@ -63,14 +66,13 @@ class StoreStatus:
         listed = f"up to {iso(self.watermark)}" if self.watermark is not None else "not yet to the end"
         lines.append(f"  returns listed: {listed}")
         quota = f"{self.quota_left:,} of {self.quota:,} photo requests left in this period"
-        lines.append(f"  quota: {quota}{self._wait_in_words()}")
+        lines.append(f"  quota: {quota}{self._quota_wait()}")
         lines += [f"  at work: {self.at_work}"] * bool(self.at_work)
         lines += [f"    {line.strip()}" for line in (self.progress.lines() if self.progress else [])]
         lines.append(f"  last complete sync: {iso(self.last_sync) if self.last_sync is not None else 'none yet'}")
-        return [*lines, f"  last run: {_run_in_words(self.last_run)}"]
+        return [*lines, f"  last run: {_run_text(self.last_run)}"]
 
-    def _wait_in_words(self) -> str:
-        """What the quota means for the photos that are pending; empty where none are."""
+    def _quota_wait(self) -> str:
         if not self.tally[State.PENDING].photos:
             return ""
         if not self.seconds_left:
@@ -78,7 +80,7 @@ class StoreStatus:
         return f"; {human_time(self.seconds_left)} left at the quota"
 
 
-def _run_in_words(run: PastRun | None) -> str:
+def _run_text(run: PastRun | None) -> str:
     if run is None:
         return "none yet"
     if run.exit_code is None:
@@ -86,21 +88,20 @@ def _run_in_words(run: PastRun | None) -> str:
     return f"`{run.command}` at {iso(run.started_at)}: {MEANINGS[run.exit_code]} (exit {run.exit_code:d})"
 
 
-def statuses(archive: Path, campaigns: tuple[int, ...], limits: Limits, clock: Clock) -> Iterator[StoreStatus]:
-    """Of every store in the archive, or of the named ones. Raises CatalogUnusable. Blocks."""
+def statuses(archive: Path, campaigns: Sequence[int], limits: Limits, clock: Clock) -> Iterator[StoreStatus]:
+    """Yield the state of the given stores, or of every store in the archive. Blocks. Raises CatalogUnusable."""
     for campaign in campaigns or known_stores(archive):
         folder = layout.store_folder(archive, campaign)
         with Catalog(folder, campaign, clock, read_only=True) as catalog:
-            yield _status(catalog, folder, limits, clock)
+            yield read_status(catalog, folder, limits, clock)
 
 
-def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> StoreStatus:
+def read_status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> StoreStatus:
+    """Return the state of one store. Blocks. Raises CatalogUnusable."""
     tally = catalog.photos.tally()
     at_work = lock.held_by(folder / layout.LOCK_NAME)
-    period, now = limits.period_seconds, catalog.now()
-    sent = [request for request in catalog.requests.past_requests() if request.method == Endpoint.PHOTO]
-    counted = sum(1 for seconds in token_ages(sent, now, period) if seconds < period)
-    left = max(0, limits.photo_requests - counted)
+    now = catalog.now()
+    left = _quota_left(catalog.requests.past_requests(), limits, now)
     return StoreStatus(
         campaign=catalog.campaign,
         name=catalog.returns.meta("name") or "",
@@ -109,10 +110,22 @@ def _status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> Sto
         watermark=catalog.returns.watermark(),
         quota=limits.photo_requests,
         quota_left=left,
-        seconds_left=max(0, tally[State.PENDING].photos - left) / limits.photo_requests * period,
+        seconds_left=seconds_at_quota(tally[State.PENDING].photos, left, limits),
         at_work=at_work,
         last_run=next(iter(catalog.runs.last()), None),
         last_sync=catalog.runs.last_complete("sync"),
-        progress=read_view(folder, clock) if at_work else None,
+        progress=read_progress(folder, clock) if at_work else None,
         now=now.best,
     )
+
+
+def _quota_left(requests: Iterable[PastRequest], limits: Limits, now: Moment) -> int:
+    """Count as a run counts that starts now: an unanswered request may have arrived late."""
+    sent = [request for request in requests if request.method == Endpoint.PHOTO]
+    period = limits.period_seconds
+    return max(0, limits.photo_requests - sum(age < period for age in token_ages(sent, now, period)))
+
+
+def seconds_at_quota(photos: int, quota_left: float, limits: Limits) -> float:
+    """Return how long so many photos take, in seconds, if nothing but the quota of photo requests limits them."""
+    return max(0, photos - quota_left) / limits.photo_requests * limits.period_seconds

@@ -1,7 +1,7 @@
-"""How far a run is, for `status` in another shell: a small file beside the catalogue, replaced every few seconds.
+"""Write the progress of a run for `status` in another shell: a small file beside the catalogue, replaced regularly.
 
-A file and no row in the catalogue: it costs the run no commit and no lock, and losing it loses nothing. It counts
-only while the store's lock is held, so what a killed run leaves misleads nobody.
+A file costs the run no commit and no lock, and losing it loses nothing. It is read only while the store's lock is
+held, so the file of a killed run does no harm.
 """
 
 import asyncio
@@ -13,44 +13,44 @@ from pathlib import Path
 
 from market_photos.archive.layout import PART_SUFFIX
 from market_photos.archive.photo_file import private, to_the_end
-from market_photos.clock import Clock
 from market_photos.errors import MarketPhotosError
 from market_photos.reporting.progress import NAME
-from market_photos.sync.progress import look
+from market_photos.sync.progress import measure
 from market_photos.sync.run import Run
 from market_photos.sync.store import Store
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two writings; each counts the store's photos once.
-EVERY = 5.0
+#: Seconds between two writes.
+INTERVAL = 5.0
 
 
-async def beat(run: Run) -> None:
-    """Until cancelled. What it cannot write, it leaves: nothing of this may disturb the run."""
+async def write_progress(run: Run) -> None:
+    """Write the file of each store until cancelled, then remove the files. Failures are logged."""
     began = asyncio.get_running_loop().time()
     written: set[Path] = set()
     try:
         while True:
-            stores = [store for store in list(run.stores) if not store.is_dry]
-            for path in written - {store.folder / NAME for store in stores}:
+            stores = {store.folder / NAME: store for store in list(run.stores) if not store.is_dry}
+            for path in written - stores.keys():
                 _remove(path)
-            written = {store.folder / NAME for store in stores}
-            for store in stores:
-                await _write(store, run.clock, asyncio.get_running_loop().time() - began)
-            await asyncio.sleep(EVERY if stores else EVERY / 10)
+            written = set(stores)
+            for path, store in stores.items():
+                await _write(path, run, store, asyncio.get_running_loop().time() - began)
+            await asyncio.sleep(INTERVAL if stores else INTERVAL / 10)
     finally:
         for path in written:
             _remove(path)
 
 
-async def _write(store: Store, clock: Clock, seconds: float) -> None:
+async def _write(path: Path, run: Run, store: Store, seconds: float) -> None:
     try:
-        view = await look(store, clock, seconds)
-        content = json.dumps({"at": clock.now().wall, **asdict(view)}, ensure_ascii=True)
-        await to_the_end(asyncio.to_thread(_replace, store.folder / NAME, content))  # or it comes after its removal
+        progress = await measure(run, store, seconds)
+        content = json.dumps({"at": run.clock.now().wall, **asdict(progress)}, ensure_ascii=True)
+        # A write that outlives its cancellation would make the file again after its removal.
+        await to_the_end(asyncio.to_thread(_replace, path, content))
     except (OSError, MarketPhotosError, RuntimeError) as error:  # RuntimeError: the catalogue is being closed
-        log.debug("store %s: progress is not on record: %s", store.title, error)
+        log.debug("store %s: the progress file is not written: %s", store.title, error)
 
 
 def _replace(path: Path, content: str) -> None:

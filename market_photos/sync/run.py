@@ -30,6 +30,7 @@ from market_photos.market.client import Client
 from market_photos.market.requests import quotas
 from market_photos.reporting.harmless import harmless
 from market_photos.reporting.report import SHOWN_FAILURES, Failure, Report, StoreReport, verdict
+from market_photos.reporting.status import seconds_at_quota
 from market_photos.sync.discovery import Candidate, Discovered, discover, nothing_to_visit
 from market_photos.sync.stop import Budget, Stop
 from market_photos.sync.store import Store
@@ -227,7 +228,7 @@ class Run:
             return None
         limits = self.settings.limits
         most = max((report.would_fetch or 0 for report in reports), default=0)
-        return max(0, most - limits.photo_requests) / limits.photo_requests * limits.period_seconds / 3600
+        return seconds_at_quota(most, limits.photo_requests, limits) / 3600
 
 
 def _name(catalog: Catalog, candidate: Candidate) -> None:

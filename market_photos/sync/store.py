@@ -21,7 +21,7 @@ from market_photos.market.quota import TRANSIT, Quota, token_ages
 from market_photos.market.requests import Endpoint, quotas
 from market_photos.market.retry import OutageDetector
 from market_photos.market.slots import Slots
-from market_photos.reporting.counters import Counters
+from market_photos.reporting.report import Counters
 from market_photos.settings import Limits as LimitSettings
 from market_photos.sync import storing
 from market_photos.sync.deferred import Deferred

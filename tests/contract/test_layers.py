@@ -16,7 +16,7 @@ ROOT = PACKAGE.parent
 #: Whom a room may import, beside itself.
 MAY: dict[str, set[str]] = {
     "archive": {"clock", "errors", "failpoints", "model", "record"},
-    "browse": {"archive", "clock", "errors", "model", "pages", "record", "settings", "text"},
+    "browse": {"archive", "clock", "errors", "model", "pages", "record", "reporting", "settings", "text"},
     "clock": set(),
     "config": {"errors", "settings"},
     "console": {"errors", "streams"},

@@ -20,7 +20,6 @@ from market_photos import console
 from market_photos.cli.run import execute
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, KeyRefused
-from market_photos.reporting import notifier
 from market_photos.reporting.hook import run_hook
 from market_photos.reporting.ping import MOST_BYTES, ping
 from market_photos.sandbox import ALWAYS, Market, Sandbox, actions, running
@@ -262,7 +261,7 @@ def test_metrics_are_prometheus_text(sandbox: Sandbox, tmp_path: Path) -> None:
     for store in stores:
         assert first[f'market_photos_last_success_timestamp_seconds{{store="{store}"}}'] > 1.7e9
         assert first[f'market_photos_quota_left_requests{{store="{store}"}}'] <= 100
-    assert sum(first[f'market_photos_photos{{store="{store}",state="archived"}}'] for store in stores) == 6
+    assert sum(first[f'market_photos_photos{{state="archived",store="{store}"}}'] for store in stores) == 6
     sandbox.faults.add(actions.status(503), kind="returns", times=ALWAYS)
     execute(wanted, SYNC, Options("sync"), quiet=True)
     second = _samples(path.read_text())
@@ -328,7 +327,16 @@ def test_the_command_needs_no_temporary_folder(monkeypatch: pytest.MonkeyPatch, 
     assert (tmp_path / "seen").read_text() == '{"exit_code": 4}\n'
 
 
-@pytest.mark.parametrize("broken", ["run_hook", "ping", "write_metrics", "gauges", "iso"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "notifier.run_hook",
+        "notifier.ping",
+        "notifier.iso",
+        "prometheus.write_metrics",
+        "prometheus.known_stores",
+    ],
+)
 def test_nothing_that_reports_changes_the_outcome(
     sandbox: Sandbox, monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -337,12 +345,12 @@ def test_nothing_that_reports_changes_the_outcome(
     def breaks(*_: object) -> NoReturn:
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(notifier, broken, breaks)
+    monkeypatch.setattr(f"market_photos.reporting.{broken}", breaks)
     wanted = settings(
         sandbox, tmp_path, ping_url=monitor.url, on_finish="true", metrics_file=tmp_path / "photos.prom"
     )
     assert execute(wanted, SYNC, Options("sync"), quiet=True).exit_code is ExitCode.COMPLETE
-    assert broken in {"ping", "iso"} or monitor.paths[-1] == "/secret-uuid"
+    assert broken in {"notifier.ping", "notifier.iso"} or monitor.paths[-1] == "/secret-uuid"
     wrong = wanted.model_copy(update={"api": wanted.api.model_copy(update={"key": SecretStr("ACMA:wrong:00000000")})})
     with pytest.raises(KeyRefused):
         execute(wrong, SYNC, Options("sync"), quiet=True)

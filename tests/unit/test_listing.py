@@ -16,7 +16,7 @@ from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.errors import ServerUnavailable
 from market_photos.market.requests import ApiRequest
-from market_photos.reporting.counters import Counters
+from market_photos.reporting.report import Counters
 from market_photos.sync.listing import MAX_BARREN, Producer
 from market_photos.sync.store import CatalogLedger, Store
 from tests.unit.worlds import CAMPAIGN, ToldClock

@@ -2,8 +2,11 @@
 
 import pytest
 
-from market_photos.reporting.progress import View
-from market_photos.sync.progress import is_live, seconds_left
+from market_photos.cli.run import is_live
+from market_photos.reporting.progress import StoreProgress
+from market_photos.reporting.status import seconds_at_quota
+from market_photos.settings import Limits
+from market_photos.sync.progress import seconds_left
 
 
 @pytest.mark.parametrize(
@@ -34,11 +37,11 @@ def test_the_time_left_follows_the_slower_of_quota_and_pace(
     pending: int, quota_left: int, per_hour: float, left: float | None
 ) -> None:
     """At the quota, or at the pace where that is slower; nothing is said where nothing is known."""
-    assert seconds_left(pending, quota_left, 5000, 3600, per_hour) == left
+    assert seconds_left(seconds_at_quota(pending, quota_left, Limits()), pending, per_hour) == left
 
 
-def view(listing: str = "", waiting: str = "", pending: int = 0) -> View:
-    return View("101 shop", listing, 3, 250, 1200, 5 * 10**6, pending, 4800.0, 0.25, 7200.0, waiting)
+def view(listing: str = "", waiting: str = "", pending: int = 0) -> StoreProgress:
+    return StoreProgress("101 shop", listing, 3, 250, 1200, 5 * 10**6, pending, 4800.0, 0.25, 7200.0, waiting)
 
 
 def test_progress_lines_show_counts_pace_and_the_reason_for_a_wait() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from market_photos.reporting.progress import NAME, View, read_view
+from market_photos.reporting.progress import NAME, StoreProgress, read_progress
 from market_photos.sync import progress_file
 from tests.unit.worlds import ToldClock
 
-VIEW = View("101 shop", "", 3, 250, 1200, 5 * 10**6, 9, 4800.0, 0.25, 7200.0, "")
+PROGRESS = StoreProgress("101 shop", "", 3, 250, 1200, 5 * 10**6, 9, 4800.0, 0.25, 7200.0, "")
 CLOCK = ToldClock()
 
 
@@ -20,10 +20,10 @@ CLOCK = ToldClock()
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A run of one store, as far as the pulse asks."""
 
-    async def look(*_: object) -> View:
-        return VIEW
+    async def measure(*_: object) -> StoreProgress:
+        return PROGRESS
 
-    monkeypatch.setattr(progress_file, "look", look)
+    monkeypatch.setattr(progress_file, "measure", measure)
     return SimpleNamespace(stores=[SimpleNamespace(is_dry=False, folder=tmp_path, title="101 shop")], clock=CLOCK)
 
 
@@ -58,10 +58,10 @@ async def the_end_of(beating: "asyncio.Task[None]", writing: SimpleNamespace) ->
 async def test_the_progress_file_exists_while_the_run_lasts(
     run: Any, tmp_path: Path, writing: SimpleNamespace
 ) -> None:
-    beating = asyncio.create_task(progress_file.beat(run))
+    beating = asyncio.create_task(progress_file.write_progress(run))
     writing.go.set()
     await asyncio.to_thread(writing.ended.wait, 10)
-    assert read_view(tmp_path, CLOCK) == VIEW
+    assert read_progress(tmp_path, CLOCK) == PROGRESS
     beating.cancel()
     await asyncio.gather(beating, return_exceptions=True)
     assert list(tmp_path.iterdir()) == []
@@ -69,11 +69,11 @@ async def test_the_progress_file_exists_while_the_run_lasts(
 
 async def test_a_cancel_during_a_write_leaves_nothing(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
     """The thread that writes cannot be called back; what it makes goes when it is done."""
-    await the_end_of(asyncio.create_task(progress_file.beat(run)), writing)
+    await the_end_of(asyncio.create_task(progress_file.write_progress(run)), writing)
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_failed_rename_leaves_no_part(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
     (tmp_path / NAME / "in the way").mkdir(parents=True)
-    await the_end_of(asyncio.create_task(progress_file.beat(run)), writing)
+    await the_end_of(asyncio.create_task(progress_file.write_progress(run)), writing)
     assert [path.name for path in tmp_path.iterdir()] == [NAME]

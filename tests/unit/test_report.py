@@ -4,9 +4,9 @@ import pytest
 
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, StoreRefused
-from market_photos.reporting.counters import Counters
 from market_photos.reporting.report import (
     MEANINGS,
+    Counters,
     Failure,
     Report,
     StoreReport,

@@ -10,7 +10,7 @@ from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.returns import PackedPage
 from market_photos.errors import CatalogUnusable
-from market_photos.reporting.counters import Counters
+from market_photos.reporting.report import Counters
 from market_photos.sync.store import RESERVED_SECONDS, CatalogLedger
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
 
