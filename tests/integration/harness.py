@@ -177,7 +177,9 @@ class World:
         lines = []
         for name, values in sections.items():
             lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
-        path.write_text("\n".join(lines) + "\n")
+        text = "\n".join(lines) + "\n"
+        if not path.exists() or path.read_text() != text:  # a program that runs meanwhile may be reading it
+            path.write_text(text)
         return path
 
     def command(self, *arguments: str) -> Outcome:

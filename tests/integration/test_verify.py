@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import CAMPAIGN, Outcome, World, a_world
+from tests.integration.harness import CAMPAIGN, Outcome, World, a_world, wait_until
 
 
 @pytest.fixture
@@ -160,10 +160,10 @@ def test_verify_beside_a_run_reports_nothing(tmp_path: Path) -> None:
         synced: list[int] = []
         sync = threading.Thread(target=lambda: synced.append(world.program("sync").code))
         sync.start()
+        wait_until(lambda: world.log.count("photo", status=200) > 1)
         looks: list[Outcome] = []
-        while sync.is_alive() and len(looks) < 20:
-            if (world.store / "catalog.sqlite3").exists():
-                looks.append(world.command("verify", "--full", "--json"))
+        while sync.is_alive():
+            looks.append(world.command("verify", "--full", "--json"))
         sync.join()
         assert synced == [0]
         seen = [look.json["stores"][0]["photos"] for look in looks if look.code == 0]
