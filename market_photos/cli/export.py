@@ -1,4 +1,4 @@
-"""`export`: packs of evidence and tables."""
+"""`export`: write packs of evidence and tables."""
 
 import datetime as dt
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from market_photos.cli.options import DAY, STORE, campaigns_option, config_option
+from market_photos.cli.options import DATE, ID, campaigns_option, config_option
 from market_photos.clock import SystemClock
-from market_photos.config import find_config, load
+from market_photos.config import Settings, find_config, load
 from market_photos.errors import UsageError
 from market_photos.export.exporting import Target, export_index, export_pack
 from market_photos.export.rows import Days
@@ -19,18 +19,24 @@ DEFAULT_DELIMITER = ";"
 
 
 @click.command()
-@click.option("--order", type=STORE, metavar="ID", help="Export a pack of evidence: all returns of this order.")
+@click.option("--order", type=ID, metavar="ID", help="Export a pack of evidence: all returns of this order.")
 @click.option(
-    "--return", "returns", type=STORE, multiple=True, metavar="ID", help="Export a pack of this return; repeatable."
+    "--return", "returns", type=ID, multiple=True, metavar="ID", help="Export a pack of this return; repeatable."
 )
 @click.option(
     "--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True, help="Language of a pack's page."
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="Export the index: one row per photo.")
-@click.option("--from", "first", type=DAY, metavar="DATE", help="Index: only returns created on or after this day.")
-@click.option("--to", "last", type=DAY, metavar="DATE", help="Index: only returns created on or before this day.")
+@click.option("--from", "first", type=DATE, metavar="DATE", help="Index: only returns created on or after this day.")
+@click.option("--to", "last", type=DATE, metavar="DATE", help="Index: only returns created on or before this day.")
 @click.option("--delimiter", help="CSV: character between cells, or `tab`. [default: ;, which Russian Excel expects]")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write; - for standard output.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="File to write; - for standard output.",
+)
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @campaigns_option
 @config_option
@@ -65,9 +71,9 @@ def export(
 
 
 def _pack(
-    settings: Any,
+    settings: Settings,
     campaigns: tuple[int, ...],
-    target: Any,
+    target: Target,
     *,
     order: int | None,
     returns: tuple[int, ...],
@@ -80,9 +86,9 @@ def _pack(
 
 
 def _index(
-    settings: Any,
+    settings: Settings,
     campaigns: tuple[int, ...],
-    target: Any,
+    target: Target,
     *,
     kind: str,
     first: dt.datetime | None,
@@ -105,7 +111,7 @@ def _refuse(options: dict[str, Any], what: str, belongs: str) -> None:
 
 
 def _delimiter(text: str | None) -> str:
-    """Return the delimiter. Raises UsageError where a table cannot be split at it."""
+    """Return the delimiter. Raises UsageError if it cannot separate cells."""
     found = "\t" if text in {"tab", "\\t"} else DEFAULT_DELIMITER if text is None else text
     if len(found) != 1 or found in '"\r\n\0' or found.isalnum():
         raise UsageError(f"--delimiter {text!r} cannot separate cells.", "Give one character: ; or , or tab.")

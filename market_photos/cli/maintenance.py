@@ -8,36 +8,24 @@ from typing import Any
 import click
 
 from market_photos import console
-from market_photos.archive.catalog.catalog import known_stores
+from market_photos.archive.catalog.catalog import select_stores
 from market_photos.archive.photo_file import require_marker
-from market_photos.cli.options import STORE, campaigns_option, command_line, config_option
+from market_photos.cli.options import AGE, ID, Span, campaigns_option, command_line, config_option, json_option
 from market_photos.clock import SystemClock
 from market_photos.config import Settings, find_config, load
 from market_photos.errors import ArchiveUnwritable, UsageError, most_serious
 from market_photos.maintenance.integrity import Problem
-from market_photos.maintenance.prune import cutoff, opened, set_hold
+from market_photos.maintenance.prune import opened, set_hold
 from market_photos.maintenance.rebuild import copies, rebuild_store
 from market_photos.maintenance.verify import advice, problem_json, problem_line, verify_store
 from market_photos.text import one_line
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
 
 def _settings(config: Path | None) -> Settings:
-    """The settings of an archive that is there. Raises ConfigError, ArchiveUnwritable."""
+    """Return the settings of an archive that is mounted. Raises ConfigError, ArchiveUnwritable."""
     settings = load(find_config(config))
     require_marker(settings.archive.directory, settings.archive.marker)
     return settings
-
-
-def _stores(archive: Path, campaigns: tuple[int, ...]) -> tuple[int, ...]:
-    """The named ones, or all that are in the archive. Raises UsageError where there is none."""
-    known = known_stores(archive)
-    if missing := sorted(set(campaigns) - set(known)):
-        raise UsageError(f"{archive}: there is no store {missing[0]}.", f"There are: {known or 'none'}.")
-    if not known:
-        raise UsageError(f"{archive}: there is no archive yet.", "Check directory in [archive], or run a sync first.")
-    return tuple(sorted(set(campaigns))) or tuple(known)
 
 
 @click.command()
@@ -65,7 +53,7 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
             archive, campaign, SystemClock(), full=not quick, repair=repair, command=command_line(), tell=tell
         )
 
-    results = [check(campaign) for campaign in _stores(archive, campaigns)]
+    results = [check(campaign) for campaign in select_stores(archive, campaigns)]
     code = most_serious([result.exit_code for result in results])
     if as_json:
         stores = [{**result.as_json(), "problems": problems.get(result.campaign, [])} for result in results]
@@ -87,7 +75,7 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
     settings = _settings(config)
     archive = settings.archive.directory
     in_order: list[UsageError] = []
-    stores = _stores(archive, campaigns)
+    stores = select_stores(archive, campaigns)
     copied = {} if campaigns else copies(archive, stores)
     for campaign in stores:
         if campaign in copied:
@@ -108,7 +96,9 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
 
 
 @click.command()
-@click.option("--older-than", required=True, metavar="AGE", help="By the return's date: 3y, 18m (months), 6w, 90d.")
+@click.option(
+    "--older-than", type=AGE, required=True, metavar="DURATION", help="By the return's date: 3y, 18mo, 6w or 90d."
+)
 @click.option(
     "--status", "statuses", multiple=True, metavar="STATUS", help="Only this refund status; may be repeated."
 )
@@ -119,7 +109,7 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
 @campaigns_option
 def prune(
     *,
-    older_than: str,
+    older_than: Span,
     statuses: tuple[str, ...],
     dry_run: bool,
     yes: bool,
@@ -132,8 +122,8 @@ def prune(
     A tombstone stays, so that they are never downloaded again. Returns on hold stay; see `market-photos hold`.
     """
     archive = _settings(config).archive.directory
-    before = cutoff(older_than, dt.datetime.now(dt.UTC)).timestamp()
-    stores = _stores(archive, campaigns)
+    before = older_than.before(dt.datetime.now(dt.UTC)).timestamp()
+    stores = select_stores(archive, campaigns)
     with opened(
         archive, stores, before=before, statuses=statuses, clock=SystemClock(), command=command_line()
     ) as prunes:
@@ -156,7 +146,7 @@ def prune(
 
 
 def _confirmed(*, yes: bool) -> bool:
-    """Raises UsageError where nobody can be asked."""
+    """Return whether the user agrees. Raises UsageError without a terminal."""
     if yes:
         return True
     if not sys.stdin.isatty():
@@ -164,10 +154,8 @@ def _confirmed(*, yes: bool) -> bool:
     return click.confirm("Delete them for good?", default=False, err=True)
 
 
-_return_option = click.option("--return", "return_id", type=STORE, required=True, metavar="ID", help="The return.")
-_order_option = click.option(
-    "--order", type=STORE, metavar="ID", help="Its order, if several returns have this number."
-)
+_return_option = click.option("--return", "return_id", type=ID, required=True, metavar="ID", help="The return.")
+_order_option = click.option("--order", type=ID, metavar="ID", help="Its order, if several returns have this number.")
 
 
 @click.command()
@@ -197,7 +185,7 @@ def _set_hold(
     *, is_held: bool, return_id: int, order: int | None, config: Path | None, campaigns: tuple[int, ...]
 ) -> None:
     archive = _settings(config).archive.directory
-    stores = _stores(archive, campaigns)
+    stores = select_stores(archive, campaigns)
     clock, command = SystemClock(), command_line()
     campaign, known = set_hold(archive, stores, return_id, order, is_held=is_held, clock=clock, command=command)
     state = "on hold: prune leaves it alone" if is_held else "released: prune may take it"

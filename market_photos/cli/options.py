@@ -1,47 +1,93 @@
-"""Options that several commands have in common, and their types."""
+"""Options that several commands share, and their types."""
 
+import calendar
+import datetime as dt
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
-_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+_SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+_MONTHS = {"y": 12, "mo": 1}
 
 
-class Duration(click.ParamType[float]):
-    """`6h`, `90m`, `1h30m`, `2d`: seconds."""
+class Span(NamedTuple):
+    """A length of time: calendar months and seconds."""
+
+    months: int
+    seconds: float
+
+    def before(self, now: dt.datetime) -> dt.datetime:
+        """Return the time that lies a span before `now`. Raises ValueError or OverflowError if no calendar has it."""
+        year, month = divmod(now.year * 12 + now.month - 1 - self.months, 12)
+        day = min(now.day, calendar.monthrange(year, month + 1)[1])
+        return now.replace(year=year, month=month + 1, day=day) - dt.timedelta(seconds=self.seconds)
+
+
+class Duration(click.ParamType[Span]):
+    """A span above 0 such as `1h30m`, in some of the units y, mo (months), w, d, h, m (minutes) and s."""
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", str(value).lower())
-        if not parts or "".join(f"{number}{unit}" for number, unit in parts) != str(value).lower():
-            self.fail(f"{value!r} is not a duration like 6h, 90m or 1h30m", param, ctx)
-        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    def __init__(self, units: str, example: str) -> None:
+        self._units = units.split()
+        self._example = example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Span:
+        """Return the span. Fails if it is malformed, 0, or reaches back before all dates."""
+        text = str(value).strip().lower()
+        parts = re.findall(r"(\d{1,9}(?:\.\d{1,9})?)(mo|[a-z])", text, re.ASCII)
+        units = [unit for _, unit in parts]
+        if "m" in units and "mo" in self._units:
+            self.fail(f"{value!r}: m means minutes; write mo for months: {re.sub('m(?!o)', 'mo', text)}", param, ctx)
+        is_whole = all(number.isdecimal() for number, unit in parts if unit in _MONTHS)
+        if "".join(map("".join, parts)) != text or not parts or not is_whole or not set(units) <= set(self._units):
+            self.fail(f"{value!r} is not a duration like {self._example}", param, ctx)
+        span = Span(
+            sum(int(number) * _MONTHS[unit] for number, unit in parts if unit in _MONTHS),
+            sum(float(number) * _SECONDS[unit] for number, unit in parts if unit in _SECONDS),
+        )
+        try:
+            span.before(dt.datetime.now(dt.UTC))
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is too long", param, ctx)
+        return span if any(span) else self.fail(f"{value!r} is not above 0", param, ctx)
 
 
-STORE = click.IntRange(min=1)
-DAY = click.DateTime(["%Y-%m-%d"])
+#: Of a run or between two syncs.
+DURATION = Duration("w d h m s", "6h, 90m or 1h30m")
+#: Of a return.
+AGE = Duration("y mo w d", "3y, 18mo, 6w or 90d")
+ID = click.IntRange(min=1)
+DATE = click.DateTime(["%Y-%m-%d"])
 
 campaigns_option = click.option(
-    "--campaign", "campaigns", type=STORE, multiple=True, metavar="ID", help="Only this store; may be repeated."
+    "--campaign", "campaigns", type=ID, multiple=True, metavar="ID", help="Only this store; may be repeated."
 )
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration file. Default: $MARKET_PHOTOS_CONFIG, else ./config.toml.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="Configuration file. Default: $MARKET_PHOTOS_CONFIG, else ./config.toml.",
-    )(command)
+def with_options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds the options to a command, in their order."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def command_line() -> str:
-    """For the lock and the catalogue: `sync --full`. Where the configuration is belongs to nobody else."""
+    """Return the command line for the lock and the catalogue, such as `sync --full`, without --config."""
     text = " ".join(sys.argv[1:])
     return re.sub(r" --config[= ]\S+", "", text)[:200]

@@ -2,14 +2,22 @@
 
 import datetime as dt
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from market_photos import console
-from market_photos.cli.options import DAY, STORE, Duration, campaigns_option, command_line, config_option
+from market_photos.cli.options import (
+    DATE,
+    DURATION,
+    ID,
+    Span,
+    campaigns_option,
+    command_line,
+    config_option,
+    with_options,
+)
 from market_photos.cli.run import execute, print_report
 from market_photos.config import find_config, load
 from market_photos.errors import MarketPhotosError, UsageError
@@ -17,29 +25,22 @@ from market_photos.reporting.report import failed_report
 from market_photos.sync.run import Options
 from market_photos.sync.store_run import Plan
 
-
-def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that sync, backfill and fetch have in common."""
-    for option in (
-        click.option("-q", "--quiet", is_flag=True, help="Print nothing on success."),
-        click.option("-v", "--verbose", count=True, help="Log what happens; twice: each request."),
-        click.option("--json", "as_json", is_flag=True, help="End standard output with one JSON object."),
-        click.option(
-            "--log-format",
-            type=click.Choice(["text", "json"]),
-            default="text",
-            show_default=True,
-            help="Format of standard error; json: one object a line.",
-        ),
-        click.option("--dry-run", is_flag=True, help="List only; say what would be downloaded."),
-        click.option(
-            "--max-photos", type=click.IntRange(min=0), metavar="NUMBER", help="Stop after this many photos."
-        ),
-        click.option("--max-duration", type=Duration(), metavar="DURATION", help="Stop after this time: 6h, 90m."),
-        config_option,
-    ):
-        command = option(command)
-    return command
+run_options = with_options(
+    config_option,
+    click.option("--max-duration", type=DURATION, metavar="DURATION", help="Stop after this time: 6h, 90m."),
+    click.option("--max-photos", type=click.IntRange(min=0), metavar="NUMBER", help="Stop after this many photos."),
+    click.option("--dry-run", is_flag=True, help="List only; say what would be downloaded."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="Format of standard error; json: one object a line.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="End standard output with one JSON object."),
+    click.option("-v", "--verbose", count=True, help="Log what happens; twice: each request."),
+    click.option("-q", "--quiet", is_flag=True, help="Print nothing on success."),
+)
 
 
 @click.command()
@@ -56,8 +57,8 @@ def sync(*, full: bool, campaigns: tuple[int, ...], **options: Any) -> None:
 
 
 @click.command()
-@click.option("--from", "first", type=DAY, required=True, metavar="DATE", help="First day of update, YYYY-MM-DD.")
-@click.option("--to", "last", type=DAY, metavar="DATE", help="Last day of update, YYYY-MM-DD. Default: today.")
+@click.option("--from", "first", type=DATE, required=True, metavar="DATE", help="First day of update, YYYY-MM-DD.")
+@click.option("--to", "last", type=DATE, metavar="DATE", help="Last day of update, YYYY-MM-DD. Default: today.")
 @campaigns_option
 @run_options
 def backfill(*, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[int, ...], **options: Any) -> None:
@@ -76,9 +77,9 @@ def backfill(*, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[i
 
 
 @click.command()
-@click.option("--campaign", type=STORE, required=True, metavar="ID", help="The store.")
-@click.option("--order", type=STORE, required=True, metavar="ID", help="The order.")
-@click.option("--return", "return_id", type=STORE, required=True, metavar="ID", help="The return.")
+@click.option("--campaign", type=ID, required=True, metavar="ID", help="The store.")
+@click.option("--order", type=ID, required=True, metavar="ID", help="The order.")
+@click.option("--return", "return_id", type=ID, required=True, metavar="ID", help="The return.")
 @run_options
 def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
     """Download the photos of one return."""
@@ -91,7 +92,7 @@ def _run(
     campaigns: tuple[int, ...],
     *,
     config: Path | None,
-    max_duration: float | None,
+    max_duration: Span | None,
     max_photos: int | None,
     dry_run: bool,
     as_json: bool,
@@ -101,7 +102,7 @@ def _run(
 ) -> None:
     """Run the plan and end the process with its exit code."""
     console.set_up_logging(verbose, quiet, as_json=log_format == "json")
-    options = Options(command_line(), campaigns, max_duration, max_photos, dry_run)
+    options = Options(command_line(), campaigns, max_duration and max_duration.seconds, max_photos, dry_run)
     try:
         report = execute(load(find_config(config)), plan, options, quiet=quiet)
     except MarketPhotosError as error:

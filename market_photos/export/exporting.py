@@ -4,11 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from market_photos.archive.catalog.catalog import known_stores
+from market_photos.archive.catalog.catalog import select_stores
 from market_photos.clock import Clock
 from market_photos.config import Settings
 from market_photos.console import say
-from market_photos.errors import UsageError
 from market_photos.export.output import output
 from market_photos.export.pack import Packed, find, write_pack
 from market_photos.export.rows import Days, index
@@ -40,7 +39,7 @@ def export_pack(
     Raises UsageError, CatalogUnusable, EvidenceBroken or ArchiveUnwritable; the target is then unchanged.
     """
     archive = settings.archive.directory
-    found = find(archive, _stores(archive, campaigns), selection)
+    found = find(archive, select_stores(archive, campaigns), selection)
     with output(target.path, archive, force=target.force) as stream:
         packed = write_pack(stream, archive, found, selection, language=language, made_at=clock.now().wall)
     for line in _pack_lines(target.path, packed):
@@ -60,26 +59,15 @@ def export_index(
     archive = settings.archive.directory
     if kind == "parquet":
         require_parquet()
-    rows = index(archive, _stores(archive, campaigns), days)
     write: dict[str, Callable[[], int]] = {
         "csv": lambda: write_csv(stream, rows, delimiter),
         "jsonl": lambda: write_jsonl(stream, rows),
         "parquet": lambda: write_parquet(stream, rows),
     }
     with output(target.path, archive, force=target.force) as stream:
+        rows = index(archive, select_stores(archive, campaigns), days)
         written = write[kind]()
     say(f"{target.path}: {written:,} photos, one per row; paths are relative to {archive}")
-
-
-def _stores(archive: Path, campaigns: tuple[int, ...]) -> list[int]:
-    """Return the given stores, or all of the archive. Raises UsageError where there is no archive."""
-    known = sorted(set(campaigns)) or known_stores(archive)
-    if not known:
-        raise UsageError(
-            f"{archive}: there is no archive here.",
-            "Check directory in [archive], or run `market-photos sync` first.",
-        )
-    return known
 
 
 def _pack_lines(path: Path, packed: Packed) -> list[str]:

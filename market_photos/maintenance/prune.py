@@ -1,9 +1,7 @@
 """Prune, hold and release, as their owner asks for them."""
 
-import datetime as dt
-import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,29 +19,6 @@ from market_photos.text import human_bytes, one_line
 
 #: How the name of a catalogue begins that rebuild put aside.
 DAMAGED_NAME = f"{layout.CATALOG_NAME}.damaged-"
-_AGE = re.compile(r"([0-9]{1,4})([ymwd])")
-
-
-def cutoff(older_than: str, now: dt.datetime) -> dt.datetime:
-    """`3y`, `18m` (months), `6w`, `90d` before now, by the calendar. Raises UsageError."""
-    match = _AGE.fullmatch(older_than.strip().lower())
-    if not match or not int(match[1]):
-        raise UsageError(
-            f"--older-than {older_than!r} is not an age.", "Years, months, weeks or days: 3y 18m 6w 90d."
-        )
-    number, unit = int(match[1]), match[2]
-    try:
-        if unit in "wd":
-            return now - dt.timedelta(days=number * (7 if unit == "w" else 1))
-        return _months_before(now, number * (12 if unit == "y" else 1))
-    except (ValueError, OverflowError):
-        raise UsageError(f"--older-than {older_than}: that is before all dates.", "Give fewer years.") from None
-
-
-def _months_before(now: dt.datetime, months: int) -> dt.datetime:
-    year, month = divmod(now.year * 12 + now.month - 1 - months, 12)
-    last_day = (dt.date(year + month // 11, (month + 1) % 12 + 1, 1) - dt.timedelta(days=1)).day
-    return now.replace(year=year, month=month + 1, day=min(now.day, last_day))
 
 
 @dataclass
@@ -185,7 +160,7 @@ def set_aside_catalogs(store: Path) -> dict[str, int]:
 
 @contextmanager
 def opened(
-    archive: Path, campaigns: tuple[int, ...], *, before: float, statuses: tuple[str, ...], clock: Clock, command: str
+    archive: Path, campaigns: Sequence[int], *, before: float, statuses: tuple[str, ...], clock: Clock, command: str
 ) -> Iterator[list[Prune]]:
     """The stores to prune, each locked. Raises AlreadyRunning, CatalogUnusable."""
     with ExitStack() as held:
@@ -200,7 +175,7 @@ def opened(
 
 def set_hold(
     archive: Path,
-    campaigns: tuple[int, ...],
+    campaigns: Sequence[int],
     return_id: int,
     order: int | None,
     *,
@@ -240,7 +215,7 @@ def _require_no_obstacle(store: Path, folder: Path) -> None:
 
 
 def _the_one(
-    archive: Path, campaigns: tuple[int, ...], return_id: int, order: int | None, clock: Clock
+    archive: Path, campaigns: Sequence[int], return_id: int, order: int | None, clock: Clock
 ) -> tuple[int, KnownReturn]:
     found = []
     for campaign in campaigns:

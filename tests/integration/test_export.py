@@ -103,7 +103,7 @@ def test_the_index_goes_to_standard_output(environment: dict[str, str], tmp_path
         (["--format", "jsonl", "--delimiter", ",", "--out", "x"], "--delimiter cannot be used with --format jsonl"),
         (["--format", "csv", "--delimiter", "ab", "--out", "x"], "cannot separate cells"),
         (["--format", "csv", "--from", "2026-02-01", "--to", "2026-01-01", "--out", "x"], "is after --to"),
-        (["--format", "csv", "--out", "x"], "there is no archive here"),
+        (["--format", "csv", "--out", "x"], "there is no archive yet"),
         (["--format", "csv", "--campaign", "101", "--out", "none/x"], "there is no folder none"),
         (["--format", "csv", "--campaign", "101", "--out", "."], "is a folder"),
     ],

@@ -53,7 +53,7 @@ def _states(world: World) -> dict[str, int]:
 #: Arguments, and how many of the eight photos go.
 AGES = [
     (("--older-than", "3y"), 4),
-    (("--older-than", "36m"), 4),
+    (("--older-than", "36mo"), 4),
     (("--older-than", "1y"), 6),
     (("--older-than", "9y"), 0),
     (("--older-than", "3y", "--status", "REFUNDED"), 2),

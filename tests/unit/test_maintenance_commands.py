@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from market_photos.archive.hashing import AHEAD, file_sha256, in_threads
-from market_photos.errors import UsageError
-from market_photos.maintenance.prune import cutoff
+from market_photos.cli.options import AGE, DURATION
 
 NOW = dt.datetime(2028, 2, 29, 12, 30, tzinfo=dt.UTC)
 
@@ -20,11 +20,11 @@ NOW = dt.datetime(2028, 2, 29, 12, 30, tzinfo=dt.UTC)
     [
         ("3y", "2025-02-28"),
         ("4y", "2024-02-29"),
-        ("1m", "2028-01-29"),
-        ("2m", "2027-12-29"),
-        ("3m", "2027-11-29"),
-        ("12m", "2027-02-28"),
-        ("26m", "2025-12-29"),
+        ("1mo", "2028-01-29"),
+        ("2mo", "2027-12-29"),
+        ("3mo", "2027-11-29"),
+        ("12mo", "2027-02-28"),
+        ("26mo", "2025-12-29"),
         ("2w", "2028-02-15"),
         ("90d", "2027-12-01"),
         (" 1Y ", "2027-02-28"),
@@ -32,16 +32,22 @@ NOW = dt.datetime(2028, 2, 29, 12, 30, tzinfo=dt.UTC)
 )
 def test_ages_follow_the_calendar(age: str, before: str) -> None:
     """So long before now to the minute; where the month is shorter, its last day."""
-    assert cutoff(age, NOW).isoformat() == f"{before}T12:30:00+00:00"
+    assert AGE.convert(age, None, None).before(NOW).isoformat() == f"{before}T12:30:00+00:00"
 
 
 @pytest.mark.parametrize(
-    "age", ["", "3", "y", "0d", "-1y", "1h", "3 y", "3yy", "1y6m", "2028y", "9999y", "99999d", "٣y"]
+    "age", ["", "3", "y", "0d", "-1y", "1h", "3 y", "3yy", "1y6m", "18m", "1.5y", "2028y", "9999y", "999999d", "٣y"]
 )
 def test_a_malformed_age_is_refused(age: str) -> None:
     """Refused, never taken for another age: what goes by it is deleted."""
-    with pytest.raises(UsageError):
-        cutoff(age, NOW)
+    with pytest.raises(click.BadParameter):
+        AGE.convert(age, None, None)
+
+
+def test_m_is_minutes_everywhere_and_a_month_is_mo() -> None:
+    assert DURATION.convert("1h30m", None, None).seconds == 5400
+    with pytest.raises(click.BadParameter, match="m means minutes; write mo for months: 18mo"):
+        AGE.convert("18m", None, None)
 
 
 def test_results_come_in_the_order_of_the_jobs_and_jobs_are_taken_as_needed() -> None:

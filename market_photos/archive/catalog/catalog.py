@@ -1,5 +1,6 @@
 """A store's catalogue: its tables on one connection."""
 
+from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from market_photos.archive.catalog.schema import BUSY_SECONDS
 from market_photos.archive.held_folder import Ground
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.clock import Clock, Moment
+from market_photos.errors import UsageError
 
 
 def known_stores(archive: Path) -> list[int]:
@@ -26,6 +28,20 @@ def known_stores(archive: Path) -> list[int]:
     Raises ArchiveUnwritable where the archive, or such a folder, is there but may not be read.
     """
     return [store for store in numbered_folders(archive) if is_store(layout.store_folder(archive, store))]
+
+
+def select_stores(archive: Path, campaigns: Collection[int]) -> list[int]:
+    """Return the given stores, or all of the archive, sorted. Raises UsageError if a store or all are missing."""
+    known = known_stores(archive)
+    if missing := sorted(set(campaigns) - set(known)):
+        stores = ", ".join(map(str, known)) or "none"
+        raise UsageError(f"{archive}: there is no store {missing[0]}.", f"There are: {stores}.")
+    if not known:
+        raise UsageError(
+            f"{archive}: there is no archive yet.",
+            "Check directory in [archive], or run `market-photos sync` first.",
+        )
+    return sorted(set(campaigns)) or known
 
 
 def numbered_folders(archive: Path) -> list[int]:
