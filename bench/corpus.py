@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from bench.records import image_hash, page, photo_path, record
+from tests.records import image_hash, page, photo_path, record
 
 PAGE = 100
 _BLOCK = Random(7).randbytes(1 << 20)

@@ -6,11 +6,11 @@ Rows only: there are no files behind the archived photos. `make_catalog.py` make
 import sqlite3
 from pathlib import Path
 
-from bench.records import record
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import SystemClock
 from market_photos.market.records import read_returns
+from tests.records import record
 
 CAMPAIGN = 100
 PER_RETURN = 2

@@ -12,7 +12,7 @@ import pytest
 
 from bench.make_catalog import make_catalog
 from market_photos.archive.layout import store_folder
-from tests.browsing import HOSTILE, NOW, ArchiveOf, picture
+from tests.archives import HOSTILE, NOW, ArchiveOf, picture
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 #: Nothing but the pages themselves, no sandbox in a container, no display.

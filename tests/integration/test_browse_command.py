@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browsing import ArchiveOf
+from tests.archives import ArchiveOf
 
 SECONDS = 30
 

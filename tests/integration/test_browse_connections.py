@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browsing import ArchiveOf, photo_address
+from tests.archives import ArchiveOf, photo_address
 from tests.integration.test_browse_command import SECONDS, command, environment
 
 #: More than the files that the process may open.

@@ -15,7 +15,7 @@ from market_photos.browse.query import Query, parse
 from market_photos.browse.stores import Stores
 from market_photos.errors import CatalogUnusable
 from market_photos.model import Return
-from tests.browsing import DAY, NOW, ArchiveOf
+from tests.archives import DAY, NOW, ArchiveOf
 
 
 def update(store: ArchiveOf, *, everything: bool = False) -> int:

@@ -25,7 +25,7 @@ from market_photos.errors import ExitCode
 from market_photos.reporting.prometheus import Outcome, write_metrics
 from market_photos.reporting.status import statuses
 from market_photos.settings import Archive, Limits
-from tests.browsing import HOSTILE, NOW, ArchiveOf, photo_address, picture, progressive
+from tests.archives import HOSTILE, NOW, ArchiveOf, photo_address, picture, progressive
 
 Client = TestClient[web.Request, web.Application]
 PHONE = {"Accept-Language": "ru-RU,ru;q=0.9"}

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.archive.catalog.returns import PackedPage
+from market_photos.model import PhotoKey, Return
 from market_photos.sandbox import Limits, Market, Quota, Sandbox, running
-from tests.catalogs import Archive
+from tests.archives import ArchiveOf
 
 COMMAND = [sys.executable, "-m", "market_photos"]
 
@@ -119,13 +121,13 @@ def test_a_long_index_takes_no_more_memory(tmp_path: Path) -> None:
     """Forty times the rows, the same memory: rows are written as they are read."""
     peaks = []
     for returns in (50, 2000):
-        archive = Archive(tmp_path / str(returns))
-        archive.connection.execute("BEGIN")
-        photos = [{"hash": f"{number:040x}", "state": "pending", "note": "x" * 500} for number in range(20)]
-        for number in range(returns):
-            archive.add(number, number, photos)
-        archive.connection.execute("COMMIT")
-        archive.close()
+        store = ArchiveOf(tmp_path / str(returns))
+        photo = [PhotoKey(101, 1, 1, 7, f"{number:040x}") for number in range(20)]
+        keys = ([key._replace(order=number, return_id=number) for key in photo] for number in range(returns))
+        page = [Return(101, of[0].order, of[0].return_id, "", 0, "", {}, tuple(of)) for of in keys]
+        with store.catalog() as catalog:
+            catalog.returns.record_page(PackedPage(page))
+        store.execute("UPDATE photos SET note = ?", ("x" * 500,))
         peaks.append(_peak_memory(tmp_path / str(returns)))
     assert peaks[1] < peaks[0] + 15_000, peaks
 

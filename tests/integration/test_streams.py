@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browsing import ArchiveOf
+from tests.archives import ArchiveOf
 
 PROGRAM = f"{sys.executable} -m market_photos"
 REDIRECTIONS = [">&-", "2>&-", "<&-", ">&- 2>&- <&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "| true"]

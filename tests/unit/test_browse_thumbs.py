@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from market_photos.browse import draw, thumbs
-from tests.browsing import large_jpeg, picture, progressive
+from tests.archives import large_jpeg, picture, progressive
 
 
 def made(tmp_path: Path, body: bytes, edge: int = 100) -> Path:

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,23 +13,21 @@ from market_photos.errors import EvidenceBroken, UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.pack import Packed, find, write_pack
 from market_photos.export.selection import Selection
-from tests.catalogs import JPEG, Archive
+from tests.archives import JPEG, ArchiveOf
 
 MADE_AT = 1_780_100_000.0
 HOSTILE = """<script>alert(1)</script> "><img src=x onerror=alert(1)> {{ 7*7 }} &amp; 'x'"""
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Archive]:
-    archive = Archive(tmp_path / "archive")
-    yield archive
-    archive.close()
+def store(tmp_path: Path) -> ArchiveOf:
+    return ArchiveOf(tmp_path / "archive", name="")
 
 
-def packed(archive: Archive, selection: Selection, language: str = "ru") -> tuple[zipfile.ZipFile, Packed, bytes]:
+def packed(store: ArchiveOf, selection: Selection, language: str = "ru") -> tuple[zipfile.ZipFile, Packed, bytes]:
     stream = io.BytesIO()
-    found = find(archive.root, [101], selection)
-    result = write_pack(stream, archive.root, found, selection, language=language, made_at=MADE_AT)
+    found = find(store.archive, [101], selection)
+    result = write_pack(stream, store.archive, found, selection, language=language, made_at=MADE_AT)
     return zipfile.ZipFile(stream), result, stream.getvalue()
 
 
@@ -38,15 +35,15 @@ def page_of(pack: zipfile.ZipFile) -> str:
     return next(pack.read(name).decode() for name in pack.namelist() if name.endswith("/index.html"))
 
 
-def test_bagit_finds_the_pack_valid_and_a_changed_byte_not(archive: Archive, tmp_path: Path) -> None:
+def test_bagit_finds_the_pack_valid_and_a_changed_byte_not(store: ArchiveOf, tmp_path: Path) -> None:
     """The reference implementation validates the unpacked folder, and refuses it after any change."""
-    archive.add(500, 41, [{"hash": "aa"}, {"hash": "Ж/../%2e"}, {"hash": "cc", "state": "gone", "note": "404"}])
-    pack, _, _ = packed(archive, Selection(500, ()))
+    store.add_photos(500, 41, [{"hash": "aa"}, {"hash": "Ж/../%2e"}, {"hash": "cc", "state": "gone", "note": "404"}])
+    pack, _, _ = packed(store, Selection(500, ()))
     pack.extractall(tmp_path)
     check = [sys.executable, "-m", "bagit", "--validate", str(tmp_path / "order-500")]
     assert subprocess.run(check, capture_output=True, check=False).returncode == 0
-    assert (tmp_path / "order-500/data/101/500-41/7-aa.jpg").read_bytes() == JPEG
-    for changed in ("data/101/500-41/7-aa.jpg", "index.html"):
+    assert (tmp_path / "order-500/data/101/500-41/70000001-aa.jpg").read_bytes() == JPEG
+    for changed in ("data/101/500-41/70000001-aa.jpg", "index.html"):
         path = tmp_path / "order-500" / changed
         whole = path.read_bytes()
         path.write_bytes(whole[:-1] + b"X")
@@ -54,10 +51,10 @@ def test_bagit_finds_the_pack_valid_and_a_changed_byte_not(archive: Archive, tmp
         path.write_bytes(whole)
 
 
-def test_names_unpack_everywhere(archive: Archive) -> None:
+def test_names_unpack_everywhere(store: ArchiveOf) -> None:
     """Plain ASCII without what Windows forbids, whatever the hash; below one folder."""
-    archive.add(500, 41, [{"hash": name} for name in ("Ж/..", "a:b*?", "CON", "x" * 300, "%2e%2e")])
-    pack, result, _ = packed(archive, Selection(500, ()))
+    store.add_photos(500, 41, [{"hash": name} for name in ("Ж/..", "a:b*?", "CON", "x" * 300, "%2e%2e")])
+    pack, result, _ = packed(store, Selection(500, ()))
     assert result.photos == 5
     for name in pack.namelist():
         assert re.fullmatch(r"order-500/[A-Za-z0-9_~./-]+", name), name
@@ -66,22 +63,22 @@ def test_names_unpack_everywhere(archive: Archive) -> None:
     assert pack.testzip() is None
 
 
-def test_the_same_archive_makes_the_same_bytes(archive: Archive) -> None:
-    archive.add(500, 42, [{"hash": "bb"}, {"hash": "aa"}])
-    archive.add(500, 41, [{"hash": "cc"}])
-    assert packed(archive, Selection(500, ()))[2] == packed(archive, Selection(500, ()))[2]
+def test_the_same_archive_makes_the_same_bytes(store: ArchiveOf) -> None:
+    store.add_photos(500, 42, [{"hash": "bb"}, {"hash": "aa"}])
+    store.add_photos(500, 41, [{"hash": "cc"}])
+    assert packed(store, Selection(500, ()))[2] == packed(store, Selection(500, ()))[2]
 
 
 @pytest.mark.parametrize("language", ["ru", "en"])
-def test_hostile_texts_appear_as_text(archive: Archive, language: str) -> None:
+def test_hostile_texts_appear_as_text(store: ArchiveOf, language: str) -> None:
     """Hostile words, hashes, notes and types appear on the page as text; it allows itself no script."""
-    archive.add(
+    store.add_photos(
         500, 41,
         [{"hash": HOSTILE, "type": HOSTILE}, {"hash": HOSTILE + "2", "state": "failed", "note": HOSTILE}],
         comment=HOSTILE,
     )  # fmt: skip
-    archive.connection.execute("INSERT INTO meta VALUES ('name', ?)", (HOSTILE,))
-    page = page_of(packed(archive, Selection(500, ()), language)[0])
+    store.execute("UPDATE meta SET value = ? WHERE key = 'name'", (HOSTILE,))
+    page = page_of(packed(store, Selection(500, ()), language)[0])
     assert "<script" not in page
     assert "<img src=x" not in page
     assert page.count("&lt;script&gt;") >= 5
@@ -101,25 +98,31 @@ def test_hostile_texts_appear_as_text(archive: Archive, language: str) -> None:
         (".bin", b"who knows", False),
     ],
 )
-def test_only_plain_pictures_are_shown(archive: Archive, suffix: str, body: bytes, is_shown: bool) -> None:
+def test_only_plain_pictures_are_shown(store: ArchiveOf, suffix: str, body: bytes, is_shown: bool) -> None:
     """Name and bytes must both say so; anything else is a link with a word of caution."""
-    archive.add(500, 41, [{"hash": "aa", "suffix": suffix, "body": body}])
-    page = page_of(packed(archive, Selection(500, ()))[0])
-    assert (f'<img src="data/101/500-41/7-aa{suffix}"' in page) is is_shown
-    assert f'<a href="data/101/500-41/7-aa{suffix}">' in page
+    store.add_photos(500, 41, [{"hash": "aa", "suffix": suffix, "body": body}])
+    page = page_of(packed(store, Selection(500, ()))[0])
+    assert (f'<img src="data/101/500-41/70000001-aa{suffix}"' in page) is is_shown
+    assert f'<a href="data/101/500-41/70000001-aa{suffix}">' in page
 
 
-def test_the_page_lists_what_is_in_the_pack_and_what_is_missing(archive: Archive) -> None:
+def test_the_page_lists_what_is_in_the_pack_and_what_is_missing(store: ArchiveOf) -> None:
     """Words, dates and SHA-256 of what is in the pack; each photo that is not stands there with its reason."""
-    archive.add(500, 41, [
+    store.add_photos(500, 41, [
         {"hash": "aa"}, {"hash": "f1", "state": "failed", "note": "503 four times"},
         {"hash": "g1", "state": "gone", "note": "the API has it no longer"},
         {"hash": "p1", "state": "pending"}, {"hash": "n1", "state": "pruned", "note": "on request"},
     ])  # fmt: skip
-    pack, result, _ = packed(archive, Selection(500, ()), "en")
+    pack, result, _ = packed(store, Selection(500, ()), "en")
     page = page_of(pack)
     assert (result.photos, len(result.absent)) == (1, 4)
-    for text in ("Коробка мятая", "2026-05-28 23:26:40+03:00", "2026-05-29 10:00:00.5+03:00", "REFUNDED", "SKU-1"):
+    for text in (
+        "Царапина во всю крышку",
+        "2026-09-20 14:05:00+03:00",
+        "2026-09-21 10:00:00.5+03:00",
+        "REFUNDED",
+        "чайник-1.7л",
+    ):
         assert text in page
     for text in ("503 four times", "the API has it no longer", "not fetched yet", "on request"):
         assert text in page
@@ -127,11 +130,11 @@ def test_the_page_lists_what_is_in_the_pack_and_what_is_missing(archive: Archive
     assert f"SHA-256: <code>{manifest.split()[0]}</code>" in page
 
 
-def test_a_pack_can_hold_selected_returns_only(archive: Archive) -> None:
-    archive.add(500, 41, [{"hash": "aa"}])
-    archive.add(500, 42, [{"hash": "bb"}])
-    archive.add(501, 43, [{"hash": "cc"}])
-    pack, result, _ = packed(archive, Selection(None, (41, 43)))
+def test_a_pack_can_hold_selected_returns_only(store: ArchiveOf) -> None:
+    store.add_photos(500, 41, [{"hash": "aa"}])
+    store.add_photos(500, 42, [{"hash": "bb"}])
+    store.add_photos(501, 43, [{"hash": "cc"}])
+    pack, result, _ = packed(store, Selection(None, (41, 43)))
     assert result.photos == 2
     assert {name.split("/")[3] for name in pack.namelist() if "/data/" in name} == {"500-41", "501-43"}
 
@@ -145,20 +148,20 @@ def test_a_pack_can_hold_selected_returns_only(archive: Archive) -> None:
         (Selection(502, ()), "no photos"),
     ],
 )
-def test_a_return_that_is_not_in_the_archive_is_an_error(archive: Archive, selection: Selection, said: str) -> None:
+def test_a_return_that_is_not_in_the_archive_is_an_error(store: ArchiveOf, selection: Selection, said: str) -> None:
     """A pack that lacks a return somebody asked for would pass for the whole."""
-    archive.add(500, 41, [{"hash": "aa"}])
-    archive.add(501, 43, [{"hash": "cc"}])
-    archive.add(502, 44)
+    store.add_photos(500, 41, [{"hash": "aa"}])
+    store.add_photos(501, 43, [{"hash": "cc"}])
+    store.add_photos(502, 44)
     with pytest.raises(UsageError, match=said) as error:
-        find(archive.root, [101], selection)
+        find(store.archive, [101], selection)
     assert "market-photos" in error.value.hint
 
 
 @pytest.mark.parametrize("fault", ["changed", "shorter", "missing", "folder", "link"])
-def test_a_changed_photo_stops_the_pack(archive: Archive, fault: str) -> None:
+def test_a_changed_photo_stops_the_pack(store: ArchiveOf, fault: str) -> None:
     """No pack is better than one with a wrong photo in it; the error names the file and the next step."""
-    [path] = archive.add(500, 41, [{"hash": "aa"}])
+    [path] = store.add_photos(500, 41, [{"hash": "aa"}])
     if fault == "changed":
         path.write_bytes(JPEG[:-1] + b"X")
     elif fault == "shorter":
@@ -172,7 +175,7 @@ def test_a_changed_photo_stops_the_pack(archive: Archive, fault: str) -> None:
         copy.write_bytes(JPEG)
         path.symlink_to(copy)
     with pytest.raises(EvidenceBroken) as error:
-        packed(archive, Selection(500, ()))
+        packed(store, Selection(500, ()))
     assert error.value.exit_code == 10
     assert "verify" in error.value.hint
     assert "aa" in error.value.message

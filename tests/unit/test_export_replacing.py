@@ -8,7 +8,7 @@ import pytest
 from market_photos.errors import UsageError
 from market_photos.export.output import output
 from market_photos.export.table import write_csv, write_jsonl
-from tests.catalogs import Archive
+from tests.archives import ArchiveOf
 
 
 def written(target: Path, archive: Path) -> None:
@@ -61,7 +61,7 @@ def make(kind: str, folder: Path, archive: Path) -> Path:
 )
 def test_a_file_that_no_export_wrote_is_kept(tmp_path: Path, kind: str) -> None:
     """Exit 2 with the reason; the file is as it was."""
-    Archive(tmp_path / "archive").close()
+    ArchiveOf(tmp_path / "archive")
     target = make(kind, tmp_path, tmp_path / "archive")
     before = target.lstat()
     with pytest.raises(UsageError, match="--force does not replace it"):

@@ -14,7 +14,7 @@ from market_photos.archive.catalog.reader import snapshot
 from market_photos.errors import CatalogUnusable, UsageError
 from market_photos.export.rows import COLUMNS, Days, Row, index
 from market_photos.export.table import GROUP_ROWS, defused, write_csv, write_jsonl, write_parquet
-from tests.catalogs import Archive
+from tests.archives import ArchiveOf
 
 EVERYTHING = Days()
 
@@ -87,32 +87,30 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_every_photo_is_a_row_whatever_its_state(tmp_path: Path) -> None:
     """Newest return first, each photo once, paths only for what is on disk, unknown states as they are."""
-    archive = Archive(tmp_path)
-    archive.add(500, 41, [{"hash": "aa"}], created_at=1000)
-    archive.add(
+    store = ArchiveOf(tmp_path)
+    store.add_photos(500, 41, [{"hash": "aa"}], created_at=1000)
+    store.add_photos(
         501, 42, [{"hash": "x/Y", "state": "gone", "note": "404"}, {"hash": "bb", "state": "pruned"}], created_at=2000
     )
-    archive.add(502, 43, created_at=3000)
-    archive.close()
+    store.add_photos(502, 43, created_at=3000)
     rows = list(index(tmp_path, [101], EVERYTHING))
     assert [(found.return_id, found.image_hash, found.state) for found in rows] == [
         (42, "x/Y", "gone"),
         (42, "bb", "pruned"),
         (41, "aa", "archived"),
     ]
-    assert [found.path for found in rows] == ["", "", "101/photos/2026-05/500-41/7-aa.jpg"]
+    assert [found.path for found in rows] == ["", "", "101/photos/2026-09/500-41/70000001-aa.jpg"]
     assert (tmp_path / rows[2].path).exists()
-    assert (rows[0].comment, rows[0].sku, rows[0].reason) == ("Коробка мятая", "SKU-1", "BAD_QUALITY")
+    assert (rows[0].comment, rows[0].sku, rows[0].reason) == ("Царапина во всю крышку", "чайник-1.7л", "BAD_QUALITY")
 
 
 def test_days_are_the_markets_and_both_ends_count(tmp_path: Path) -> None:
     """A day begins at 00:00 +03:00, which is 21:00 UTC of the day before."""
     day = dt.date(2026, 5, 28)
     midnight = int(dt.datetime(2026, 5, 27, 21, tzinfo=dt.UTC).timestamp())
-    archive = Archive(tmp_path)
+    store = ArchiveOf(tmp_path)
     for number, moment in enumerate([midnight - 1, midnight, midnight + 86_399, midnight + 86_400]):
-        archive.add(number, number, [{"hash": "aa"}], created_at=moment)
-    archive.close()
+        store.add_photos(number, number, [{"hash": "aa"}], created_at=moment)
 
     def orders(days: Days) -> list[int]:
         return sorted(found.order for found in index(tmp_path, [101], days))
@@ -124,15 +122,14 @@ def test_days_are_the_markets_and_both_ends_count(tmp_path: Path) -> None:
 
 def test_a_run_that_writes_meanwhile_is_not_seen(tmp_path: Path) -> None:
     """Half a million rows take a while: all of them are of the moment at which the export began."""
-    archive = Archive(tmp_path)
+    store = ArchiveOf(tmp_path)
     for number in range(3):
-        archive.add(number, number, [{"hash": "aa"}], created_at=number)
+        store.add_photos(number, number, [{"hash": "aa"}], created_at=number)
     rows = index(tmp_path, [101], EVERYTHING)
     seen = [next(rows).return_id]
-    archive.add(9, 9, [{"hash": "zz"}], created_at=0)
-    archive.connection.execute("UPDATE photos SET state = 'failed', note = '', failures = 1")
+    store.add_photos(9, 9, [{"hash": "zz"}], created_at=0)
+    store.execute("UPDATE photos SET state = 'failed', note = '', failures = ?", (1,))
     rest = list(rows)
-    archive.close()
     assert seen + [found.return_id for found in rest] == [2, 1, 0]
     assert {found.state for found in rest} == {"archived"}
 
@@ -148,17 +145,15 @@ def test_a_run_that_writes_meanwhile_is_not_seen(tmp_path: Path) -> None:
 )
 def test_any_record_makes_a_row(tmp_path: Path, record: dict[str, Any]) -> None:
     """The API's fields may be missing, null or of another kind tomorrow; the photo is still in the index."""
-    archive = Archive(tmp_path)
-    archive.add(1, 2, [{"hash": "aa"}], record=record)
-    archive.close()
+    store = ArchiveOf(tmp_path)
+    store.add_photos(1, 2, [{"hash": "aa"}], record=record)
     [found] = index(tmp_path, [101], EVERYTHING)
     assert (found.order, found.comment, found.path != "") == (1, "", True)
 
 
 def test_lone_surrogates_can_be_written(tmp_path: Path) -> None:
-    archive = Archive(tmp_path)
-    archive.add(1, 2, [{"hash": "aa"}], comment="\ud83d broken")
-    archive.close()
+    store = ArchiveOf(tmp_path)
+    store.add_photos(1, 2, [{"hash": "aa"}], comment="\ud83d broken")
     stream = io.BytesIO()
     write_csv(stream, index(tmp_path, [101], EVERYTHING))
     assert rb"\ud83d broken" in stream.getvalue()

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 
-from bench.records import page, record
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.errors import ServerUnavailable
@@ -19,6 +18,7 @@ from market_photos.market.requests import ApiRequest
 from market_photos.reporting.report import Counters
 from market_photos.sync.listing import MAX_BARREN, Producer
 from market_photos.sync.store import CatalogLedger, Store
+from tests.records import page, record
 from tests.unit.worlds import CAMPAIGN, ToldClock
 
 #: Returns on a page.

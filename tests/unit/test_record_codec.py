@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench.records import record
 from market_photos.archive.catalog.record_codec import pack, render, unpack
+from tests.records import record
 
 TEXTS = st.text(st.characters(exclude_categories=()))  # half surrogate pairs too: JSON may hold them
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS

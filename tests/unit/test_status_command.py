@@ -12,7 +12,7 @@ from market_photos.config import Settings
 from market_photos.errors import ExitCode
 from market_photos.settings import Archive as ArchiveSettings
 from market_photos.settings import Campaigns
-from tests.catalogs import Archive
+from tests.archives import ArchiveOf
 
 NOW = 1_790_000_000
 HOUR = 3600
@@ -21,6 +21,11 @@ HOUR = 3600
 class Clock:
     def now(self) -> Moment:
         return Moment(NOW)
+
+
+def add_run(store: ArchiveOf, command: str, code: int | None, ended_at: int | None, summary: str = "{}") -> None:
+    row = (command, (ended_at or 0) - 60, ended_at, code, summary)
+    store.execute("INSERT INTO runs(command, started_at, ended_at, exit_code, summary) VALUES (?, ?, ?, ?, ?)", row)
 
 
 def asked(tmp_path: Path, *, ids: tuple[int, ...] = (), **options: Any) -> ExitCode:
@@ -53,21 +58,18 @@ def test_only_a_complete_sync_counts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Exit 0 of a real sync, not too long ago; neither failures, dry runs, other commands nor a clock gone wrong."""
-    archive = Archive(tmp_path)
+    store = ArchiveOf(tmp_path)
     for run in runs:
-        archive.add_run(*run)
-    archive.close()
+        add_run(store, *run)
     assert (asked(tmp_path) is ExitCode.COMPLETE) is is_fresh
     assert ("overdue: store 101" in capsys.readouterr().err) is not is_fresh
 
 
 def test_every_selected_store_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Also one of the configuration that was never synced; not one that nobody wants."""
-    fresh, stale = Archive(tmp_path, 101), Archive(tmp_path, 102)
-    fresh.add_run("sync", 0, NOW - HOUR)
-    stale.add_run("sync", 0, NOW - 50 * HOUR)
-    fresh.close()
-    stale.close()
+    fresh, stale = ArchiveOf(tmp_path, 101), ArchiveOf(tmp_path, 102)
+    add_run(fresh, "sync", 0, NOW - HOUR)
+    add_run(stale, "sync", 0, NOW - 50 * HOUR)
     assert asked(tmp_path) is ExitCode.INTERNAL
     assert asked(tmp_path, ids=(101,)) is ExitCode.COMPLETE
     assert asked(tmp_path, campaigns=(101,)) is ExitCode.COMPLETE
@@ -84,9 +86,8 @@ def test_an_archive_without_stores_is_overdue(tmp_path: Path) -> None:
 
 
 def test_an_overdue_store_is_named_with_its_last_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    archive = Archive(tmp_path)
-    archive.add_run("sync", 0, NOW - 50 * HOUR)
-    archive.close()
+    store = ArchiveOf(tmp_path)
+    add_run(store, "sync", 0, NOW - 50 * HOUR)
     asked(tmp_path)
     err = capsys.readouterr().err
     assert (

@@ -1,4 +1,4 @@
-"""Returns as the API tells them, by number: the same each time, and about as long as real ones."""
+"""Build returns as the API serves them, by number: the same each time, about as long as real ones."""
 
 import datetime as dt
 import hashlib

@@ -1,9 +1,11 @@
-"""Archives to browse, small and as odd as a test wants them: catalogue rows and files, without a run."""
+"""Build archives without a run: catalogue rows and files, small and as odd as a test needs."""
 
 import hashlib
 import io
 import re
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from market_photos.clock import Moment
 from market_photos.errors import ExitCode
 from market_photos.model import PhotoKey, Return
 
+JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 NOW = 1_790_000_000
 DAY = 86_400
 #: Would be seen as an alert, a broken page, or a bent file name, wherever a text is not taken for a text.
@@ -57,6 +60,7 @@ class ArchiveOf:
 
     back = store.add(photos=2, comment="скол")
     store.bring(back)                      # its photos are archived, as files too
+    store.add_photos(500, 41, [{"hash": "aa"}, {"hash": "bb", "state": "gone"}])
     """
 
     def __init__(self, archive: Path, campaign: int = 101, name: str = "Чайная лавка") -> None:
@@ -89,7 +93,8 @@ class ArchiveOf:
     ) -> Return:
         self._next += 1
         number, campaign = self._next, self.campaign
-        order, return_id = order or 500_000_000 + number, return_id or 40_000_000 + number
+        order = 500_000_000 + number if order is None else order
+        return_id = 40_000_000 + number if return_id is None else return_id
         item = 70_000_000 + number
         images = list(hashes) or [
             hashlib.sha1(f"{campaign}/{number}/{n}".encode()).hexdigest() for n in range(photos)
@@ -105,6 +110,7 @@ class ArchiveOf:
             "id": return_id,
             "orderId": order,
             "creationDate": "2026-09-20T14:05:00+03:00",
+            "updateDate": "2026-09-21T10:00:00.5+03:00",
             "refundStatus": refund,
             "items": [{"shopSku": sku, "marketSku": 900_000 + number, "count": 1, "decisions": [told]}],
         }
@@ -130,13 +136,47 @@ class ArchiveOf:
         with self.catalog() as catalog:
             for n, claim in enumerate(_claims(catalog, back)):
                 body = (bodies or (picture(),))[min(n, len(bodies or (b"",)) - 1)]
-                path = self.folder / layout.photo_path(claim.month, claim.key, suffix)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(body)
-                digest = hashlib.sha256(body).digest()
-                catalog.photos.record_archived(claim, Archived(suffix, len(body), digest, content_type, ""))
-                paths.append(path)
+                paths.append(self._archive(catalog, claim, body, content_type, suffix))
         return paths
+
+    def _archive(self, catalog: Catalog, claim: Claim, body: bytes, content_type: str, suffix: str) -> Path:
+        path = self.folder / layout.photo_path(claim.month, claim.key, suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        digest = hashlib.sha256(body).digest()
+        catalog.photos.record_archived(claim, Archived(suffix, len(body), digest, content_type, ""))
+        return path
+
+    def add_photos(
+        self, order: int, return_id: int, photos: Sequence[dict[str, Any]] = (), **fields: Any
+    ) -> list[Path]:
+        """Add a return with photos in any state; the files of the archived ones.
+
+        A photo is its `hash`, and if it is not as usual `state`, `suffix`, `body`, `note` and `type`.
+        """
+        hashes = [photo["hash"] for photo in photos]
+        back = self.add(len(photos), order=order, return_id=return_id, hashes=hashes, **fields)
+        paths = []
+        with self.catalog() as catalog:
+            for photo, claim in zip(photos, _claims(catalog, back), strict=True):
+                state, note = photo.get("state", "archived"), photo.get("note", "")
+                if state == "archived":
+                    suffix, content_type = photo.get("suffix", ".jpg"), photo.get("type", "image/jpeg")
+                    paths.append(self._archive(catalog, claim, photo.get("body", JPEG), content_type, suffix))
+                elif state == "gone":
+                    catalog.photos.record_gone(claim, note)
+                elif state == "failed":
+                    catalog.photos.record_failed(claim, note)
+        self.execute(
+            "UPDATE photos SET state = 'pruned', note = ? WHERE image_hash = ?",
+            *((photo.get("note"), photo["hash"]) for photo in photos if photo.get("state") == "pruned"),
+        )
+        return paths
+
+    def execute(self, sql: str, *rows: tuple[Any, ...]) -> None:
+        """Change the catalogue in a way that the program never does."""
+        with closing(sqlite3.connect(self.folder / layout.CATALOG_NAME)) as connection, connection:
+            connection.executemany(sql, rows)
 
     def lose(self, back: Return, reason: str = "404") -> None:
         with self.catalog() as catalog:
