@@ -7,7 +7,7 @@ import shlex
 import click
 
 from market_photos.errors import UsageError
-from market_photos.sandbox import ALWAYS, Faults, Limits, Market, Quota, Sandbox, actions, serve
+from market_photos.sandbox import ALWAYS, Faults, FixedWindow, Market, Sandbox, ServerLimits, actions, serve
 
 
 def add_faults(faults: Faults) -> None:
@@ -36,7 +36,7 @@ def sandbox(
     """
     market = Market()
     market.populate(stores=stores, returns=returns, photos=photos)
-    limits = Limits(photos=Quota(quota, period), returns=Quota(5000, period))
+    limits = ServerLimits(photos=FixedWindow(quota, period), returns=FixedWindow(5000, period))
 
     def ready(served: Sandbox) -> None:
         if faults:

@@ -13,12 +13,11 @@ a client, or the test chooses.
 
 from market_photos.sandbox import actions
 from market_photos.sandbox.faults import ALWAYS, Fault, Faults
-from market_photos.sandbox.limits import Limits, Quota
+from market_photos.sandbox.limits import FixedWindow, ServerLimits
 from market_photos.sandbox.log import Entry, Log
-from market_photos.sandbox.returns import ABSENT, Return
+from market_photos.sandbox.records import ABSENT
 from market_photos.sandbox.server import Sandbox, running, serve
-from market_photos.sandbox.store import Photo, Store
-from market_photos.sandbox.world import Market
+from market_photos.sandbox.world import Market, MarketStore, Photo, Return
 
 __all__ = [
     "ABSENT",
@@ -26,14 +25,14 @@ __all__ = [
     "Entry",
     "Fault",
     "Faults",
-    "Limits",
+    "FixedWindow",
     "Log",
     "Market",
+    "MarketStore",
     "Photo",
-    "Quota",
     "Return",
     "Sandbox",
-    "Store",
+    "ServerLimits",
     "actions",
     "running",
     "serve",

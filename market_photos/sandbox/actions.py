@@ -22,10 +22,10 @@ from typing import Any
 from market_photos.sandbox import pictures
 from market_photos.sandbox.api import Call
 from market_photos.sandbox.faults import Action
-from market_photos.sandbox.limits import REMAINING, UNTIL
-from market_photos.sandbox.paging import filters_of, offset_of, token_at
+from market_photos.sandbox.limits import REMAINING, UNTIL, Arrival, FixedWindow, parallel_text, quota_text
+from market_photos.sandbox.listing import filters_of, offset_of, token_at
+from market_photos.sandbox.records import Record
 from market_photos.sandbox.replies import error, json_reply
-from market_photos.sandbox.returns import Record
 from market_photos.sandbox.wire import Reply
 
 HTML = b"<html><head><title>502</title></head><body><h1>Bad Gateway</h1></body></html>"
@@ -40,9 +40,9 @@ def status(code: int, message: str | None = None, *, body: bytes | None = None, 
 
     def apply(call: Call, reply: Reply) -> Reply:
         problem = error(code, f"ERROR_{code}", message or f"Status {code} on demand")
-        kept = _without(reply.headers, "Content-Type")
         if body is not None:
-            return replace(reply, status=code, headers=kept | extra, body=body)
+            problem = Reply(body=body)
+        kept = {name: value for name, value in reply.headers.items() if name != "Content-Type"}
         return replace(reply, status=code, headers=kept | problem.headers | extra, body=problem.body)
 
     return apply
@@ -55,33 +55,23 @@ def quota_420(until: float | str | None = 3600.0) -> Action:
     """
 
     def apply(call: Call, reply: Reply) -> Reply:
-        text = f"Hit rate limit of 5000 requests per 1 hour for resource {call.kind} for {call.campaign}"
-        refused = status(420, text)(call, reply)
+        refused = status(420, quota_text(FixedWindow(5000), Arrival(call.kind, call.campaign, 0)))(call, reply)
         if until is None:
-            return replace(refused, headers=_without(refused.headers, UNTIL, REMAINING))
+            return headers({UNTIL: None, REMAINING: None})(call, refused)
         date = until if isinstance(until, str) else formatdate(time.time() + until, usegmt=True)
-        return replace(refused, headers=refused.headers | {UNTIL: date, REMAINING: "0"})
+        return headers({UNTIL: date, REMAINING: "0"})(call, refused)
 
     return apply
 
 
 def parallel_420(parallel: int = 4) -> Action:
     """Answer that too many requests of the store are in flight."""
-
-    def apply(call: Call, reply: Reply) -> Reply:
-        text = f"Hit rate limit of {parallel} parallel requests for campaignId {call.campaign}"
-        return status(420, text)(call, reply)
-
-    return apply
+    return lambda call, reply: status(420, parallel_text(parallel, call.campaign))(call, reply)
 
 
 def redirect(url: str | None = None, code: int = 302) -> Action:
     """Redirect to `url`, or to the same address again, which is a loop."""
-
-    def apply(call: Call, reply: Reply) -> Reply:
-        return replace(reply, status=code, headers={"Location": url or call.request.target}, body=b"")
-
-    return apply
+    return lambda call, reply: replace(reply, status=code, headers={"Location": url or call.request.target}, body=b"")
 
 
 def raw(head: bytes, body: bytes = b"") -> Action:
@@ -143,8 +133,8 @@ def body(content: bytes, content_type: str | None = "") -> Action:
     """Send other bytes with the same status. `content_type` replaces their type; None removes it."""
 
     def apply(call: Call, reply: Reply) -> Reply:
-        changed = replace(reply, body=content)
-        return changed if content_type == "" else _typed(changed, content_type)
+        typed = reply if content_type == "" else headers({"Content-Type": content_type})(call, reply)
+        return replace(typed, body=content)
 
     return apply
 
@@ -171,17 +161,13 @@ def padded_to(size: int) -> Action:
 
 def error_with_200(message: str = "Internal error") -> Action:
     """Answer 200 with `status: ERROR`."""
-
-    def apply(call: Call, reply: Reply) -> Reply:
-        problem = error(200, "INTERNAL_ERROR", message)
-        return replace(reply, status=200, headers=reply.headers | problem.headers, body=problem.body)
-
-    return apply
+    problem = error(200, "INTERNAL_ERROR", message)
+    return lambda call, reply: replace(reply, status=200, headers=reply.headers | problem.headers, body=problem.body)
 
 
 def content_type(value: str | None) -> Action:
     """Send another Content-Type; None sends none."""
-    return lambda call, reply: _typed(reply, value)
+    return headers({"Content-Type": value})
 
 
 def content_encoding(value: str = "gzip") -> Action:
@@ -191,11 +177,7 @@ def content_encoding(value: str = "gzip") -> Action:
 
 def encoded(value: str, encode: Callable[[bytes], bytes]) -> Action:
     """Send the body encoded, and say so."""
-
-    def apply(call: Call, reply: Reply) -> Reply:
-        return replace(reply, headers=reply.headers | {"Content-Encoding": value}, body=encode(reply.body))
-
-    return apply
+    return lambda call, reply: content_encoding(value)(call, replace(reply, body=encode(reply.body)))
 
 
 def headers(more: Mapping[str, str | None]) -> Action:
@@ -210,34 +192,30 @@ def headers(more: Mapping[str, str | None]) -> Action:
 
 def repeated_token() -> Action:
     """Send the page's own token as that of the next page: a client that follows it never ends."""
-
-    def apply(page: Record, call: Call) -> None:
-        if token := call.request.query.get("pageToken"):
-            page["paging"] = {"nextPageToken": token}
-
-    return edit(apply)
+    return _token(lambda page, call: call.request.query.get("pageToken"))
 
 
 def empty_page() -> Action:
     """Send no returns, but a new token that leads to them."""
     nonces = count(1)
 
-    def apply(page: Record, call: Call) -> None:
-        _emptied(page)
-        page["paging"] = {"nextPageToken": _token_near(call, 0, next(nonces))}
+    def empty(page: Record, call: Call) -> str:
+        for name in {"returns", "campaigns"} & page.keys():
+            page[name] = []
+        return token_at(_offset(call), filters_of(call.request.query), next(nonces))
 
-    return edit(apply)
+    return _token(empty)
 
 
 def shift_page(by: int) -> Action:
     """Let the next page begin `by` returns later, so that some are missed, or earlier, so that some come twice."""
 
-    def apply(page: Record, call: Call) -> None:
-        listed = page.get("returns") or page.get("campaigns") or []
-        if page.get("paging"):
-            page["paging"] = {"nextPageToken": _token_near(call, len(listed) + by)}
+    def shift(page: Record, call: Call) -> str | None:
+        records = page.get("returns") or page.get("campaigns") or []
+        shifted = _offset(call) + len(records) + by
+        return token_at(shifted, filters_of(call.request.query)) if page.get("paging") else None
 
-    return edit(apply)
+    return _token(shift)
 
 
 def drop_paging() -> Action:
@@ -248,11 +226,7 @@ def drop_paging() -> Action:
 def ever_new_tokens() -> Action:
     """Send the first page for every token, each time with a new token of a next page."""
     nonces = count(1)
-
-    def apply(page: Record, call: Call) -> None:
-        page["paging"] = {"nextPageToken": _token_at_start(call, next(nonces))}
-
-    return edit(apply)
+    return _token(lambda page, call: token_at(0, filters_of(call.request.query), next(nonces)))
 
 
 def empty_lists() -> Action:
@@ -298,25 +272,16 @@ def _broken(after: int | None, **changes: Any) -> Action:
     return _with(head=after is not None, stop_after=after or 0, **changes)
 
 
-def _typed(reply: Reply, value: str | None) -> Reply:
-    kept = _without(reply.headers, "Content-Type")
-    return replace(reply, headers=kept if value is None else kept | {"Content-Type": value})
+def _token(next_token: Callable[[Record, Call], str | None]) -> Action:
+    """Send this token of the next page; None leaves the page unchanged."""
+
+    def change(page: Record, call: Call) -> None:
+        if token := next_token(page, call):
+            page["paging"] = {"nextPageToken": token}
+
+    return edit(change)
 
 
-def _without(headers: Mapping[str, str], *names: str) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name not in names}
-
-
-def _emptied(page: Record) -> None:
-    for name in {"returns", "campaigns"} & page.keys():
-        page[name] = []
-
-
-def _token_at_start(call: Call, nonce: int) -> str:
-    return token_at(0, filters_of(call.request.query), nonce)
-
-
-def _token_near(call: Call, by: int, nonce: int = 0) -> str:
+def _offset(call: Call) -> int:
     query = call.request.query
-    filters = filters_of(query)
-    return token_at(max(0, offset_of(query, filters) + by), filters, nonce)
+    return offset_of(query, filters_of(query))

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-from market_photos.sandbox.paging import filters_of, limit_of, offset_of, paging
+from market_photos.sandbox.listing import Filters, filters_of, limit_of, offset_of, paging
 from market_photos.sandbox.replies import Refused, error, json_reply
-from market_photos.sandbox.returns import Filters, Return
-from market_photos.sandbox.store import Store
 from market_photos.sandbox.wire import Reply, Request
-from market_photos.sandbox.world import USEFUL_SCOPES, Market
+from market_photos.sandbox.world import USEFUL_SCOPES, Market, MarketStore, Return
 
 _MAX_PER_PAGE = 100
 _DEFAULT_PER_PAGE = 50
@@ -86,22 +84,22 @@ def _campaigns(market: Market, query: dict[str, str]) -> Reply:
     return json_reply({"campaigns": [store.record() for store in stores[start : start + limit]], "paging": following})
 
 
-def _open_store(market: Market, campaign: int | None) -> Store:
+def _open_store(market: Market, campaign: int | None) -> MarketStore:
     store = market.stores.get(campaign or 0)
     if store is None:
         raise Refused(403, "FORBIDDEN", f"Access denied to campaign {campaign}")
-    if not store.available:
+    if not store.is_available:
         raise Refused(403, "API_DISABLED", f"API is disabled for campaign {campaign}")
     return store
 
 
-def _of_store(store: Store, call: Call) -> Reply:
+def _of_store(store: MarketStore, call: Call) -> Reply:
     if call.kind == "returns":
         return _returns(store, call.request.query)
     return _return(store, call) if call.kind == "return" else _photo(store, call)
 
 
-def _returns(store: Store, query: dict[str, str]) -> Reply:
+def _returns(store: MarketStore, query: dict[str, str]) -> Reply:
     filters = filters_of(query)
     limit = min(limit_of(query, default=_DEFAULT_PER_PAGE), _MAX_PER_PAGE)
     listing, start = store.listing(filters), offset_of(query, filters)
@@ -110,11 +108,11 @@ def _returns(store: Store, query: dict[str, str]) -> Reply:
     return json_reply({"status": "OK", "result": {"paging": following, "returns": page}})
 
 
-def _return(store: Store, call: Call) -> Reply:
+def _return(store: MarketStore, call: Call) -> Reply:
     return json_reply({"status": "OK", "result": _found(store, call).record()})
 
 
-def _photo(store: Store, call: Call) -> Reply:
+def _photo(store: MarketStore, call: Call) -> Reply:
     if not store.has_photos:
         raise Refused(403, "FORBIDDEN", f"Photos are not available for campaign {store.campaign}")
     _found(store, call)
@@ -124,7 +122,7 @@ def _photo(store: Store, call: Call) -> Reply:
     return Reply(200, {"Content-Type": photo.content_type}, photo.body)
 
 
-def _found(store: Store, call: Call) -> Return:
+def _found(store: MarketStore, call: Call) -> Return:
     back = store.returns.get(call.return_id)
     if back is None or back.order != call.order:
         raise Refused(404, "NOT_FOUND", f"Return '{call.return_id}' for order '{call.order}' is not found")

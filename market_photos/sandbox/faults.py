@@ -90,9 +90,11 @@ class Faults:
         return self.rules[-1]
 
     def clear(self) -> None:
+        """Remove all faults."""
         self.rules.clear()
 
     def remove(self, fault: Fault) -> None:
+        """Remove one fault."""
         self.rules.remove(fault)
 
     def applied(self, call: Call, reply: Reply) -> Reply:

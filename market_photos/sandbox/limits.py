@@ -10,52 +10,49 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from typing import NamedTuple
 
 HOUR = 3600.0
 LIMIT, REMAINING, UNTIL = (f"X-RateLimit-Resource-{name}" for name in ("Limit", "Remaining", "Until"))
 
 
 @dataclass(frozen=True)
-class Quota:
+class FixedWindow:
+    """A quota of `amount` requests in each window of `period` seconds."""
+
     amount: int
     period: float = HOUR
 
-    def window(self, wall: float) -> int:
+    def number(self, wall: float) -> int:
         """Return the number of the window that contains a moment."""
         return math.floor(wall / self.period)
 
     def until(self, wall: float) -> str:
         """Return the end of the current window as an HTTP date, rounded up to a second."""
-        end = (self.window(wall) + 1) * self.period
+        end = (self.number(wall) + 1) * self.period
         return formatdate(math.ceil(end), usegmt=True)
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """The documented limits; one quota per kind of request."""
 
     parallel: int = 4
-    photos: Quota = Quota(5_000)
-    returns: Quota = Quota(5_000)
-    one_return: Quota = Quota(7_000)
-    campaigns: Quota = Quota(1_000)
-    token: Quota = Quota(100)
+    photos: FixedWindow = FixedWindow(5_000)
+    returns: FixedWindow = FixedWindow(5_000)
+    one_return: FixedWindow = FixedWindow(7_000)
+    campaigns: FixedWindow = FixedWindow(1_000)
+    token: FixedWindow = FixedWindow(100)
     spend_on_5xx: bool = False
 
-    def quota(self, kind: str) -> Quota:
-        quotas = {
-            "photo": self.photos,
-            "returns": self.returns,
-            "return": self.one_return,
-            "campaigns": self.campaigns,
-            "token": self.token,
-        }
-        return quotas[kind]
+    def quota(self, kind: str) -> FixedWindow:
+        """Return the quota for a kind of request."""
+        quotas = {"photo": self.photos, "returns": self.returns, "return": self.one_return}
+        return (quotas | {"campaigns": self.campaigns, "token": self.token})[kind]
 
 
-@dataclass(frozen=True)
-class Visit:
-    """A request as the limits see it."""
+class Arrival(NamedTuple):
+    """A request as the limits see it; `wall` is the server's clock on arrival."""
 
     kind: str
     campaign: int | None
@@ -63,58 +60,56 @@ class Visit:
 
 
 @dataclass
-class Ledger:
+class Usage:
     """The requests in flight and the quota spent in the current window of each method and store."""
 
-    limits: Limits
-    in_flight: Counter[int] = field(default_factory=Counter)
+    limits: ServerLimits
+    in_flight: Counter[int | None] = field(default_factory=Counter)
     _spent: dict[tuple[str, int | None], tuple[int, int]] = field(default_factory=dict)
 
-    def enter(self, visit: Visit) -> str:
+    def enter(self, arrival: Arrival) -> str:
         """Count the request and return an empty string, or return the message of the 420 that refuses it."""
-        refusal = self._refusal(visit)
-        if not refusal:
-            self._book(visit, +1)
-            if visit.campaign is not None:
-                self.in_flight[visit.campaign] += 1
-        return refusal
+        campaign, quota = arrival.campaign, self.limits.quota(arrival.kind)
+        if campaign is not None and self.in_flight[campaign] >= self.limits.parallel:
+            return parallel_text(self.limits.parallel, campaign)
+        if self.spent(arrival) >= quota.amount:
+            return quota_text(quota, arrival)
+        self._spend(arrival, +1)
+        self.in_flight[campaign] += 1
+        return ""
 
-    def leave(self, visit: Visit) -> None:
+    def leave(self, arrival: Arrival) -> None:
         """Count the request as finished: the last byte of its answer is sent."""
-        if visit.campaign is not None:
-            self.in_flight[visit.campaign] -= 1
+        self.in_flight[arrival.campaign] -= 1
 
-    def settle(self, visit: Visit, status: int) -> None:
+    def settle(self, arrival: Arrival, status: int) -> None:
         """Give back the request's quota if an answer of this status spends none."""
         if status == 420 or (status >= 500 and not self.limits.spend_on_5xx):
-            self._book(visit, -1)
+            self._spend(arrival, -1)
 
-    def headers(self, visit: Visit) -> dict[str, str]:
+    def headers(self, arrival: Arrival) -> dict[str, str]:
         """Return the headers about the quota of the request's method and store."""
-        quota = self.limits.quota(visit.kind)
-        remaining = max(0, quota.amount - self.spent(visit))
-        return {LIMIT: str(quota.amount), REMAINING: str(remaining), UNTIL: quota.until(visit.wall)}
+        quota = self.limits.quota(arrival.kind)
+        remaining = max(0, quota.amount - self.spent(arrival))
+        return {LIMIT: str(quota.amount), REMAINING: str(remaining), UNTIL: quota.until(arrival.wall)}
 
-    def spent(self, visit: Visit) -> int:
+    def spent(self, arrival: Arrival) -> int:
         """Return the quota spent in the request's window by its method and store."""
-        window, spent = self._spent.get((visit.kind, visit.campaign), (0, 0))
-        return spent if window == self.limits.quota(visit.kind).window(visit.wall) else 0
+        window, spent = self._spent.get((arrival.kind, arrival.campaign), (0, 0))
+        return spent if window == self.limits.quota(arrival.kind).number(arrival.wall) else 0
 
-    def _book(self, visit: Visit, amount: int) -> None:
-        window = self.limits.quota(visit.kind).window(visit.wall)
-        self._spent[visit.kind, visit.campaign] = (window, max(0, self.spent(visit) + amount))
-
-    def _refusal(self, visit: Visit) -> str:
-        if visit.campaign is not None and self.in_flight[visit.campaign] >= self.limits.parallel:
-            return parallel_text(self.limits.parallel, visit.campaign)
-        quota = self.limits.quota(visit.kind)
-        return quota_text(quota, visit) if self.spent(visit) >= quota.amount else ""
+    def _spend(self, arrival: Arrival, amount: int) -> None:
+        window = self.limits.quota(arrival.kind).number(arrival.wall)
+        self._spent[arrival.kind, arrival.campaign] = (window, max(0, self.spent(arrival) + amount))
 
 
 def parallel_text(parallel: int, campaign: int | None) -> str:
+    """Return the message of a 420 for too many parallel requests."""
     return f"Hit rate limit of {parallel} parallel requests for campaignId {campaign}"
 
 
-def quota_text(quota: Quota, visit: Visit) -> str:
+def quota_text(quota: FixedWindow, arrival: Arrival) -> str:
+    """Return the message of a 420 for a spent quota."""
     period = "1 hour" if quota.period == HOUR else f"{quota.period:g} seconds"
-    return f"Hit rate limit of {quota.amount} requests per {period} for resource {visit.kind} for {visit.campaign}"
+    resource = f"resource {arrival.kind} for {arrival.campaign}"
+    return f"Hit rate limit of {quota.amount} requests per {period} for {resource}"

@@ -88,6 +88,7 @@ class Log:
         ]
 
     def count(self, kind: str | None = None, campaign: int | None = None, status: int | None = None) -> int:
+        """Return the number of selected entries."""
         return len(self.of(kind, campaign, status))
 
     def worst_parallel(self, campaign: int | None = None) -> int:

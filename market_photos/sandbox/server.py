@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from market_photos.sandbox.api import Call, answer, check_request, parse_call
 from market_photos.sandbox.faults import Faults
-from market_photos.sandbox.limits import Ledger, Limits, Visit
+from market_photos.sandbox.limits import Arrival, ServerLimits, Usage
 from market_photos.sandbox.log import Entry, Log
 from market_photos.sandbox.replies import error
 from market_photos.sandbox.wire import Connection, Reply, Request, read_request
@@ -41,17 +41,17 @@ class Sandbox:
         market: Market,
         *,
         port: int = 0,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         latency: float = 0.0,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.market = market
         self.port = port
         self.latency = latency
-        self.limits = limits or Limits()
+        self.limits = limits or ServerLimits()
         self.log = Log()
         self.faults = Faults()
-        self.ledger = Ledger(self.limits)
+        self.usage = Usage(self.limits)
         self._wall = wall
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,6 +61,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
+        """The base URL."""
         return f"http://{HOST}:{self.port}"
 
     async def __aenter__(self) -> Self:
@@ -115,37 +116,33 @@ class Sandbox:
 
     async def _exchange(self, call: Call, connection: Connection) -> None:
         entry = self.log.arrive(call, self._wall())
+        arrival = Arrival(call.kind, call.campaign, entry.wall)
         try:
-            refusal = check_request(self.market, call)
-            if refusal:
+            if refusal := check_request(self.market, call):
+                await self._respond(call, refusal, entry, connection)
+            elif text := self.usage.enter(arrival):
+                refusal = self._with_quota(error(420, "LIMIT_EXCEEDED", text), arrival)
                 await self._respond(call, refusal, entry, connection)
             else:
-                await self._answer_within_limits(call, entry, connection)
+                try:
+                    reply = self._with_quota(answer(self.market, call), arrival)
+                    await self._respond(call, reply, entry, connection, arrival)
+                finally:
+                    self.usage.leave(arrival)
         finally:
             self.log.leave(entry, connection.sent)
 
-    async def _answer_within_limits(self, call: Call, entry: Entry, connection: Connection) -> None:
-        visit = Visit(call.kind, call.campaign, entry.wall)
-        if text := self.ledger.enter(visit):
-            reply = error(420, "LIMIT_EXCEEDED", text)
-            await self._respond(call, self._with_quota(reply, visit), entry, connection)
-            return
-        try:
-            await self._respond(call, self._with_quota(answer(self.market, call), visit), entry, connection, visit)
-        finally:
-            self.ledger.leave(visit)
-
-    def _with_quota(self, reply: Reply, visit: Visit) -> Reply:
-        return replace(reply, headers=reply.headers | self.ledger.headers(visit))
+    def _with_quota(self, reply: Reply, arrival: Arrival) -> Reply:
+        return replace(reply, headers=reply.headers | self.usage.headers(arrival))
 
     async def _respond(
-        self, call: Call, reply: Reply, entry: Entry, connection: Connection, visit: Visit | None = None
+        self, call: Call, reply: Reply, entry: Entry, connection: Connection, arrival: Arrival | None = None
     ) -> None:
         """Add the headers of every answer, apply the faults, and send it."""
         common = {"Date": formatdate(entry.wall, usegmt=True), "traceparent": _traceparent()}
         reply = self.faults.applied(call, replace(reply, headers=common | reply.headers, delay=self.latency))
-        if visit:
-            self.ledger.settle(visit, reply.status)
+        if arrival:
+            self.usage.settle(arrival, reply.status)
         if reply.delay:
             await asyncio.sleep(reply.delay)
         entry.status = reply.status if reply.head else 0

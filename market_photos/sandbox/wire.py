@@ -40,6 +40,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
+        """The parameters, decoded."""
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
 
@@ -73,6 +74,7 @@ class Reply:
 
     @property
     def sent_body(self) -> memoryview:
+        """The part of the body that is sent."""
         return memoryview(self.body)[: self.stop_after]
 
     def head_bytes(self) -> bytes:
@@ -143,6 +145,7 @@ class Connection:
             self._reset()
 
     async def close(self) -> None:
+        """Close the connection once everything is sent."""
         self._writer.close()
         with suppress(OSError):
             await self._writer.wait_closed()

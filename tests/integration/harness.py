@@ -42,7 +42,7 @@ from market_photos.maintenance.integrity import Problem
 from market_photos.maintenance.verify import verify_store
 from market_photos.model import PhotoKey
 from market_photos.reporting.report import Report
-from market_photos.sandbox import Market, Photo, Sandbox, Store, running
+from market_photos.sandbox import Market, MarketStore, Photo, Sandbox, running
 from market_photos.settings import Api, Archive, Campaigns, Limits, Sync
 from market_photos.sync.run import Options, Run
 from market_photos.sync.store_run import Plan
@@ -397,7 +397,7 @@ def _row_place(campaign: int, row: Any) -> tuple[int, int, int, int, str]:
     return campaign, row["order_id"], row["return_id"], row["item"], row["image_hash"]
 
 
-def fill(store: Store, returns: int, photos: int = 1) -> list[Photo]:
+def fill(store: MarketStore, returns: int, photos: int = 1) -> list[Photo]:
     """So many returns with so many photos each; all photos of the store."""
     for _ in range(returns):
         store.add_return(photos=photos)

@@ -6,7 +6,7 @@ import datetime as dt
 import pytest
 
 from market_photos.errors import ExitCode
-from market_photos.sandbox import Store, actions
+from market_photos.sandbox import MarketStore, actions
 from market_photos.sync.run import Run
 from market_photos.sync.store_run import Plan
 from tests.integration.conftest import MakeWorld
@@ -19,7 +19,7 @@ def span(first: dt.date = FIRST, last: dt.date = LAST) -> Plan:
     return Plan(lambda producer: producer.backfill(first, last), refresh_hours=True)
 
 
-def fill_months(store: Store, each: int = 2) -> None:
+def fill_months(store: MarketStore, each: int = 2) -> None:
     """So many photos on the 15th of each month from December to June: five of the seven are within the span."""
     for number in range(7):
         year, month = divmod(2025 * 12 + 11 + number, 12)

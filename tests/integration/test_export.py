@@ -13,7 +13,7 @@ import pytest
 
 from market_photos.archive.catalog.returns import PackedPage
 from market_photos.model import PhotoKey, Return
-from market_photos.sandbox import Limits, Market, Quota, Sandbox, running
+from market_photos.sandbox import FixedWindow, Market, Sandbox, ServerLimits, running
 from tests.archives import ArchiveOf
 
 COMMAND = [sys.executable, "-m", "market_photos"]
@@ -23,7 +23,7 @@ COMMAND = [sys.executable, "-m", "market_photos"]
 def sandbox() -> Iterator[Sandbox]:
     market = Market(seed=5)
     market.add_store(101, "Чайная лавка").add_return(photos=3, comment="=cmd|' /C calc'!A0")
-    with running(market, limits=Limits(photos=Quota(5000, 3600.0))) as server:
+    with running(market, limits=ServerLimits(photos=FixedWindow(5000, 3600.0))) as server:
         yield server
 
 

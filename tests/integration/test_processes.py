@@ -15,7 +15,7 @@ import pytest
 
 from market_photos.archive import lock
 from market_photos.clock import SystemClock
-from market_photos.sandbox import ALWAYS, Limits, Quota, actions
+from market_photos.sandbox import ALWAYS, FixedWindow, ServerLimits, actions
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, assert_adds_up, fill, wait_until
 
@@ -185,7 +185,7 @@ def test_repeated_kills_tear_and_lose_nothing(make_world: MakeWorld) -> None:
 def test_the_quota_holds_over_kills(make_world: MakeWorld) -> None:
     """20 in any 4 s at the server, though a run was killed in it."""
     settings = {"limits": {"photo_requests": 20, "period_seconds": 4}}
-    world = make_world(settings, limits=Limits(photos=Quota(1000)), latency=0.02)
+    world = make_world(settings, limits=ServerLimits(photos=FixedWindow(1000)), latency=0.02)
     fill(world.market.stores[101], returns=50)
     process = world.start("sync")
     wait_until(lambda: world.log.count("photo") >= 15, process)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.sandbox import Limits, Market, Quota, actions, running
+from market_photos.sandbox import FixedWindow, Market, ServerLimits, actions, running
 from tests.integration.harness import CAMPAIGN, SHORT_PERIOD, World, a_world
 
 
@@ -186,7 +186,7 @@ def test_a_rebuild_counts_the_whole_quota_as_spent(tmp_path: Path, *, files_are_
     market = Market(seed=5)
     store = market.add_store(CAMPAIGN)
     store.add_return(quota)
-    with running(market, limits=Limits(photos=Quota(quota, period_s))) as sandbox:
+    with running(market, limits=ServerLimits(photos=FixedWindow(quota, period_s))) as sandbox:
         world = World(market, sandbox, tmp_path, {"limits": {"photo_requests": quota, "period_seconds": period_s}})
         sandbox.faults.add(actions.status(404, "not found"), kind="photo", times=quota // 2)
         assert world.sync_command().code == 0

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from market_photos.sandbox import ABSENT, Limits, Market, Photo, Quota, Sandbox, running, serve
+from market_photos.sandbox import ABSENT, FixedWindow, Market, Photo, Sandbox, ServerLimits, running, serve
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
@@ -268,7 +268,7 @@ async def test_every_answer_can_be_traced_and_ends_its_connection(client: Client
 async def test_the_quota_is_enforced_and_announced(market: Market) -> None:
     """The window is the server's own clock's."""
     clock = [1_800_000_000.0]
-    limits = Limits(returns=Quota(2))
+    limits = ServerLimits(returns=FixedWindow(2))
     async with Sandbox(market, limits=limits, wall=lambda: clock[0]) as sandbox, aiohttp.ClientSession() as session:
         client = Client(sandbox, session)
         answers = [await client.ask("/v2/campaigns/101/returns") for _ in range(3)]
@@ -308,7 +308,7 @@ async def test_four_workers_in_turn_are_never_refused(market: Market) -> None:
 
 
 async def test_a_client_that_hangs_up_still_holds_its_slot(market: Market) -> None:
-    limits = Limits(parallel=1)
+    limits = ServerLimits(parallel=1)
     async with Sandbox(market, latency=0.15, limits=limits) as sandbox, aiohttp.ClientSession() as session:
         client = Client(sandbox, session)
         with pytest.raises(TimeoutError):

@@ -12,7 +12,7 @@ import pytest
 
 from market_photos.sandbox import ALWAYS, Market, Photo, Sandbox, actions
 from market_photos.sandbox.faults import Action
-from market_photos.sandbox.limits import Visit
+from market_photos.sandbox.limits import Arrival
 
 #: Only a connection that hangs is waited for as long as this.
 PATIENCE_S = 5.0
@@ -111,7 +111,7 @@ async def test_a_quota_420_names_its_end(sandbox: Sandbox, path: str, seconds: f
     assert "parallel" not in heard.error
     until = parsedate_to_datetime(heard.headers["X-RateLimit-Resource-Until"]).timestamp()
     assert abs(until - time.time() - seconds) < 3
-    assert sandbox.ledger.headers(_visit())["X-RateLimit-Resource-Remaining"] == "5000", "a 420 spends nothing"
+    assert sandbox.usage.headers(_arrival())["X-RateLimit-Resource-Remaining"] == "5000", "a 420 spends nothing"
 
 
 async def test_a_quota_420_can_have_an_unusable_date(sandbox: Sandbox, path: str) -> None:
@@ -172,10 +172,10 @@ async def test_a_hang_holds_its_slot_until_the_client_leaves(sandbox: Sandbox, p
     sandbox.faults.add(actions.hang(10))
     listening = asyncio.create_task(hear(sandbox, path, HANG_S))
     await asyncio.sleep(0.05)
-    assert sandbox.ledger.in_flight[101] == 1
+    assert sandbox.usage.in_flight[101] == 1
     await listening
     await asyncio.sleep(0.02)
-    assert sandbox.ledger.in_flight[101] == 0
+    assert sandbox.usage.in_flight[101] == 0
 
 
 async def test_a_hang_does_not_outlive_the_sandbox(market: Market, path: str) -> None:
@@ -417,8 +417,8 @@ async def test_a_5xx_spends_no_quota_and_a_404_does(sandbox: Sandbox, path: str)
     for code, spent in ((500, 0), (404, 1)):
         sandbox.faults.add(actions.status(code))
         await hear(sandbox, path)
-        assert sandbox.ledger.spent(_visit()) == spent
+        assert sandbox.usage.spent(_arrival()) == spent
 
 
-def _visit() -> Visit:
-    return Visit("photo", 101, time.time())
+def _arrival() -> Arrival:
+    return Arrival("photo", 101, time.time())

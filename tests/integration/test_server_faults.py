@@ -10,7 +10,7 @@ import pytest
 from market_photos.errors import ExitCode
 from market_photos.market import body
 from market_photos.market.requests import MAX_PHOTO_BYTES
-from market_photos.sandbox import ALWAYS, Limits, Market, Photo, Quota, actions, running
+from market_photos.sandbox import ALWAYS, FixedWindow, Market, Photo, ServerLimits, actions, running
 from market_photos.sandbox.faults import Action
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, counts_of, fill
@@ -419,7 +419,7 @@ def test_slots_are_never_above_the_setting(make_world: MakeWorld, reserve: int) 
 
 def test_a_store_with_fewer_slots_is_adapted_to(make_world: MakeWorld) -> None:
     """The server allows fewer slots than configured: the run adapts and completes without a failure."""
-    world = make_world({"limits": {"parallel_requests": 4}}, latency=0.01, limits=Limits(parallel=2))
+    world = make_world({"limits": {"parallel_requests": 4}}, latency=0.01, limits=ServerLimits(parallel=2))
     fill(world.market.stores[101], returns=40)
     assert world.sync().exit_code is ExitCode.COMPLETE
     assert 0 < world.log.count(status=420) <= 12
@@ -429,7 +429,7 @@ def test_a_store_with_fewer_slots_is_adapted_to(make_world: MakeWorld) -> None:
 def test_a_tight_quota_is_kept_and_used(make_world: MakeWorld) -> None:
     """20 in any 2 s and never a refusal; as fast as that lets it."""
     settings = {"limits": {"photo_requests": 20, "period_seconds": 2}}
-    world = make_world(settings, limits=Limits(photos=Quota(20, 2.0)), latency=0.02)
+    world = make_world(settings, limits=ServerLimits(photos=FixedWindow(20, 2.0)), latency=0.02)
     fill(world.market.stores[101], returns=70)
     report = world.sync()
     assert report.exit_code is ExitCode.COMPLETE
@@ -441,7 +441,7 @@ def test_a_tight_quota_is_kept_and_used(make_world: MakeWorld) -> None:
 
 def test_another_user_of_the_quota_is_left_room(make_world: MakeWorld) -> None:
     """`Remaining` falls faster than our own use: we stop before the server must refuse."""
-    world = make_world(limits=Limits(photos=Quota(40, 3.0)))
+    world = make_world(limits=ServerLimits(photos=FixedWindow(40, 3.0)))
     fill(world.market.stores[101], returns=60)
     told = "X-RateLimit-Resource-Remaining"
 

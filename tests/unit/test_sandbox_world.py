@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from market_photos.sandbox.returns import ABSENT, Filters
+from market_photos.sandbox.listing import Filters
+from market_photos.sandbox.records import ABSENT
 from market_photos.sandbox.world import Market
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)

@@ -1,13 +1,14 @@
-"""Read the query of a listing: filters, limit and page token."""
+"""The query of a listing: filters, limit and page token."""
 
 import base64
 import json
 import re
 import zlib
+from dataclasses import dataclass
 from datetime import date
 
+from market_photos.sandbox.records import Record
 from market_photos.sandbox.replies import Refused
-from market_photos.sandbox.returns import Filters
 
 _MAX_ORDER_IDS = 50
 #: Makes every token begin with `+/`, so that a client which does not encode its query fails.
@@ -16,8 +17,31 @@ _SALT = b"\xfb\xff"
 Query = dict[str, str]
 
 
+@dataclass(frozen=True)
+class Filters:
+    """The filters of a listing; hashable, so that all pages of a listing share one sorted list."""
+
+    from_date: date | None = None
+    to_date: date | None = None
+    type: str = ""
+    statuses: frozenset[str] = frozenset()
+    shipment_statuses: frozenset[str] = frozenset()
+    order_ids: frozenset[int] = frozenset()
+
+    def match(self, record: Record, updated: date, to_date_inclusive: bool) -> bool:
+        """Return whether the listing contains the return that was updated on this day in Moscow."""
+        return (
+            (self.from_date is None or updated >= self.from_date)
+            and (self.to_date is None or updated < self.to_date or (to_date_inclusive and updated == self.to_date))
+            and (not self.type or record["returnType"] == self.type)
+            and (not self.statuses or record.get("refundStatus") in self.statuses)
+            and (not self.shipment_statuses or record.get("shipmentStatus") in self.shipment_statuses)
+            and (not self.order_ids or record["orderId"] in self.order_ids)
+        )
+
+
 def filters_of(query: Query) -> Filters:
-    """Return the filters of a query. Raises Refused where one is invalid."""
+    """Return the filters of a query. Raises Refused if one is invalid."""
     order_ids = _listed(query, "orderIds")
     if len(order_ids) > _MAX_ORDER_IDS:
         raise Refused(400, "BAD_REQUEST", f"orderIds: at most {_MAX_ORDER_IDS}")
@@ -35,7 +59,7 @@ def filters_of(query: Query) -> Filters:
 
 
 def limit_of(query: Query, default: int) -> int:
-    """Return the number of records per page. Raises Refused where it is invalid."""
+    """Return the number of records per page. Raises Refused if it is invalid."""
     text = query.get("limit", str(default))
     if not text.isdecimal() or int(text) < 1:
         raise Refused(400, "BAD_REQUEST", "limit must be at least 1")
@@ -43,7 +67,7 @@ def limit_of(query: Query, default: int) -> int:
 
 
 def offset_of(query: Query, filters: Filters) -> int:
-    """Return where the page begins. Raises Refused for a bad token, also for one of other filters."""
+    """Return where the page begins. Raises Refused for a bad token and for one of other filters."""
     token = query.get("pageToken", query.get("page_token"))
     if token is None:
         return 0
@@ -63,7 +87,8 @@ def paging(end: int, whole: int, filters: Filters) -> Query:
 
 def token_at(offset: int, filters: Filters, nonce: int = 0) -> str:
     """Return a token of the page that begins at `offset`; each nonce gives another token."""
-    return base64.b64encode(_SALT + json.dumps([offset, _fingerprint(filters), nonce]).encode()).decode()
+    content = json.dumps([max(0, offset), _fingerprint(filters), nonce])
+    return base64.b64encode(_SALT + content.encode()).decode()
 
 
 def _fingerprint(filters: Filters) -> int:
