@@ -1,12 +1,10 @@
-"""Time, passed in.
+"""Clocks and moments, passed as arguments.
 
-Rules never read a clock: they are given a `Moment`, or a `Clock` where they need several. Inside the event loop,
-waiting is `asyncio.sleep` and durations come from `loop.time()`, so a loop with a virtual clock turns days of waiting
-into milliseconds of test.
+Functions that decide take a `Moment`, or a `Clock` if they need several moments. In the event loop, durations come
+from `loop.time()`, so that a test can use a loop with a virtual clock.
 
-The wall clock of this machine decides nothing that lasts: it may be days off, and set at any time. Quotas, updates
-and pauses go by the server's clock, which each answer tells (`ServerClock`); our own clock measures the time that
-has passed since, within one boot.
+The wall clock of this machine may be wrong, and may be set at any time. Quotas, updates and pauses therefore use the
+server's clock, which `ServerClock` learns from the answers; the uptime of this machine measures the time between.
 """
 
 import time
@@ -15,33 +13,34 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-#: The API's dates carry this offset, and days in the seller's cabinet begin and end by it. Russia has no summer time.
+#: The offset of the API's dates and of the days in the seller's cabinet, in seconds. Russia has no summer time.
 MOSCOW_OFFSET = 3 * 3600
 MOSCOW = timezone(timedelta(seconds=MOSCOW_OFFSET), "MSK")
-#: What a Date may say, in seconds since 1970: from the year 2017, before which there was no such API, to 2191.
+#: The range of believable Date headers, in seconds since 1970: the years 2017 to 2191.
 _POSSIBLE = (1.5e9, 7e9)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-#: Seconds by which two clocks may differ over a period and still agree: drift, and servers whose clocks differ.
+#: Seconds by which two clocks may differ and still agree: clocks drift, and those of several servers differ.
 SLACK = 5.0
-#: Answers in a row that outweigh all earlier ones: the server's clock was set.
+#: So many answers in a row outweigh all earlier ones: the server's clock was set.
 MOST_VOTES = 3
 
 
 class ServerTime(NamedTuple):
-    """The server's clock, as far as its answers tell: between these two, in seconds since 1970."""
+    """An interval that contains the server's time, in seconds since 1970."""
 
     earliest: float
     latest: float
 
     def later(self, seconds: float) -> "ServerTime":
+        """Return the interval `seconds` later."""
         return ServerTime(self.earliest + seconds, self.latest + seconds)
 
 
 class Moment(NamedTuple):
-    """A point in time that can be compared across processes.
+    """A point in time that several processes can compare.
 
-    `wall` is this machine's own time in seconds since 1970 (UTC), right or wrong; `uptime` is in seconds since the
-    boot named by `boot`, sleep included; `server` is the server's time, None where it is not known.
+    `wall` is this machine's time in seconds since 1970 (UTC), which may be wrong. `uptime` is in seconds since the
+    boot with the id `boot`, sleep included. `server` is the server's time, None if it is not known.
     """
 
     wall: float
@@ -51,21 +50,20 @@ class Moment(NamedTuple):
 
     @property
     def best(self) -> float:
-        """Seconds since 1970 by the server's clock, or by this machine's where that is not known."""
+        """Seconds since 1970 by the server's clock, or by this machine's if that is not known."""
         return self.server.earliest if self.server else self.wall
 
     def ago(self, seconds: float) -> "Moment":
-        """Return the moment so many seconds earlier."""
+        """Return the moment `seconds` earlier."""
         server = self.server.later(-seconds) if self.server else None
         return Moment(self.wall - seconds, self.boot, self.uptime - seconds, server)
 
 
 def span(then: Moment, now: Moment) -> float | None:
-    """Return the seconds from `then` to `now`, rather too few than too many; None where no clock tells.
+    """Return the seconds from `then` to `now`, at the least; None if no clock covers both.
 
-    Within one boot the uptime decides. But a machine that was restored from a snapshot, or moved, may have the same
-    boot id and an uptime that compares to nothing: where the server's clock says that less time has passed, it is
-    believed.
+    Within one boot the uptime decides, unless less time has passed by the server's clock: a machine that was restored
+    from a snapshot has the same boot id and an uptime that cannot be compared.
     """
     by_server = now.server.earliest - then.server.latest if now.server and then.server else None
     if not then.boot or then.boot != now.boot:
@@ -75,55 +73,60 @@ def span(then: Moment, now: Moment) -> float | None:
 
 
 def age(then: Moment, now: Moment) -> float:
-    """Return the seconds from `then` to `now`, 0 where `then` is in the future or no clock tells."""
+    """Return the seconds from `then` to `now`, 0 if `then` is in the future or no clock covers both."""
     return max(0.0, span(then, now) or 0.0)
 
 
 class Clock(Protocol):
-    def now(self) -> Moment: ...
+    """A source of moments."""
+
+    def now(self) -> Moment:
+        """Return the current moment."""
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The clocks of this machine."""
 
     def __init__(self) -> None:
-        # A system that names no boot has an uptime that means something within this process only.
+        # Without a boot id, an uptime can be compared within this process only.
         self._boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else str(uuid.uuid4())
         self._uptime = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
     def now(self) -> Moment:
+        """Return the current moment, without the server's time."""
         return Moment(time.time(), self._boot, time.clock_gettime(self._uptime))
 
 
 class ServerClock:
-    """The server's clock, from the Date of its answers and the uptime of this machine; one per run.
+    """Derives the server's time from the Date of its answers and the uptime of this machine. One per run.
 
-    A Date counts whole seconds and belongs to some moment between request and answer, so each answer gives an
-    interval, and several that agree give a narrower one. One odd Date decides nothing: while as many answers
-    contradict as agree, the time is not known.
+    A Date is in whole seconds and belongs to some moment between request and answer. So each answer gives an
+    interval, and several that agree give a narrower one. While as many answers contradict as agree, the time is not
+    known.
     """
 
     def __init__(self, machine: Clock) -> None:
         self._machine = machine
-        self._believed = (0, ServerTime(0, 0))  # how many answers say so; the server's time minus our uptime
+        self._believed = (0, ServerTime(0, 0))  # votes; the server's time minus our uptime
         self._rival = self._believed
 
     @classmethod
     def of(cls, clock: Clock) -> "ServerClock":
-        """Return the clock itself where it is one already."""
+        """Return `clock` itself if it is a ServerClock, else a new one on top of it."""
         return clock if isinstance(clock, cls) else cls(clock)
 
     def now(self) -> Moment:
+        """Return the current moment with the server's time."""
         moment = self._machine.now()
         return moment._replace(server=self.at(moment))
 
     def at(self, moment: Moment) -> ServerTime | None:
-        """Return the server's time at a moment of this process, by all that is known now."""
+        """Return the server's time at a moment of this process; None if it is not known."""
         votes, offset = self._believed
         return offset.later(moment.uptime) if votes > self._rival[0] else None
 
-    def told(self, date: float, sent: Moment, answered: Moment) -> None:
-        """Take the Date of an answer, in seconds since 1970, to a request that was sent and answered then."""
+    def observe_date(self, date: float, sent: Moment, answered: Moment) -> None:
+        """Take the Date of an answer into account. `date` is in seconds since 1970."""
         if not _POSSIBLE[0] <= date <= _POSSIBLE[1]:
             return
         read = ServerTime(date - answered.uptime, date + 1 - sent.uptime)
@@ -139,18 +142,18 @@ class ServerClock:
             self._rival = (rivals, rival)
 
 
-def _agree(one: ServerTime, other: ServerTime) -> bool:
-    return one.earliest <= other.latest + SLACK and other.earliest <= one.latest + SLACK
+def _agree(first: ServerTime, second: ServerTime) -> bool:
+    return first.earliest <= second.latest + SLACK and second.earliest <= first.latest + SLACK
 
 
 def _both(known: ServerTime, read: ServerTime) -> ServerTime:
-    """Return what both allow; the newer one alone where the clocks have drifted apart a little."""
+    """Return the intersection; the newer interval if the clocks have drifted apart a little."""
     both = ServerTime(max(known.earliest, read.earliest), min(known.latest, read.latest))
     return both if both.earliest <= both.latest else read
 
 
 def iso(wall: float) -> str:
-    """`2026-11-23T18:05:09Z`: seconds since 1970 as people and logs read them."""
+    """Return seconds since 1970 as text: `2026-11-23T18:05:09Z`."""
     return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

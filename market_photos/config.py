@@ -1,6 +1,6 @@
-"""Settings: a TOML file, overridden by the environment, checked before anything is done.
+"""Load the settings from a TOML file and the environment, which has priority, and check all of them.
 
-Each setting is explained in config.example.toml. `load` is the only way in.
+config.example.toml explains each setting.
 """
 
 import os
@@ -22,13 +22,15 @@ ENV_CONFIG = f"{ENV_PREFIX}CONFIG"
 ENV_KEY = f"{ENV_PREFIX}API_KEY"
 _SEE_EXAMPLE = "See config.example.toml for every option."
 _SECRETS = {"key", "ping_url"}
-#: A key in the wrong place must not be shown either.
+#: A key in the wrong place is not shown either.
 _KEY_LIKE = re.compile(r"ACMA(?::|%(?:25)*3A)[^\s'\"/]*", re.IGNORECASE)
-#: Characters of a wrong value that are shown: an error fits one screen.
+#: Characters of a wrong value that an error shows.
 _SHOWN = 60
 
 
 class Settings(BaseSettings):
+    """All settings, checked."""
+
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="_",
@@ -54,12 +56,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the one with priority first."""
         return env_settings, init_settings
 
     def api_key(self) -> str:
-        """The key, stripped.
+        """Return the API key.
 
-        Raises ConfigError where there is none, where its file cannot be read or can be read by others.
+        Raises ConfigError if there is none, or if its file cannot be read, or other users can read it.
         """
         if self.api.key is not None and self.api.key.get_secret_value().strip():
             return _checked_key(self.api.key.get_secret_value(), ENV_KEY)
@@ -73,7 +76,7 @@ class Settings(BaseSettings):
 
 
 def find_config(option: Path | None) -> Path | None:
-    """The file to read: the option, else $MARKET_PHOTOS_CONFIG, else ./config.toml where there is one."""
+    """Return the option, else $MARKET_PHOTOS_CONFIG, else ./config.toml if it exists, else None."""
     if option is not None:
         return option
     if named := os.environ.get(ENV_CONFIG):
@@ -82,10 +85,10 @@ def find_config(option: Path | None) -> Path | None:
 
 
 def load(path: Path | None) -> Settings:
-    """Settings from `path` (None: no file) and the environment.
+    """Return the settings from the file, if any, and the environment.
 
-    Relative paths in the file are relative to the file, so that cron's working directory does not matter.
-    Raises ConfigError with file, key, value and the allowed range, for all that is wrong at once.
+    Relative paths in the file are relative to the file's folder. Raises ConfigError with file, key, value and the
+    allowed range of every wrong setting.
     """
     content = _read_toml(path) if path else {}
     if "key" in (content.get("api") or {}):
@@ -140,7 +143,7 @@ def _explain_one(detail: ErrorDetails) -> str:
 
 
 def _hidden(text: str) -> str:
-    """At most a line of it, without anything that looks like a key."""
+    """Return the beginning of a text, without anything that looks like a key."""
     hidden = _KEY_LIKE.sub("(a key, not shown)", text)
     return hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…"
 
@@ -151,13 +154,13 @@ def _origin(detail: ErrorDetails) -> str:
 
 
 def _variable(*names: str) -> str:
-    """The variable of the environment that sets this; empty where none does."""
+    """Return the environment variable that sets this; empty if none does."""
     wanted = ENV_PREFIX + "_".join(names).upper()
     return next((name for name, value in os.environ.items() if name.upper() == wanted and value), "")
 
 
 def _allowed(detail: ErrorDetails) -> str:
-    """`; allowed: 1 to 4` where the setting is a number with bounds."""
+    """Return `; allowed: 1 to 4` for a number with bounds."""
     section, name = (*detail["loc"], "", "")[:2]
     annotation = Settings.model_fields[str(section)].annotation
     field = getattr(annotation, "model_fields", {}).get(name)
@@ -171,7 +174,7 @@ def _allowed(detail: ErrorDetails) -> str:
 
 
 def _anchored(settings: Settings, path: Path | None) -> Settings:
-    """Relative paths that stand in the file are meant from the file's own folder."""
+    """Make relative paths of the file absolute."""
     if path is None:
         return settings
     base = path.resolve().parent
@@ -201,7 +204,7 @@ def _private_text(path: Path) -> str:
 
 
 def _allowed_mode(path: Path) -> int:
-    """systemd's LoadCredential gives its copy to the service by an ACL, whose mask shows as a right of the group."""
+    # systemd's LoadCredential gives the service access by an ACL, whose mask shows as a right of the group.
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return 0o040 if folder and path.resolve().is_relative_to(Path(folder).resolve()) else 0
 

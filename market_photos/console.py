@@ -1,6 +1,6 @@
-"""What is printed, and never the key: logging, errors and results of the command line.
+"""Print results, messages, errors and logs, with secrets taken out.
 
-People read standard error; programs read standard output.
+Standard error is for people, standard output for programs.
 """
 
 import json
@@ -16,25 +16,26 @@ from market_photos.errors import ExitCode, MarketPhotosError
 from market_photos.streams import without_controls
 
 _HIDDEN = "(key)"
-#: A real key has 54 characters; a try-out key of one letter would hide half of every line.
+#: Shorter texts are not hidden: a made-up key of one letter would hide half of every line. Real keys have 54.
 SHORTEST_SECRET = 8
 
 
 class Redactor:
-    """Take secrets out of texts, also where characters are percent-encoded, once or more, or escaped as in JSON.
+    """Replaces secrets in texts, also if characters are percent-encoded, once or more, or escaped as in JSON.
 
-    Apply it to a whole text, before the text is cut: a part of a secret is not recognised.
+    Apply it to a text before the text is cut: a part of a secret is not recognised.
     """
 
     def __init__(self) -> None:
         self._secrets: dict[str, re.Pattern[str]] = {}
 
     def hide(self, secret: str) -> None:
-        if len(secret) < SHORTEST_SECRET:
-            return
-        self._secrets[secret] = re.compile("".join(map(_any_spelling, secret)))
+        """Replace this secret from now on."""
+        if len(secret) >= SHORTEST_SECRET:
+            self._secrets[secret] = re.compile("".join(map(_any_spelling, secret)))
 
     def __call__(self, text: str) -> str:
+        """Return the text without the secrets."""
         for pattern in self._secrets.values():
             text = pattern.sub(_HIDDEN, text)
         return text
@@ -48,28 +49,21 @@ def _any_spelling(char: str) -> str:
 
 redact = Redactor()
 
-#: The store that the code at work concerns; tasks inherit it. JSON logs name it.
+#: Whether standard error is in JSON; set once, by the command line.
+_is_json = False
+#: The store on which the current task works; its subtasks inherit it. JSON logs contain it.
 current_store: ContextVar[int | None] = ContextVar("current_store", default=None)
 
 
 class _Handler(logging.Handler):
-    """One line a record, on standard error, through the live view where there is one."""
+    """Prints a record as one line on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if _style.is_json:
+        if _is_json:
             trace = {"traceback": _traceback(record.exc_info[1])} if record.exc_info and record.exc_info[1] else {}
             _print_json(record.levelname.lower(), record.getMessage(), logger=record.name, **trace)
         else:
             _print(self.format(record))
-
-
-class _Style:
-    """How standard error is written; set once, by the command line."""
-
-    is_json = False
-
-
-_style = _Style()
 
 
 class _Formatter(logging.Formatter):
@@ -79,12 +73,13 @@ class _Formatter(logging.Formatter):
 
 
 def set_up_logging(verbose: int, quiet: bool, *, as_json: bool = False) -> None:
-    """`verbose`: 1 tells what happens, 2 each request. `quiet`: errors only.
+    """Set the level and the format of standard error.
 
-    `as_json`: whatever goes to standard error is one JSON object a line: time, level, message, and store where it
-    concerns one.
+    `verbose`: 0 logs warnings, 1 what happens, 2 each request. `quiet`: only errors. `as_json`: everything on
+    standard error is one JSON object a line with time, level, message and, if it concerns one, the store.
     """
-    _style.is_json = as_json
+    global _is_json  # noqa: PLW0603 - the process has one standard error
+    _is_json = as_json
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     handler = _Handler()
     handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S") if verbose else _Formatter("%(message)s"))
@@ -95,16 +90,13 @@ def set_up_logging(verbose: int, quiet: bool, *, as_json: bool = False) -> None:
 
 
 def writes_json() -> bool:
-    """Whether standard error is for programs, which want no live view."""
-    return _style.is_json
+    """Return whether standard error is in JSON."""
+    return _is_json
 
 
 def say(text: str, level: str = "info") -> None:
-    """To people. A terminal that has gone away, or a full disk under a log, stops nothing.
-
-    `level` shows in JSON only.
-    """
-    if _style.is_json:
+    """Print a message on standard error. `level` is written in JSON only. Does not raise if the write fails."""
+    if _is_json:
         _print_json(level, text)
     else:
         _print(text)
@@ -122,7 +114,7 @@ def _print_json(level: str, message: str, **more: Any) -> None:
 
 
 def give(data: dict[str, Any]) -> None:
-    """To programs: one JSON object on one line."""
+    """Print one JSON object on one line of standard output."""
     print(redact(json.dumps(data, ensure_ascii=True)), flush=True)  # noqa: T201
 
 
@@ -132,7 +124,8 @@ def show(text: str) -> None:
 
 
 def say_error(error: MarketPhotosError) -> None:
-    if _style.is_json:
+    """Print a foreseen error on standard error."""
+    if _is_json:
         _print_json("error", error.message, hint=error.hint, exit_code=int(error.exit_code))
         return
     say(f"error: {error.message}")
@@ -141,8 +134,9 @@ def say_error(error: MarketPhotosError) -> None:
 
 
 def say_internal_error(error: BaseException) -> ExitCode:
+    """Print an unforeseen error with its traceback on standard error, and return the exit code."""
     last = "internal error; the archive is as the last completed step left it. Please report the lines above."
-    if _style.is_json:
+    if _is_json:
         _print_json("critical", last, traceback=_traceback(error), exit_code=int(ExitCode.INTERNAL))
         return ExitCode.INTERNAL
     say(_traceback(error))

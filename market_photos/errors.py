@@ -1,26 +1,27 @@
-"""Every error a person may meet, by who must act.
+"""The errors that a person may meet, by who must act.
 
     MarketPhotosError                 has a message (what, where), a hint (what to do) and an exit code
-    ├── UsageError             2      the caller: a wrong option, an impossible span of dates
+    ├── UsageError             2      the caller: a wrong option, an impossible range of dates
     │   └── ConfigError        2      the caller: file, key, value, allowed range
-    ├── KeyRefused             4      the key's owner: missing, revoked, or without the scope
-    ├── ArchiveUnwritable      5      whoever owns the disk: full, below the floor, read-only, not mounted
-    ├── AlreadyRunning         6      nobody: another run is at work, wait for it
-    ├── ServerUnavailable      8      the Market, or the network on the way to it
-    ├── CatalogUnusable        9      whoever owns the archive: locked, missing, or made by a newer version
-    │   └── CatalogDamaged     9      whoever owns the archive: `rebuild` makes a new one
-    ├── EvidenceBroken        10      whoever owns the archive: a photo is missing, or not what was once fetched
-    └── StoreRefused           4      the store's owner: this one store is closed to the key; the others go on
+    ├── KeyRefused             4      the owner of the key: it is missing, revoked, or lacks the scope
+    ├── ArchiveUnwritable      5      the owner of the disk: it is full, read-only, or not mounted
+    ├── AlreadyRunning         6      nobody: wait until the other run ends
+    ├── ServerUnavailable      8      the operator of the Market or of the network
+    ├── CatalogUnusable        9      the owner of the archive: its catalogue is locked, missing, or too new
+    │   └── CatalogDamaged     9      the owner of the archive: run `rebuild`
+    ├── EvidenceBroken        10      the owner of the archive: a photo is missing or has changed
+    └── StoreRefused           4      the owner of the store: the key may not read it; the other stores go on
 
-What a single request may meet and the run deals with itself (a spent quota, a photo that is gone) is no error but a
-`market.protocol.Refusal`.
+What a single request meets and the run handles itself (a quota that is used up, a photo that is gone) is a
+`market.refusals.Refusal`.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells cron. README.md explains each."""
+    """The exit codes of the process. README.md explains each."""
 
     COMPLETE = 0
     INTERNAL = 1
@@ -37,7 +38,7 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
-#: The first that applies is the code of a run over several stores.
+#: Most serious first. A run over several stores ends with the most serious code of its stores.
 BY_SEVERITY = (
     ExitCode.INTERNAL,
     ExitCode.TERMINATED,
@@ -55,13 +56,13 @@ BY_SEVERITY = (
 )
 
 
-def most_serious(codes: "list[ExitCode]") -> ExitCode:
-    """The code that a person must hear of first; COMPLETE when there is none."""
+def most_serious(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the most serious of the codes; COMPLETE if there are none."""
     return min(codes, key=BY_SEVERITY.index, default=ExitCode.COMPLETE)
 
 
 class MarketPhotosError(Exception):
-    """Foreseen: printed as `message` and `hint`, without a traceback."""
+    """A foreseen error. It is printed as `message` and `hint`, without a traceback."""
 
     exit_code = ExitCode.INTERNAL
 
@@ -72,40 +73,56 @@ class MarketPhotosError(Exception):
 
 
 class UsageError(MarketPhotosError):
+    """The command line is wrong."""
+
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(UsageError):
-    pass
+    """The configuration is wrong."""
 
 
 class KeyRefused(MarketPhotosError):
+    """The API refuses the key."""
+
     exit_code = ExitCode.KEY
 
 
 class StoreRefused(MarketPhotosError):
+    """The API refuses one store."""
+
     exit_code = ExitCode.KEY
 
 
 class ArchiveUnwritable(MarketPhotosError):
+    """The archive cannot be read or written."""
+
     exit_code = ExitCode.ARCHIVE
 
 
 class AlreadyRunning(MarketPhotosError):
+    """Another process holds the lock of the store or the archive."""
+
     exit_code = ExitCode.RUNNING
 
 
 class ServerUnavailable(MarketPhotosError):
+    """The server cannot be reached or fails."""
+
     exit_code = ExitCode.SERVER
 
 
 class CatalogUnusable(MarketPhotosError):
+    """A catalogue cannot be opened."""
+
     exit_code = ExitCode.CATALOG
 
 
 class CatalogDamaged(CatalogUnusable):
-    pass
+    """A catalogue holds what no run writes."""
 
 
 class EvidenceBroken(MarketPhotosError):
+    """Archived photos are not as they were downloaded."""
+
     exit_code = ExitCode.VERIFY

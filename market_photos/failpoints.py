@@ -1,8 +1,7 @@
-"""Where a process can be made to die, so that a test can kill it at each step of its work and look at what is left.
+"""Points at which a test can kill the process, to check what is left.
 
-`MARKET_PHOTOS_CRASH_AT=name:n` ends this process by SIGKILL the n-th time it comes by the point `name`. Killing from
-outside hits the same place twice only by luck; this hits each of them, every time. It is no setting: it stands in no
-configuration and does nothing unless it is asked for.
+`MARKET_PHOTOS_CRASH_AT=name:n` ends the process by SIGKILL when it reaches the point `name` for the n-th time. It is
+for tests only, and is not part of the configuration.
 """
 
 import os
@@ -10,7 +9,7 @@ import signal
 
 VARIABLE = "MARKET_PHOTOS_CRASH_AT"
 
-#: Every point, in the order in which a photo meets them, then those of the owner's commands.
+#: Every point in the order of a photo's way, then those of the maintenance commands.
 POINTS = (
     "run-begun",
     "page-recorded",
@@ -19,7 +18,7 @@ POINTS = (
     "answer-begun",
     "body-read",
     "slot-freed",
-    "folder-made",  # these three of a large photo before the two above
+    "folder-made",  # for a large photo, these three come before the two above
     "part-opened",
     "part-written",
     "part-finished",
@@ -46,7 +45,7 @@ _left = int(_times) if _times.isdecimal() else 1
 
 
 def point(name: str) -> None:
-    """The process ends here where that was asked for."""
+    """Kill the process if the variable names this point."""
     global _left  # noqa: PLW0603 - one process dies once
     if name != _name:
         return

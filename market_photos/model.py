@@ -1,4 +1,4 @@
-"""The words that market, archive and sync share. Nothing here reads, writes or asks."""
+"""Types that market, archive and sync share."""
 
 from typing import Any, NamedTuple
 
@@ -6,25 +6,25 @@ from market_photos.console import redact
 
 
 class PhotoKey(NamedTuple):
-    """What names a photo everywhere: in a URL, in the catalogue, in a file name."""
+    """The identity of a photo in URLs, the catalogue and file names."""
 
     campaign: int
     order: int
     return_id: int
     item: int
-    """The decision's `returnItemId`: that is what the photo method takes as itemId."""
+    """The decision's `returnItemId`, which the photo method takes as itemId."""
     image_hash: str
-    """Any text. The API promises no pattern: never a file name, never shortened, encoded in URLs."""
+    """Any text: the API promises no pattern. Never use it as a file name; encode it in URLs; do not shorten it."""
 
     def __str__(self) -> str:
-        """Short, for people and logs."""
+        """Return a short text for people and logs."""
         shown = redact(self.image_hash)
         shown = shown if len(shown) <= 12 else shown[:12] + "…"
         return f"order {self.order} return {self.return_id} item {self.item} photo {shown}"
 
 
 class Return(NamedTuple):
-    """A return as one listing gave it."""
+    """A return as a listing returned it."""
 
     campaign: int
     order: int
@@ -32,9 +32,9 @@ class Return(NamedTuple):
     created: str
     """The API's own text (ISO 8601 with an offset), or empty."""
     created_at: int
-    """The same in seconds since 1970; where the record has no date of creation that of its update, else 0."""
+    """In seconds since 1970: the creation, else the update, else 0."""
     updated: str
     record: dict[str, Any]
-    """The API's record, unknown fields kept."""
+    """The API's record with unknown fields."""
     photos: tuple[PhotoKey, ...]
-    """In the order of the record, each once."""
+    """Without duplicates, in the order of the record."""

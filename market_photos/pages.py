@@ -1,6 +1,6 @@
-"""What the pages of `browse` and of export's packs share: templates, texts in two languages, numbers and dates.
+"""Templates, texts in two languages, numbers and dates for the pages of `browse` and of export's packs.
 
-Only this module imports Babel and Jinja2: commands that make no page do not load them.
+Only this module imports Babel and Jinja2, so that commands without pages do not load them.
 """
 
 import datetime as dt
@@ -55,6 +55,7 @@ class Wording:
         return forms[min(_PLURALS.index(self._locale.plural_form(n)), len(forms) - 1)]
 
     def number(self, value: int) -> str:
+        """Return a number with separators."""
         return format_decimal(value, locale=self._locale)
 
     def bytes(self, size: float) -> str:

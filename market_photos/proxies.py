@@ -1,4 +1,4 @@
-"""The proxies that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name, in either case."""
+"""Read HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper or lower case."""
 
 from urllib.parse import urlsplit
 
@@ -10,10 +10,9 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def proxy_for(url: URL) -> URL | None:
-    """Return the proxy for a request; None where it goes without one. Raises ConfigError.
+    """Return the proxy for a request to `url`; None for a direct request. Raises ConfigError.
 
-    A plain http request carries the key in the clear, and is for a server on this machine: it goes through a proxy
-    on this machine only.
+    A plain http request exposes the key, and is for a server on this machine: it uses a proxy on this machine only.
     """
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow to import
 
@@ -25,7 +24,7 @@ def proxy_for(url: URL) -> URL | None:
 
 
 def _parsed(text: str, variable: str) -> URL:
-    """The text may hold a password: it stands in no message."""
+    # The text may contain a password: messages do not show it.
     try:
         proxy = URL(text)
         is_usable = proxy.scheme in {"http", "https"} and bool(proxy.host) and proxy.port is not None
@@ -33,7 +32,7 @@ def _parsed(text: str, variable: str) -> URL:
         is_usable = False
     if not is_usable:
         raise ConfigError(
-            f"{variable}: {urlsplit(text).scheme or 'this'} is no proxy that can be used.",
+            f"{variable}: {urlsplit(text).scheme or 'this'} is not a usable proxy.",
             "Name an HTTP proxy, http://host:port, or list the server in NO_PROXY.",
         )
     return proxy

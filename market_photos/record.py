@@ -19,6 +19,8 @@ _MAX_AMOUNT = 10**12
 
 
 class Amount(NamedTuple):
+    """An amount of money."""
+
     value: Decimal
     currency: str
     """An ISO code, or `RUR` as the API writes roubles."""
@@ -43,6 +45,8 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class ReturnRecord:
+    """The fields of a return that pages and exports show."""
+
     created: str = ""
     """ISO 8601 with an offset."""
     updated: str = ""

@@ -1,4 +1,4 @@
-"""The sections of the configuration: names, types, ranges and defaults. config.example.toml explains each setting."""
+"""The sections of the configuration: types, ranges and defaults. config.example.toml explains each setting."""
 
 import datetime as dt
 import shlex
@@ -67,7 +67,7 @@ def _no_bool(value: Any) -> Any:
 
 
 def _split(value: Any) -> Any:
-    """`101,102` or `[101, 102]`, as it is written in the environment."""
+    """Split `101,102` or `[101, 102]`, as it is written in the environment."""
     if not isinstance(value, str):
         return value
     text = value.strip("[] ")
@@ -75,7 +75,7 @@ def _split(value: Any) -> Any:
 
 
 def _each_once(ids: tuple[int, ...]) -> tuple[int, ...]:
-    """A store named twice would wait for its own lock."""
+    # A store named twice would wait for its own lock.
     return tuple(dict.fromkeys(ids))
 
 
@@ -96,6 +96,8 @@ class _Section(BaseModel):
 
 
 class Api(_Section):
+    """How to reach the API."""
+
     base_url: Annotated[str, AfterValidator(_checked_url)] = OFFICIAL_URL
     key_file: LocalPath | None = None
     key: SecretStr | None = None
@@ -103,16 +105,22 @@ class Api(_Section):
 
 
 class Campaigns(_Section):
+    """Which stores to sync."""
+
     ids: Annotated[tuple[CampaignId, ...], NoDecode, BeforeValidator(_split), AfterValidator(_each_once)] = ()
 
 
 class Archive(_Section):
+    """Where the archive is."""
+
     directory: LocalPath = Path("archive")
     min_free_bytes: Whole | None = Field(None, ge=0)
     marker: Annotated[str, AfterValidator(_file_name)] | None = None
 
 
 class Limits(_Section):
+    """Requests to the API."""
+
     parallel_requests: Whole = Field(3, ge=1, le=4)
     photo_requests: Whole = Field(5000, ge=1, le=1_000_000)
     return_requests: Whole = Field(5000, ge=1, le=1_000_000)
@@ -122,7 +130,7 @@ class Limits(_Section):
     @field_validator("reserve_requests")
     @classmethod
     def _leaves_something(cls, reserve: int, others: ValidationInfo) -> int:
-        """A reserve as large as a quota would wait for ever."""
+        # A reserve as large as a quota would leave no request.
         quotas = [others.data[name] for name in ("photo_requests", "return_requests") if name in others.data]
         if any(reserve >= quota for quota in quotas):
             raise ValueError(f"must be less than photo_requests and return_requests ({min(quotas)})")
@@ -130,12 +138,16 @@ class Limits(_Section):
 
 
 class Sync(_Section):
+    """Which returns to list."""
+
     overlap_days: Whole = Field(7, ge=0, le=3650)
     first_sync_from: dt.date | None = None
     refresh_hours: Number = Field(3, gt=0, le=24 * 365)
 
 
 class Report(_Section):
+    """Where to report runs."""
+
     ping_url: Annotated[SecretStr, AfterValidator(_checked_ping)] = SecretStr("")
     on_finish: Annotated[str, AfterValidator(_checked_command)] = ""
     on_finish_seconds: Number = Field(60, ge=1, le=3600)

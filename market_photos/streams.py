@@ -1,4 +1,4 @@
-"""Standard input, output and error of the process, made safe to use whatever the caller did to them."""
+"""Make standard input, output and error usable whatever the parent process did to them."""
 
 import io
 import os
@@ -7,31 +7,33 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
-#: U+0080-U+009F: terminals take some of them for the beginning of an escape sequence.
+#: U+0080-U+009F: some start an escape sequence in terminals.
 _C1 = dict.fromkeys(range(0x80, 0xA0), "?")
-#: The same, and all others but tab and line feed.
+#: All control characters except tab and line feed.
 _CONTROLS = _C1 | dict.fromkeys({*range(0x20), 0x7F} - {0x09, 0x0A}, "?")
 
 
 class SafeText(io.TextIOWrapper):
-    """A text stream whose writes never fail and never bring a C1 control character to a terminal.
+    """A text stream whose writes never fail and contain no C1 control characters.
 
-    Where the file is closed or its disk is full, the text is lost; the command goes on, and so does its exit code.
-    Bytes that are written to `buffer` fail as usual.
+    If the file is closed or its disk is full, the text is lost and the command goes on. Writes to `buffer` fail as
+    usual.
     """
 
     change: Callable[[str], str] = staticmethod(lambda text: text)
 
     def write(self, text: str) -> int:
+        """Write the changed text, or lose it."""
         with suppress(OSError, ValueError):
             super().write(self.change(text).translate(_C1))
         return len(text)
 
     def flush(self) -> None:
+        """Flush, or drop what cannot be written."""
         try:
             super().flush()
         except (OSError, ValueError):
-            # what is left in the buffer would fail once more when Python ends
+            # Python would try to write the rest of the buffer again at exit.
             with suppress(OSError, ValueError):
                 null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
                 os.dup2(null, self.fileno())
@@ -45,10 +47,10 @@ def without_controls(text: str) -> str:
 
 
 def make_safe(change: Callable[[str], str]) -> None:
-    """Replace the standard streams. `change` is applied to each text that is written to them.
+    """Replace the standard streams, and apply `change` to each text that is written to them.
 
-    A descriptor that is closed is opened on /dev/null, for reading: else the next file that is opened would take its
-    place and receive what is printed. Writing to it fails, as it should for a file that the caller asked for.
+    A closed descriptor is opened on /dev/null for reading: otherwise the next file that is opened would take its
+    number and receive what is printed.
     """
     for descriptor in range(3):
         try:

@@ -1,9 +1,8 @@
-"""Text for terminals and logs: sizes, durations, and strings that come from outside."""
+"""Format sizes and durations, and clean strings that come from outside."""
 
 import re
 
-#: Control characters except tab and line feed, the two line separators that JavaScript and some editors break at, and
-#: the two code points that are no characters.
+#: Control characters except tab and line feed, the line separators U+2028 and U+2029, and two non-characters.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
 

@@ -1,0 +1,1 @@
+"""Every command: its options and its main function."""

@@ -1,4 +1,4 @@
-"""`demo`: an embedded Market, a real sync, a look at the archive."""
+"""`demo`: run a sync against an embedded Market."""
 
 import shutil
 import sys
@@ -35,7 +35,7 @@ def demo(*, quiet: bool, verbose: int) -> None:
 
 
 def run_demo(archive: Path, *, quiet: bool) -> ExitCode:
-    """Syncs two stores of an embedded Market into the folder. Raises MarketPhotosError."""
+    """Sync two stores of an embedded Market into the folder. Raises MarketPhotosError."""
     market = Market(seed=7)
     market.populate(stores=2, returns=40, photos=120)
     with running(market, latency=LATENCY) as sandbox:
@@ -65,7 +65,7 @@ def _say_what_next(archive: Path) -> None:
 
 
 def _program() -> str:
-    """As the user can type it here."""
+    """Return the program's name as the user can type it here."""
     path = Path(sys.argv[0])
     if shutil.which(path.name) == str(path.absolute()):
         return path.name

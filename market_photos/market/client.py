@@ -181,7 +181,7 @@ class Client:
         response = await handler(request)
         date = parse_date(response.headers.get(hdrs.DATE, ""))
         if date is not None and self._is_api(request.url):
-            self._clock.told(date, sent, self._clock.now())
+            self._clock.observe_date(date, sent, self._clock.now())
         return response
 
     def _server_now(self) -> float | None:

@@ -1,0 +1,1 @@
+"""Reports on runs and stores, for people and programs."""

@@ -1,4 +1,4 @@
-"""What tells others of a run never changes its outcome."""
+"""Keep failures of a report from changing the outcome of the run."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def harmless(what: str) -> Iterator[None]:
-    """Turn whatever goes wrong in the block into a warning that begins with `what`. Signals go through."""
+    """Log exceptions of the block as a warning that begins with `what`. Signals are not caught."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The owner's own command at the end of a run."""
+"""Run the user's command at the end of a run (`on_finish`)."""
 
 import json
 import logging
@@ -16,39 +16,39 @@ from market_photos.console import redact
 
 log = logging.getLogger(__name__)
 
-#: Characters of the command's output that a warning shows, from its end.
+#: Characters of the command's output that a warning shows: the last ones.
 SHOWN = 500
-#: Bytes of the output that are read for it: enough to see the whole of a key of which the end is shown.
+#: Bytes of the output that are read for it, so that a key is found whole even if only its end would be shown.
 READ = 1_000_000
-#: Variables that may hold the key, as pydantic-settings reads them: in any case, by itself or as JSON of its section.
+#: Variables from which pydantic-settings may read the key: by itself, or in the JSON of its section.
 _KEY_NAMES = {f"{ENV_PREFIX}API", f"{ENV_PREFIX}API_KEY"}
 
 
 def run_hook(command: str, report: Mapping[str, Any], seconds: float) -> bool:
-    """Runs the command with the report as JSON on its standard input; whether it ended with 0 in time.
+    """Run the command with the report as JSON on its standard input, and return whether it succeeded in time. Blocks.
 
-    No shell; what it prints is shown only where it fails; the API key is not in its environment. A command that is
-    not done after `seconds` is ended together with what it started. Never raises for the command's fault: it warns.
+    There is no shell. The environment does not contain the API key. After `seconds` the command and its children are
+    killed. A command that fails is a warning with the end of its output.
     """
     content = redact(json.dumps(report, ensure_ascii=True)).encode() + b"\n"
-    with _unnamed_file() as given, _unnamed_file() as said:
-        given.write(content)
-        given.seek(0)
-        problem = _run(shlex.split(command), given, said, seconds)
+    with _unnamed_file() as stdin, _unnamed_file() as output:
+        stdin.write(content)
+        stdin.seek(0)
+        problem = _run(shlex.split(command), stdin, output, seconds)
         if not problem:
             return True
-        said.seek(max(0, said.seek(0, os.SEEK_END) - READ))
-        shown = redact(said.read(READ).decode(errors="replace").strip())[-SHOWN:]
+        output.seek(max(0, output.seek(0, os.SEEK_END) - READ))
+        shown = redact(output.read(READ).decode(errors="replace").strip())[-SHOWN:]
     log.warning("on_finish: %s%s", problem, f"; it said: {shown}" if shown else "")
     return False
 
 
-def _run(words: list[str], given: Any, said: Any, seconds: float) -> str:
-    """What went wrong; empty where nothing did."""
+def _run(words: list[str], stdin: IO[bytes], output: IO[bytes], seconds: float) -> str:
+    """Return what went wrong, or an empty string."""
     try:
-        # The words are the owner's, from the configuration; files, not pipes: nobody has to keep reading or writing.
+        # Files instead of pipes: a command that neither reads nor writes blocks nobody.
         process = subprocess.Popen(
-            words, stdin=given, stdout=said, stderr=said, env=_environment(), start_new_session=True
+            words, stdin=stdin, stdout=output, stderr=output, env=_environment(), start_new_session=True
         )
     except OSError as error:
         return f"{words[0]} cannot be started: {error.strerror}"
@@ -65,14 +65,14 @@ def _run(words: list[str], given: Any, said: Any, seconds: float) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment without what holds a secret, under whatever name."""
+    """Return our environment without variables that contain a secret."""
     return {
         name: value for name, value in os.environ.items() if name.upper() not in _KEY_NAMES and redact(value) == value
     }
 
 
 def _unnamed_file() -> IO[bytes]:
-    """Return a temporary file; in memory where there is no room for one on disk (Linux)."""
+    """Return a temporary file; in memory if there is no room on disk (Linux)."""
     try:
         return tempfile.TemporaryFile()
     except OSError:

@@ -1,7 +1,7 @@
-"""Calls to a monitor (healthchecks.io and its like): a run has begun, ended well, or failed.
+"""Call a monitor such as healthchecks.io when a run starts, succeeds or fails.
 
-Besides market/client.py this is the only file that opens connections, and it never speaks to the Market: it knows no
-key, sends no headers of its own, follows no redirects, and its body is a summary from which the key is taken out.
+Besides market/client.py only this module opens connections. It sends no key and no headers of its own, and follows no
+redirects; its body is a summary without secrets.
 """
 
 import logging
@@ -16,10 +16,10 @@ from market_photos.proxies import proxy_for
 
 log = logging.getLogger(__name__)
 
-#: Seconds for one call, and calls before it is given up. Together they bound what a monitor that hangs can cost.
+#: Seconds for one call, and the number of calls. Together they bound the delay that a hanging monitor causes.
 TIMEOUT = 4.0
 ATTEMPTS = 2
-#: Bytes of a summary that are sent: monitors keep 10 to 100 KB. The end is what counts, errors stand there.
+#: Bytes of a summary that are sent: monitors keep 10 to 100 KB. Errors stand at its end.
 MOST_BYTES = 10_000
 
 Event = Literal["start", "success", "fail"]
@@ -27,7 +27,7 @@ _PATHS: dict[Event, str] = {"start": "/start", "success": "", "fail": "/fail"}
 
 
 async def ping(url: str, event: Event, body: str = "") -> bool:
-    """Whether the monitor took it. Never raises for the network's or the monitor's fault: it warns."""
+    """Call the monitor and return whether it accepted. Logs a warning if the network or the monitor fails."""
     target = address(url, event)
     problem = ""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
@@ -35,25 +35,25 @@ async def ping(url: str, event: Event, body: str = "") -> bool:
             problem = await _post(session, target, tail(redact(body)))
             if not problem:
                 return True
-    # the path is what gives the right to call: only the host is named
+    # The path is a secret: anybody who knows it can call.
     log.warning("ping_url: the monitor at %s did not take '%s': %s", target.host, event, problem)
     return False
 
 
 def address(url: str, event: Event) -> URL:
-    """`https://host/uuid?x=1` -> `https://host/uuid/fail?x=1`."""
+    """Return the address for an event: `https://host/uuid?x=1` becomes `https://host/uuid/fail?x=1`."""
     base = URL(url)
     return base.with_path(base.path.rstrip("/") + _PATHS[event], keep_query=True)
 
 
 def tail(text: str) -> bytes:
-    """The last bytes of a text that is too long, cut at a character."""
+    """Encode a text, and keep the last bytes of one that is too long, cut at a character."""
     data = text.encode(errors="backslashreplace")
     return data if len(data) <= MOST_BYTES else data[-MOST_BYTES:].decode(errors="ignore").encode()
 
 
 async def _post(session: aiohttp.ClientSession, target: URL, body: bytes) -> str:
-    """What went wrong; empty where nothing did."""
+    """Return what went wrong, or an empty string."""
     try:
         async with session.post(target, data=body, allow_redirects=False, proxy=proxy_for(target)) as response:
             return "" if response.status < 300 else f"it answers {response.status}"

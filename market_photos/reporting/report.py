@@ -1,4 +1,4 @@
-"""What a run did: for cron (exit code), for programs (JSON) and for a person at 7 in the morning (text). Pure.
+"""The report of a run: exit code, JSON and text.
 
 All counts of photos come from the catalogue: discovered = archived + gone + failed + pending + pruned.
 """
@@ -10,7 +10,7 @@ from market_photos.archive.catalog.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
 from market_photos.text import human_bytes, human_time
 
-#: Failed photos that the summary names for each store.
+#: Failed photos of each store that the summary names.
 SHOWN_FAILURES = 10
 
 MEANINGS = {
@@ -53,6 +53,8 @@ class Counters:
 
 @dataclass(frozen=True)
 class Failure:
+    """A failed photo, in words."""
+
     photo: str
     reason: str
     next_try: str
@@ -60,6 +62,8 @@ class Failure:
 
 @dataclass
 class StoreReport:
+    """What a run did for one store, and what is left to do."""
+
     campaign: int
     name: str = ""
     counters: Counters = field(default_factory=Counters)
@@ -69,16 +73,19 @@ class StoreReport:
     failures: list[Failure] = field(default_factory=list)
     watermark: str | None = None
     would_fetch: int | None = None
-    """Photos that a dry run found lacking."""
+    """Photos that a run would download; None if this is no dry run."""
 
     @property
     def title(self) -> str:
+        """Return the store with its number and name."""
         return f"Store {self.campaign} {self.name}".strip()
 
     def count(self, state: State) -> int:
+        """Return the number of photos in a state."""
         return self.tally.get(state, Tally()).photos
 
     def counts(self) -> dict[str, int]:
+        """Return the numbers of the JSON report. `downloaded` and `already` together are the archived photos."""
         archived = self.count(State.ARCHIVED)
         downloaded = min(self.counters.downloaded, archived)
         return {
@@ -94,6 +101,7 @@ class StoreReport:
         }
 
     def as_json(self) -> dict[str, Any]:
+        """Return an entry of `stores` in the JSON report."""
         return {
             "campaign": self.campaign,
             "name": self.name,
@@ -114,7 +122,10 @@ def verdict(
     unreadable: int,
     internal_errors: int = 0,
 ) -> ExitCode:
-    """The exit code of one store. COMPLETE means: listed to the end, nothing unreadable, pending or failed."""
+    """Return the exit code of one store.
+
+    COMPLETE means: listed to the end, and nothing is unreadable, pending or failed.
+    """
     pending = tally.get(State.PENDING, Tally()).photos > 0
     failed = tally.get(State.FAILED, Tally()).photos > 0
     codes = [error.exit_code] if error else []
@@ -125,27 +136,31 @@ def verdict(
     if failed or unreadable:
         codes.append(ExitCode.FAILED)
     if pending:
-        # Without any other reason it is the run's own limit that left them.
+        # The run's own limit is the reason if there is no other.
         codes.append(ExitCode.LIMIT)
     return most_serious(codes)
 
 
 @dataclass
 class Report:
+    """What a run did."""
+
     stores: list[StoreReport]
     seconds: float
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    """Stores that have no photos for us, and why."""
+    """Stores that cannot be served, and why."""
     hours_at_quota: float | None = None
-    """Of a dry run: how long the slowest store would take."""
+    """Hours that the slowest store would take; None if this is no dry run."""
     other_requests: int = 0
-    """Those that concerned no single store."""
+    """Requests that concern no single store."""
 
     @property
     def exit_code(self) -> ExitCode:
+        """Return the most serious code of the stores."""
         return most_serious([store.exit_code for store in self.stores])
 
     def as_json(self) -> dict[str, Any]:
+        """Return the JSON report."""
         counts = [store.counts() for store in self.stores] or [StoreReport(0).counts()]
         totals: dict[str, Any] = {name: sum(count[name] for count in counts) for name in counts[0]}
         totals["requests"] += self.other_requests
@@ -161,7 +176,7 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """The summary, errors last, for that is where a person looks."""
+        """Return the summary. Errors come last, where people look first."""
         result = [f"Skipped {title}: {why}." for title, why in self.skipped]
         for store in self.stores:
             result += _store_lines(store)
@@ -182,7 +197,7 @@ class Report:
 
 
 def failed_report(error: MarketPhotosError) -> dict[str, Any]:
-    """As JSON, where the run ended before there was anything to count."""
+    """Return the JSON report of a run that ended before it counted anything."""
     return {**Report([], 0.0).as_json(), "exit_code": int(error.exit_code), "error": error.message}
 
 

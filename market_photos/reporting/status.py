@@ -20,6 +20,8 @@ from market_photos.text import human_bytes, human_time
 
 @dataclass(frozen=True)
 class StoreStatus:
+    """The state of a store at one moment."""
+
     campaign: int
     name: str
     tally: dict[State, Tally]

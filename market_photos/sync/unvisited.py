@@ -1,4 +1,4 @@
-"""Stores of the archive that a run over every store does not visit: what they lack is part of its outcome."""
+"""Report the stores of the archive that a run over all stores does not visit: their pending photos count, too."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ NOT_LISTED = "it is not among the stores that the key sees"
 def unvisited(
     archive: Path, visited: set[int], closed: list[Candidate], clock: Clock, only: tuple[int, int] | None
 ) -> tuple[list[StoreReport], list[Candidate]]:
-    """Return the reports of stores with photos that are pending or failed, and the other ones with the reason.
+    """Return reports of the stores with pending or failed photos, and the other stores with the reason.
 
     `closed`: stores that the key sees and that cannot be served; `only`: order and return whose photos count.
     Blocks. Raises ArchiveUnwritable.
@@ -38,7 +38,7 @@ def unvisited(
 def _look(
     archive: Path, candidate: Candidate, clock: Clock, only: tuple[int, int] | None
 ) -> StoreReport | Candidate | None:
-    """The store's report, why it has none, or None where the folder is no store's."""
+    """Return the report, the reason why there is none, or None if the folder is not a store's."""
     folder = layout.store_folder(archive, candidate.campaign)
     if holder := lock.held_by(folder / layout.LOCK_NAME):
         return candidate._replace(refused=f"{candidate.refused}; another run is at work on it: {holder}")

@@ -79,7 +79,7 @@ class Answers:
         self.machine.pass_time(latency / 2)
         date = math.floor(self.SERVER + self.machine.uptime + off)
         self.machine.pass_time(latency / 2)
-        self.clock.told(date, sent, self.clock.now())
+        self.clock.observe_date(date, sent, self.clock.now())
 
     @property
     def error(self) -> float | None:
@@ -141,5 +141,5 @@ def test_clocks_that_drift_apart_stay_in_step() -> None:
 @pytest.mark.parametrize("date", [0.0, 1e9, 253_402_300_799.0, -62_135_596_800.0])
 def test_an_impossible_date_is_ignored(date: float) -> None:
     answers = Answers()
-    answers.clock.told(date, answers.clock.now(), answers.clock.now())
+    answers.clock.observe_date(date, answers.clock.now(), answers.clock.now())
     assert answers.error is None
