@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from market_photos.archive import photo_file
+from market_photos.archive import atomic, volume
 from market_photos.archive.layout import PHOTOS
-from market_photos.archive.photo_file import identity
+from market_photos.archive.tree import identity
 from market_photos.errors import ArchiveUnwritable
 
 
@@ -26,7 +26,7 @@ class Ground:
         self._marker = folder.parent / marker if marker else None
         self._kept: dict[str, tuple[Path, tuple[int, int]]] = {}
         self._open = ExitStack()
-        with photo_file.disk_errors(folder):
+        with volume.disk_errors(folder):
             self._descriptor = self._hold(folder)
             self._identity = identity(os.fstat(self._descriptor))
             self._keep_photos()
@@ -37,7 +37,7 @@ class Ground:
         The caller keeps it open, for the number of a removed file goes to the next new one. It is not opened here:
         to close any descriptor of a catalogue ends SQLite's locks on it in the whole process.
         """
-        with photo_file.disk_errors(self.folder / name):
+        with volume.disk_errors(self.folder / name):
             known = known or identity(os.stat(name, dir_fd=self._descriptor))
         self._kept = {**self._kept, name: (self.folder / name, known)}  # another thread may be reading the old one
 
@@ -64,16 +64,16 @@ class Ground:
         except (FileNotFoundError, NotADirectoryError):
             return path
         except OSError:
-            with photo_file.disk_errors(path):
+            with volume.disk_errors(path):
                 raise
         return None
 
     def make_folder(self, folder: Path) -> None:
         """Create a folder inside the store's, and its parents, never the store's own. Raises ArchiveUnwritable."""
         self.require_same()
-        photo_file.make_folder(folder, within=self.folder)
+        atomic.make_folder(folder, within=self.folder)
         if PHOTOS not in self._kept:
-            with photo_file.disk_errors(folder):
+            with volume.disk_errors(folder):
                 self._keep_photos()
 
     def close(self) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from market_photos.archive.photo_file import disk_errors, identity
+from market_photos.archive.tree import identity
+from market_photos.archive.volume import disk_errors
 from market_photos.clock import Clock, iso
 from market_photos.errors import AlreadyRunning
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from market_photos.archive import lock
 from market_photos.archive.layout import LOCK_NAME
-from market_photos.archive.photo_file import disk_errors
+from market_photos.archive.volume import disk_errors
 
 
 def is_writable(folder: Path) -> bool:

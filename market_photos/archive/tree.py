@@ -14,6 +14,11 @@ from pathlib import Path
 MOST_BYTES = 64 * 1024 * 1024
 
 
+def identity(stat: os.stat_result) -> tuple[int, int]:
+    """Return device and inode number. No other file has the same ones while this file is open."""
+    return stat.st_dev, stat.st_ino
+
+
 def open_file(path: Path) -> FileIO:
     """Open a regular file for reading. Raises OSError, also where it is a link, a pipe or a device."""
     if not stat.S_ISREG(path.lstat().st_mode):  # before it is opened: to open a device may do something

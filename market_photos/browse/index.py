@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from market_photos.archive.layout import BROWSE_INDEX
-from market_photos.archive.photo_file import disk_errors
+from market_photos.archive.volume import disk_errors
 from market_photos.browse.query import Query, unkey
 from market_photos.clock import moscow_day
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import known_stores
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, open_reader
-from market_photos.archive.photo_file import is_there
+from market_photos.archive.volume import is_there
 from market_photos.browse import index
 from market_photos.browse.query import Place, Query, unkey
 from market_photos.errors import MarketPhotosError, UsageError

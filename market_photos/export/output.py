@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from market_photos.archive.atomic import replacing
-from market_photos.archive.photo_file import disk_errors, sync_folder
+from market_photos.archive.atomic import replacing, sync_folder
+from market_photos.archive.volume import disk_errors
 from market_photos.errors import ArchiveUnwritable, UsageError
 from market_photos.export.replacing import why_kept
 

@@ -25,7 +25,7 @@ from market_photos.archive.layout import (
     TOMBSTONE_NAME,
     parse_return_folder,
 )
-from market_photos.archive.photo_file import disk_errors
+from market_photos.archive.volume import disk_errors
 
 
 class ProblemKind(StrEnum):

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from market_photos import failpoints
-from market_photos.archive import layout, lock, photo_file, tree
+from market_photos.archive import atomic, layout, lock, tree, volume
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.reader import KnownReturn
@@ -145,15 +145,15 @@ class Prune:
         self._catalog.pruning.finish(row)
 
     def _forget_set_aside_catalogs(self) -> None:
-        with photo_file.disk_errors(self._folder):
+        with volume.disk_errors(self._folder):
             for name in set_aside_catalogs(self._folder):
                 (self._folder / name).unlink(missing_ok=True)
-            photo_file.sync_folder(self._folder)
+            atomic.sync_folder(self._folder)
 
 
 def set_aside_catalogs(store: Path) -> dict[str, int]:
     """Return the files that `rebuild` put aside, and their sizes. Raises ArchiveUnwritable."""
-    with photo_file.disk_errors(store):
+    with volume.disk_errors(store):
         found = {name: status for name, status in tree.entries(store).items() if name.startswith(DAMAGED_NAME)}
     return {name: status.st_size for name, status in found.items() if stat.S_ISREG(status.st_mode)}
 
@@ -205,7 +205,7 @@ def set_hold(
 
 
 def _require_no_obstacle(store: Path, folder: Path) -> None:
-    with photo_file.disk_errors(store / folder):
+    with volume.disk_errors(store / folder):
         obstacle = tree.obstacle(store, folder)
     if obstacle:
         raise ArchiveUnwritable(

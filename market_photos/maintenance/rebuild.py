@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from market_photos import failpoints
-from market_photos.archive import layout, lock, photo_file, tree
+from market_photos.archive import atomic, layout, lock, tree, volume
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
@@ -73,9 +73,9 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
                 catalog.requests.assume(method, [0.0] * amount)
             found = {state.value: count for state, count in rebuilt.photos.items()}
             catalog.runs.end(run, ExitCode.COMPLETE, {"returns": rebuilt.returns, **found})
-        with photo_file.disk_errors(folder):
+        with volume.disk_errors(folder):
             (folder / UNFINISHED_NAME).rename(folder / layout.CATALOG_NAME)
-            photo_file.sync_folder(folder)
+            atomic.sync_folder(folder)
         failpoints.point("rebuilt")
     return rebuilt
 
@@ -110,17 +110,17 @@ def _out_of_the_way(folder: Path, campaign: int, clock: Clock) -> list[Path]:
             )
     mark = iso(clock.now().wall).replace(":", "")
     moved = []
-    with photo_file.disk_errors(folder):
+    with volume.disk_errors(folder):
         for companion in COMPANIONS:
             old = folder / f"{layout.CATALOG_NAME}{companion}"
             if old.exists():
                 moved.append(old.rename(folder / f"{layout.CATALOG_NAME}.damaged-{mark}{companion}"))
-        photo_file.sync_folder(folder)
+        atomic.sync_folder(folder)
     return moved
 
 
 def _throw_away(folder: Path) -> None:
-    with photo_file.disk_errors(folder):
+    with volume.disk_errors(folder):
         for companion in COMPANIONS:
             (folder / f"{UNFINISHED_NAME}{companion}").unlink(missing_ok=True)
 
@@ -164,5 +164,5 @@ def _return_folders(folder: Path, rebuilt: Rebuilt) -> Iterator[Path]:
 
 
 def _folders(parent: Path) -> list[tuple[str, bool]]:
-    with photo_file.disk_errors(parent):
+    with volume.disk_errors(parent):
         return tree.folders(parent)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from market_photos import failpoints
-from market_photos.archive import layout, photo_file, tree
+from market_photos.archive import atomic, layout, tree, volume
 from market_photos.archive.catalog.reader import KnownPhoto
 
 
@@ -18,12 +18,12 @@ def set_aside(store: Path, path: Path, day: str) -> Path:
     Never overwrites. Raises ArchiveUnwritable.
     """
     target = store / layout.SET_ASIDE / day / path.relative_to(layout.PHOTOS)
-    photo_file.make_folder(target.parent, within=store)
-    with photo_file.disk_errors(target):
+    atomic.make_folder(target.parent, within=store)
+    with volume.disk_errors(target):
         target = _free_name(target)
         (store / path).rename(target)
-        photo_file.sync_folder(target.parent)
-        photo_file.sync_folder((store / path).parent)
+        atomic.sync_folder(target.parent)
+        atomic.sync_folder((store / path).parent)
     return target
 
 
@@ -37,16 +37,16 @@ def _free_name(target: Path) -> Path:
 
 def mark_held(folder: Path, command: str, since: str) -> None:
     """So that the hold outlives the catalogue. Raises ArchiveUnwritable."""
-    photo_file.make_folder(folder)
+    atomic.make_folder(folder)
     text = f"Kept from `market-photos prune` since {since} by: {command}\n"
-    photo_file.write_whole(folder / layout.HOLD_NAME, text.encode())
+    atomic.write_atomically(folder / layout.HOLD_NAME, text.encode())
 
 
 def unmark_held(folder: Path) -> None:
     """Raises ArchiveUnwritable."""
-    with photo_file.disk_errors(folder), suppress(FileNotFoundError):
+    with volume.disk_errors(folder), suppress(FileNotFoundError):
         (folder / layout.HOLD_NAME).unlink()
-        photo_file.sync_folder(folder)
+        atomic.sync_folder(folder)
 
 
 def write_tombstone(folder: Path, created_at: int, pruned_at: int, photos: Iterable[KnownPhoto]) -> None:
@@ -59,8 +59,8 @@ def write_tombstone(folder: Path, created_at: int, pruned_at: int, photos: Itera
             for photo in photos
         ],
     }
-    photo_file.make_folder(folder)
-    photo_file.write_whole(folder / layout.TOMBSTONE_NAME, json.dumps(content, indent=1).encode() + b"\n")
+    atomic.make_folder(folder)
+    atomic.write_atomically(folder / layout.TOMBSTONE_NAME, json.dumps(content, indent=1).encode() + b"\n")
 
 
 def forget_aside(store: Path, folder: Path) -> list[Path]:
@@ -70,7 +70,7 @@ def forget_aside(store: Path, folder: Path) -> list[Path]:
     """
     kept: list[Path] = []
     place = folder.relative_to(layout.PHOTOS)
-    with photo_file.disk_errors(store / layout.SET_ASIDE), tree.opened_folder(store, Path(layout.SET_ASIDE)) as days:
+    with volume.disk_errors(store / layout.SET_ASIDE), tree.opened_folder(store, Path(layout.SET_ASIDE)) as days:
         for day in tree.names(days) if days is not None else ():
             aside = Path(layout.SET_ASIDE, day, place)
             if tree.obstacle(store, aside):
@@ -86,7 +86,7 @@ def forget_aside(store: Path, folder: Path) -> list[Path]:
 
 def forget_views(store: Path) -> None:
     """Removes what browse made of photos and records: small pictures and its index. Raises ArchiveUnwritable."""
-    with photo_file.disk_errors(store):
+    with volume.disk_errors(store):
         if (store / layout.THUMBNAILS).is_dir() and not (store / layout.THUMBNAILS).is_symlink():
             shutil.rmtree(store / layout.THUMBNAILS)
         for suffix in ("", "-wal", "-shm"):
@@ -100,7 +100,7 @@ def empty(store: Path, folder: Path, stems: Iterable[str], *, keep_record: bool)
     """
     record = () if keep_record else (layout.RECORD_NAME.partition(".")[0],)
     ours = {*stems, *record}
-    with photo_file.disk_errors(store / folder), tree.opened_folder(store, folder) as opened:
+    with volume.disk_errors(store / folder), tree.opened_folder(store, folder) as opened:
         if opened is None:
             return []
         kept = []

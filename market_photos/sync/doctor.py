@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from market_photos.archive import photo_file
+from market_photos.archive import atomic, volume
 from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, Moment, ServerClock, SystemClock
 from market_photos.config import Settings
@@ -83,10 +83,10 @@ def check_archive(settings: Settings) -> Iterator[Finding]:
     """Writes and removes a file where the archive is, or would be."""
     folder = settings.archive.directory
     try:
-        photo_file.require_marker(folder, settings.archive.marker)
-        photo_file.make_folder(folder)
+        volume.require_marker(folder, settings.archive.marker)
+        atomic.make_folder(folder)
         _try_to_write(folder)
-        photo_file.require_room(folder, settings.archive.min_free_bytes)
+        volume.require_room(folder, settings.archive.min_free_bytes)
     except MarketPhotosError as error:
         yield problem(error)
         return
@@ -101,7 +101,7 @@ def check_archive(settings: Settings) -> Iterator[Finding]:
 
 
 def _try_to_write(folder: Path) -> None:
-    with photo_file.disk_errors(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+    with volume.disk_errors(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
         file.write(b"x")
         file.flush()
         os.fsync(file.fileno())

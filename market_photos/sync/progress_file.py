@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from market_photos.archive.atomic import replacing
 from market_photos.archive.layout import PART_SUFFIX
-from market_photos.archive.photo_file import private, to_the_end
+from market_photos.archive.photo_file import to_the_end
 from market_photos.errors import MarketPhotosError
 from market_photos.reporting.progress import NAME
 from market_photos.sync.progress import measure
@@ -54,13 +55,8 @@ async def _write(path: Path, run: Run, store: Store, seconds: float) -> None:
 
 
 def _replace(path: Path, content: str) -> None:
-    part = path.with_name(f".{path.name}{PART_SUFFIX}")
-    try:
-        with open(part, "w", encoding="ascii", opener=private) as file:
-            file.write(content)
-        part.replace(path)
-    finally:
-        _remove(part)
+    with replacing(path, sync=False, part=path.with_name(f".{path.name}{PART_SUFFIX}")) as file:
+        file.write(content.encode())
 
 
 def _remove(path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from market_photos import failpoints
-from market_photos.archive import photo_file
+from market_photos.archive import atomic, volume
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import MAX_FAILURES
@@ -74,9 +74,9 @@ class Run:
         key = self.settings.api_key()
         if self.options.max_seconds is not None:
             loop.call_later(self.options.max_seconds, self.stop.request, ExitCode.LIMIT, "--max-duration is over")
-        photo_file.require_marker(self._archive, self.settings.archive.marker)
-        photo_file.make_folder(self._archive)
-        photo_file.require_room(self._archive, self.settings.archive.min_free_bytes)
+        volume.require_marker(self._archive, self.settings.archive.marker)
+        atomic.make_folder(self._archive)
+        volume.require_room(self._archive, self.settings.archive.min_free_bytes)
         if share := network_share(self._archive):
             log.warning("%s is on a network share (%s), where the catalogue is not safe", self._archive, share)
         with ExitStack() as held:

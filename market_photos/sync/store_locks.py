@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from market_photos.archive import layout, lock, photo_file
+from market_photos.archive import atomic, layout, lock
 from market_photos.archive.held_folder import Ground
 from market_photos.clock import Clock
 from market_photos.errors import AlreadyRunning
@@ -43,7 +43,7 @@ class Locks:
 
     def _take(self, campaign: int) -> bool:
         folder = layout.store_folder(self.archive, campaign)
-        photo_file.make_folder(folder)
+        atomic.make_folder(folder)
         try:
             taken = self.locks[campaign] = self.held.enter_context(
                 lock.Lock(folder / layout.LOCK_NAME, self.command, self.clock)

@@ -7,7 +7,7 @@ order is that of files.py: what the row says is durably on disk before the row i
 from pathlib import Path
 
 from market_photos import failpoints
-from market_photos.archive import layout, photo_file
+from market_photos.archive import atomic, layout, photo_file, volume
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim, Turn
 from market_photos.archive.catalog.record_codec import render
@@ -37,8 +37,8 @@ def take_in(
         has_record = _write_record(catalog, claim.return_row, target.parent)
     except MarketPhotosError as error:
         trouble = error
-    with photo_file.disk_errors(target):
-        photo_file.sync_folder(target.parent)
+    with volume.disk_errors(target):
+        atomic.sync_folder(target.parent)
     failpoints.point("folder-synced")
     archived = found._replace(size=size, sha256=sha256)
     turn = catalog.turn(claim, archived, method, only, has_record=has_record)
@@ -57,8 +57,8 @@ def save_outdated_records(catalog: Catalog, ground: Ground, most: int) -> int:
         folder = ground.folder / layout.return_folder(month, order, return_id)
         ground.make_folder(folder)
         if _write_record(catalog, row, folder):
-            with photo_file.disk_errors(folder):
-                photo_file.sync_folder(folder)
+            with volume.disk_errors(folder):
+                atomic.sync_folder(folder)
             catalog.returns.record_saved(row)
     return len(rows)
 
@@ -68,5 +68,5 @@ def _write_record(catalog: Catalog, row: int, folder: Path) -> bool:
     record = catalog.returns.unsaved_record(row)
     if record is None:
         return False
-    photo_file.write_whole(folder / layout.RECORD_NAME, render(record), sync=False)
+    atomic.write_atomically(folder / layout.RECORD_NAME, render(record), sync_name=False)
     return True

@@ -12,20 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.archive.atomic import make_folder, sync_folder, write_atomically
 from market_photos.archive.image_type import HEAD_BYTES
-from market_photos.archive.photo_file import (
-    TAIL_BYTES,
-    WRITE_BYTES,
-    Part,
-    disk_errors,
-    make_folder,
-    part,
-    require_room,
-    sweep,
-    sync_folder,
-    to_the_end,
-    write_whole,
-)
+from market_photos.archive.photo_file import TAIL_BYTES, WRITE_BYTES, Part, part, sweep, to_the_end
+from market_photos.archive.volume import disk_errors, require_room
 from market_photos.errors import ArchiveUnwritable, ExitCode
 
 
@@ -156,7 +146,7 @@ async def test_a_short_write_is_an_error(tmp_path: Path, limited_file_size: int)
     with pytest.raises(ArchiveUnwritable, match=r"p\.part"):
         await store(tmp_path / "p", b"x" * (limited_file_size + 1))
     with pytest.raises(ArchiveUnwritable, match=r"r\.json"):
-        write_whole(tmp_path / "r.json", b"x" * (limited_file_size + 1))
+        write_atomically(tmp_path / "r.json", b"x" * (limited_file_size + 1))
     assert names(tmp_path) == []
 
 
@@ -186,7 +176,7 @@ async def test_a_missing_folder_is_an_error_with_its_path(tmp_path: Path) -> Non
     with pytest.raises(ArchiveUnwritable, match="none"):
         await store(tmp_path / "none" / "p", b"x", beside=tmp_path / "p.part")
     with pytest.raises(ArchiveUnwritable, match="none"):
-        write_whole(tmp_path / "none" / "r.json", b"{}")
+        write_atomically(tmp_path / "none" / "r.json", b"{}")
     assert names(tmp_path) == ["no-folder"]
 
 
@@ -200,20 +190,20 @@ async def test_a_link_is_not_followed(tmp_path: Path) -> None:
         await store(tmp_path / "p", b"x")
     assert (tmp_path / "p.part").is_symlink(), "not ours to remove"
     with pytest.raises(ArchiveUnwritable):
-        write_whole(tmp_path / "r.json", b"{}")
+        write_atomically(tmp_path / "r.json", b"{}")
     assert victim.read_text() == "mine"
 
 
 def test_a_small_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     """The new content or the old, closed to others, nothing beside it."""
     for content in (b"", b"first", b"2"):
-        write_whole(tmp_path / "r.json", content)
+        write_atomically(tmp_path / "r.json", content)
         assert (tmp_path / "r.json").read_bytes() == content
     assert names(tmp_path) == ["r.json"]
     assert mode(tmp_path / "r.json") == 0o600
     (tmp_path / "folder").mkdir()
     with pytest.raises(ArchiveUnwritable):
-        write_whole(tmp_path / "folder", b"x")
+        write_atomically(tmp_path / "folder", b"x")
     assert names(tmp_path) == ["folder", "r.json"]
 
 

@@ -9,7 +9,7 @@ import re
 import secrets
 from pathlib import Path
 
-from market_photos.archive import image_type, layout, photo_file
+from market_photos.archive import image_type, layout, volume
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim
 from market_photos.archive.hashing import file_sha256
@@ -62,7 +62,7 @@ def adopt(catalog: Catalog, claim: Claim) -> bool:
     path = _file_of(catalog.path.parent, claim)
     if path is None:
         return False
-    with photo_file.disk_errors(path):
+    with volume.disk_errors(path):
         found = Archived(path.suffix, path.stat().st_size, file_sha256(path), "", NOTE)
     return catalog.photos.adopt(claim, found)
 
@@ -75,7 +75,7 @@ def is_on_disk(folder: Path, claim: Claim) -> bool:
 def _file_of(folder: Path, claim: Claim) -> Path | None:
     place = folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
     stem = layout.photo_stem(claim.key)
-    with photo_file.disk_errors(place):
+    with volume.disk_errors(place):
         try:
             found = [path for path in place.iterdir() if path.stem == stem and _SUFFIX.fullmatch(path.suffix)]
         except FileNotFoundError:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from market_photos.archive import layout, photo_file, tree
+from market_photos.archive import layout, tree, volume
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.mending import Mending
 from market_photos.archive.catalog.photos import Archived, Claim, Photos, Turn
@@ -57,14 +57,14 @@ def is_store(folder: Path) -> bool:
 
 def _names(folder: Path) -> list[str]:
     """What is in the folder; nothing where there is none, or it is a file."""
-    with photo_file.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
+    with volume.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
         return [path.name for path in folder.iterdir()]  # Path.glob finds nothing in a folder that may not be read
     return []
 
 
 def _has_photos(photos: Path) -> bool:
     """Return whether anything lies in a month's folder. Raises ArchiveUnwritable."""
-    with photo_file.disk_errors(photos):
+    with volume.disk_errors(photos):
         return any(is_folder and tree.folders(photos / month) for month, is_folder in tree.folders(photos))
 
 

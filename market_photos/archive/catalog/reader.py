@@ -16,7 +16,7 @@ from market_photos.archive import layout
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.catalog.schema import open_catalog, record_of, unusable
-from market_photos.archive.photo_file import is_there
+from market_photos.archive.volume import is_there
 from market_photos.errors import CatalogDamaged, CatalogUnusable
 from market_photos.model import PhotoKey
 from market_photos.record import ReturnRecord, read_record

@@ -17,7 +17,7 @@ from market_photos.archive.catalog.record_codec import unpack
 from market_photos.archive.catalog.rules import ALL, STATES, check
 from market_photos.archive.catalog.soundness import Part, parts_of, problem_at_once
 from market_photos.archive.medium import readable_uri
-from market_photos.archive.photo_file import disk_errors, is_there
+from market_photos.archive.volume import disk_errors, is_there
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
 
 APPLICATION_ID = 0x4D504341
