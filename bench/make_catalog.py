@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from market_photos.archive.catalog.opening import open_catalog
 from market_photos.archive.catalog.record_codec import pack
-from market_photos.archive.catalog.schema import open_catalog
 from market_photos.archive.layout import CATALOG_NAME, store_folder
 from market_photos.sandbox import phrases
 

@@ -17,9 +17,8 @@ from market_photos.archive.volume import disk_errors
 def replacing(target: Path, *, sync: bool = True, part: Path | None = None) -> Iterator[BinaryIO]:
     """Yield a new file that replaces the target when the block ends, or is removed after an error.
 
-    Its mode is 0600. With `sync`, its content is on disk before it gets its name. `part` is its name until then, where
-    only one process writes it; by default the name is unique, and several may replace the same file at once. Raises
-    OSError.
+    Its mode is 0600. With `sync`, its content is on disk before it gets its name. `part` is its name until then, if
+    only one process writes it; the default is unique, and several may replace the same file at once. Raises OSError.
     """
     part = part or target.with_name(f"{target.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
     try:

@@ -17,7 +17,7 @@ from market_photos.archive.tree import identity
 from market_photos.errors import ArchiveUnwritable
 
 
-class Ground:
+class HeldFolder:
     """A store's folder, held open. A check takes a few microseconds; any thread may call it."""
 
     def __init__(self, folder: Path, marker: str | None = None) -> None:
@@ -96,3 +96,7 @@ class Ground:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+#: The former name, which sync/ still uses.
+Ground = HeldFolder

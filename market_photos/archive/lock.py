@@ -111,7 +111,7 @@ def held_by(path: Path) -> str | None:
 
 
 @contextmanager
-def turn(path: Path) -> Iterator[None]:
+def exclusively(path: Path) -> Iterator[None]:
     """A moment alone: while several locks are taken one after another. Waits for others that do the same."""
     with disk_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

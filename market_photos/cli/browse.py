@@ -15,7 +15,7 @@ import click
 from aiohttp import web
 
 from market_photos import console
-from market_photos.archive.medium import is_writable
+from market_photos.archive.read_only_media import is_writable
 from market_photos.browse.app import make_app
 from market_photos.browse.connections import IDLE_SECONDS, Connections
 from market_photos.browse.index_refresher import IndexRefresher

@@ -107,14 +107,14 @@ class Prune:
     def carry_out(self) -> int:
         """How many returns. Raises ArchiveUnwritable, CatalogUnusable; the same command then goes on."""
         pruning, count = self._catalog.pruning, 0
-        pruning.forget_for_good()
+        pruning.enable_secure_delete()
         if not self.plan().is_empty:
             return_folder.forget_views(self._folder)
         for row in pruning.unfinished():
             self._clear(row)
             count += 1
         for one in pruning.candidates(self._before, self._statuses):
-            if pruning.bury(one.row):
+            if pruning.tombstone(one.row):
                 self._clear(one.row)
                 count += 1
         self._forget_set_aside_catalogs()

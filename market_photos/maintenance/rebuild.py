@@ -15,9 +15,9 @@ from market_photos import failpoints
 from market_photos.archive import atomic, layout, lock, tree, volume
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.opening import owner_of
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.restore import RestoredReturn
-from market_photos.archive.catalog.schema import owner_of
 from market_photos.archive.hashing import in_threads
 from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError

@@ -35,7 +35,7 @@ class Locks:
     def take_stores(self, campaigns: list[int]) -> set[int]:
         """The stores that are ours now; the others stand in `refused`. Raises AlreadyRunning where none is ours."""
         # Alone for this moment, so that of two runs over the same stores one gets them all.
-        with lock.turn(self.archive / layout.TURN_NAME):
+        with lock.exclusively(self.archive / layout.TURN_NAME):
             ours = {campaign for campaign in campaigns if self._take(campaign)}
         if self.refused and not ours:
             raise next(iter(self.refused.values()))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.held_folder import Ground
+from market_photos.archive.held_folder import HeldFolder
 from market_photos.errors import ArchiveUnwritable
 from tests.unit.worlds import ToldClock
 
@@ -16,16 +16,16 @@ NAMES = ("catalog.sqlite3", "run.lock")
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Iterator[Ground]:
+def held_folder(tmp_path: Path) -> Iterator[HeldFolder]:
     """Of a store that has photos, in an archive with a marker."""
     store = tmp_path / "archive" / "101"
     (store / "photos").mkdir(parents=True)
     (store.parent / "MARKER").touch()
-    with Ground(store, "MARKER") as ground:
+    with HeldFolder(store, "MARKER") as held_folder:
         for name in NAMES:
             (store / name).touch()
-            ground.keep(name)
-        yield ground
+            held_folder.keep(name)
+        yield held_folder
 
 
 def replace(path: Path) -> None:
@@ -43,53 +43,53 @@ def remove(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [replace, remove])
 @pytest.mark.parametrize("name", [".", "..", "photos", *NAMES])
-def test_a_moved_or_replaced_part_is_named(ground: Ground, harm: Callable[[Path], None], name: str) -> None:
+def test_a_moved_or_replaced_part_is_named(held_folder: HeldFolder, harm: Callable[[Path], None], name: str) -> None:
     """The archive, the store's folder, its photos, its catalogue, its lock."""
-    ground.require_same()
-    target = Path(os.path.normpath(ground.folder / name))
+    held_folder.require_same()
+    target = Path(os.path.normpath(held_folder.folder / name))
     harm(target)
     with pytest.raises(ArchiveUnwritable, match="moved, removed or unmounted") as caught:
-        ground.require_same()
+        held_folder.require_same()
     assert str(target) in caught.value.message
-    before = sorted(ground.folder.parent.parent.rglob("*"))
+    before = sorted(held_folder.folder.parent.parent.rglob("*"))
     with pytest.raises(ArchiveUnwritable):
-        ground.make_folder(ground.folder / "photos" / "2026-01" / "1-1")
-    assert sorted(ground.folder.parent.parent.rglob("*")) == before
+        held_folder.make_folder(held_folder.folder / "photos" / "2026-01" / "1-1")
+    assert sorted(held_folder.folder.parent.parent.rglob("*")) == before
 
 
-def test_a_missing_marker_is_noticed(ground: Ground) -> None:
-    (ground.folder.parent / "MARKER").unlink()
+def test_a_missing_marker_is_noticed(held_folder: HeldFolder) -> None:
+    (held_folder.folder.parent / "MARKER").unlink()
     with pytest.raises(ArchiveUnwritable, match="MARKER"):
-        ground.require_same()
+        held_folder.require_same()
 
 
 def test_a_switched_link_to_the_archive_is_noticed(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name / "101").mkdir(parents=True)
     (tmp_path / "archive").symlink_to("one")
-    with Ground(tmp_path / "archive" / "101") as ground:
-        ground.make_folder(ground.folder / "photos" / "2026-01")
+    with HeldFolder(tmp_path / "archive" / "101") as held_folder:
+        held_folder.make_folder(held_folder.folder / "photos" / "2026-01")
         (tmp_path / "archive").unlink()
         (tmp_path / "archive").symlink_to("two")
         with pytest.raises(ArchiveUnwritable):
-            ground.make_folder(ground.folder / "photos" / "2026-02")
+            held_folder.make_folder(held_folder.folder / "photos" / "2026-02")
     assert list((tmp_path / "two" / "101").iterdir()) == []
 
 
 def test_a_photos_folder_made_during_the_run_is_watched_too(tmp_path: Path) -> None:
-    with Ground(tmp_path) as ground:
-        ground.make_folder(tmp_path / "photos" / "2026-01")
-        ground.require_same()
+    with HeldFolder(tmp_path) as held_folder:
+        held_folder.make_folder(tmp_path / "photos" / "2026-01")
+        held_folder.require_same()
         replace(tmp_path / "photos")
         with pytest.raises(ArchiveUnwritable, match="photos"):
-            ground.require_same()
+            held_folder.require_same()
 
 
-def test_other_files_may_come_and_go(ground: Ground) -> None:
-    (ground.folder / "catalog.sqlite3-wal").touch()
-    (ground.folder / "photos" / "2026-01").mkdir()
-    (ground.folder / "photos" / "2026-01").rmdir()
-    ground.require_same()
+def test_other_files_may_come_and_go(held_folder: HeldFolder) -> None:
+    (held_folder.folder / "catalog.sqlite3-wal").touch()
+    (held_folder.folder / "photos" / "2026-01").mkdir()
+    (held_folder.folder / "photos" / "2026-01").rmdir()
+    held_folder.require_same()
 
 
 def test_a_removed_catalogue_takes_no_commit(tmp_path: Path) -> None:
@@ -102,6 +102,6 @@ def test_a_removed_catalogue_takes_no_commit(tmp_path: Path) -> None:
         assert catalog.returns.meta("name") == "before"
 
 
-def test_a_check_costs_microseconds(ground: Ground) -> None:
+def test_a_check_costs_microseconds(held_folder: HeldFolder) -> None:
     """Each photo needs two; 11 µs together where it was measured. The bound leaves room for a busy machine."""
-    assert min(timeit.repeat(ground.require_same, number=200, repeat=5)) / 200 < 100e-6
+    assert min(timeit.repeat(held_folder.require_same, number=200, repeat=5)) / 200 < 100e-6

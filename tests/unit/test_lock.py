@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.lock import Lock, held_by, turn
+from market_photos.archive.lock import Lock, exclusively, held_by
 from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ExitCode
 from tests.unit.worlds import ToldClock, python
 
 HOLD = """
 import sys
 from pathlib import Path
-from market_photos.archive.lock import Lock, turn
+from market_photos.archive.lock import Lock, exclusively
 from market_photos.clock import SystemClock
 path = Path(sys.argv[1])
-with (turn(path) if sys.argv[2] == "turn" else Lock(path, sys.argv[2], SystemClock())):
+with (exclusively(path) if sys.argv[2] == "exclusively" else Lock(path, sys.argv[2], SystemClock())):
     print("held")
     sys.stdin.read()
 """
@@ -95,7 +95,7 @@ def test_a_disk_error_is_reported_and_keeps_no_lock(tmp_path: Path) -> None:
     for name in ("none/run.lock", "link", "."):
         with pytest.raises(ArchiveUnwritable):
             Lock(tmp_path / name, "sync", ToldClock())
-        with pytest.raises(ArchiveUnwritable), turn(tmp_path / name):
+        with pytest.raises(ArchiveUnwritable), exclusively(tmp_path / name):
             pass
     assert not (tmp_path / "elsewhere").exists()
 
@@ -135,13 +135,13 @@ def test_reading_the_holder_keeps_no_run_away(tmp_path: Path) -> None:
 
 def test_the_second_process_waits_for_the_first(tmp_path: Path) -> None:
     """The second waits until the first is done, killed or not."""
-    path = tmp_path / "turn.lock"
-    with turn(path):
-        other = python(HOLD, path, "turn")
+    path = tmp_path / "exclusively.lock"
+    with exclusively(path):
+        other = python(HOLD, path, "exclusively")
     with other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         other.kill()
         other.communicate()
-        with turn(path):
+        with exclusively(path):
             pass

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.errors import unusable
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.archive.catalog.record_codec import unpack
 from market_photos.archive.catalog.returns import PackedPage
-from market_photos.archive.catalog.schema import APPLICATION_ID, VERSION, unusable
+from market_photos.archive.catalog.schema import APPLICATION_ID, VERSION
 from market_photos.archive.layout import CATALOG_NAME
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, ExitCode
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return

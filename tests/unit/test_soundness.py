@@ -32,7 +32,7 @@ def archive(tmp_path: Path) -> Path:
         catalog.photos.record_archived(archived, STORED)
         catalog.photos.record_failed(failed, "HTTP 500")
         catalog.photos.record_gone(gone, "HTTP 404")
-        catalog.pruning.bury(2)
+        catalog.pruning.tombstone(2)
         catalog.returns.move_watermark(1_700_000_000)
         catalog.returns.finish_window("2024-01-01", "2024-01-31")
         catalog.runs.end(catalog.runs.begin("sync"), ExitCode.COMPLETE, {"downloaded": 1})

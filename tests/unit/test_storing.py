@@ -11,7 +11,7 @@ from market_photos.archive import photo_file
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, State, Turn
 from market_photos.archive.catalog.returns import PackedPage
-from market_photos.archive.held_folder import Ground
+from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.errors import ArchiveUnwritable
 from market_photos.sync import storing
@@ -68,8 +68,8 @@ async def test_a_record_that_changed_is_written_anew(tmp_path: Path, catalog: Ca
     """Once, and only for returns with photos in the archive."""
     await taken_in(tmp_path, catalog)
     catalog.returns.record_page(PackedPage([a_return(1, "a", "b", note="other"), a_return(2, "a", note="other")]))
-    with Ground(tmp_path) as ground:
-        assert storing.save_outdated_records(catalog, ground, 9) == 1
+    with HeldFolder(tmp_path) as held_folder:
+        assert storing.save_outdated_records(catalog, held_folder, 9) == 1
         assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "other"
-        assert storing.save_outdated_records(catalog, ground, 9) == 0
+        assert storing.save_outdated_records(catalog, held_folder, 9) == 0
     assert not (tmp_path / "photos/2026-01/1-2").exists()

@@ -9,14 +9,14 @@ from typing import Self
 from market_photos.archive import layout, tree, volume
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.mending import Mending
+from market_photos.archive.catalog.opening import BUSY_SECONDS
 from market_photos.archive.catalog.photos import Archived, Claim, Photos, Turn
 from market_photos.archive.catalog.reader import Reader
 from market_photos.archive.catalog.requests import Requests, Runs
 from market_photos.archive.catalog.restore import Restoring
 from market_photos.archive.catalog.retention import Pruning
 from market_photos.archive.catalog.returns import PackedPage, PageResult, Returns
-from market_photos.archive.catalog.schema import BUSY_SECONDS
-from market_photos.archive.held_folder import Ground
+from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.clock import Clock, Moment
 from market_photos.errors import UsageError
@@ -80,7 +80,7 @@ class Catalog:
         read_only: bool = False,
         busy_seconds: float = BUSY_SECONDS,
         name: str = CATALOG_NAME,
-        ground: Ground | None = None,
+        ground: HeldFolder | None = None,
     ) -> None:
         """Opens `<folder>/catalog.sqlite3`, or makes it. `name`: another one, while a catalogue is rebuilt.
 
@@ -95,13 +95,13 @@ class Catalog:
             if ground:
                 ground.require_same()
             elif not read_only:
-                ground = opened.enter_context(Ground(folder))
+                ground = opened.enter_context(HeldFolder(folder))
             self._database = Database(
                 path, campaign, clock, read_only=read_only, may_be_new=not has_photos, busy_seconds=busy_seconds
             )
             if ground:
                 ground.keep(name)
-                self._database.require_ground = ground.require_same
+                self._database.require_same_file = ground.require_same
             self._closing = opened.pop_all()
         self.do = self._database.do
         self.path = path

@@ -1,4 +1,4 @@
-"""One SQLite connection on one thread, one function = one whole transaction."""
+"""One SQLite connection on a thread of its own; each function is one transaction."""
 
 import asyncio
 import sqlite3
@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from market_photos.archive.catalog.errors import damaged, unusable
+from market_photos.archive.catalog.opening import BUSY_SECONDS, open_catalog
 from market_photos.archive.catalog.rules import sound
-from market_photos.archive.catalog.schema import BUSY_SECONDS, damaged, open_catalog, unusable
 from market_photos.archive.catalog.soundness import problem_anywhere
 from market_photos.clock import Clock, Moment, ServerTime
 
@@ -23,8 +24,8 @@ T = TypeVar("T")
 class Database:
     """The connection that the tables of a catalogue share.
 
-    Its methods, and so those of the tables, block and raise CatalogUnusable or ArchiveUnwritable. Inside the event
-    loop they are called through `do`, one after another on a thread of their own.
+    Its methods, and those of the tables, block and raise CatalogUnusable or ArchiveUnwritable. In the event loop,
+    call them through `do`: one after another, on the catalogue's thread.
     """
 
     def __init__(
@@ -41,21 +42,21 @@ class Database:
         self.campaign = campaign
         self.clock = clock
         self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
-        self.require_ground: Callable[[], None] = lambda: None
-        """Raises where the file is no longer the one that others find under its name; see ground.py."""
+        self.require_same_file: Callable[[], None] = lambda: None
+        """Raises ArchiveUnwritable if the catalogue's path leads to another file by now; see held_folder.py."""
         self.connection = open_catalog(
             path, campaign, read_only=read_only, may_be_new=may_be_new, busy_seconds=busy_seconds
         )
         self._synchronous = ""
-        self._last_told: Moment | None = None
+        self._last_answer: Moment | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"catalog-{campaign}")
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs it on the catalogue's thread. A cancelled caller does not undo it: what was begun is completed."""
+        """Run the function on the catalogue's thread. It completes even if the caller is cancelled."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
     def close(self, last: Callable[[], None]) -> None:
-        """Waits for what is under way, then does the last thing."""
+        """Wait for running functions, call `last`, and close the connection."""
         self._thread.shutdown()
         try:
             last()
@@ -64,10 +65,10 @@ class Database:
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """One inside another is a part of it.
+        """Commit at the end of the block, or roll back after an error. A nested transaction is part of the outer one.
 
-        `durable`: whether a power cut must not undo it. What is not durable outlives the process all the same, and
-        becomes durable with the next transaction that is.
+        Without `durable`, a power cut may undo it, but not the end of the process; it becomes durable with the next
+        transaction that is.
         """
         if self.connection.in_transaction:
             yield self.connection
@@ -78,14 +79,14 @@ class Database:
             try:
                 yield self.connection
                 self.before_commit(self.connection)
-                self.require_ground()
+                self.require_same_file()
                 self.connection.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
         except sqlite3.IntegrityError:
-            self.check()  # a row that broke the rules before? If none did, what was written is wrong
+            self.check()  # raises if a row was damaged before; otherwise the new row is wrong
             raise
         except sqlite3.Error as error:
             raise unusable(self.path, error, self.connection) from error
@@ -96,7 +97,7 @@ class Database:
             self._synchronous = mode
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        """`values`: one for each `?`, or one dict of names."""
+        """Return the rows of a query. `values`: one for each `?`, or one dict of names."""
         named = values[0] if values and isinstance(values[0], dict) else values
         try:
             return self.connection.execute(query, named).fetchall()
@@ -104,7 +105,7 @@ class Database:
             raise unusable(self.path, error, self.connection) from error
 
     def check(self) -> None:
-        """Read all of it. Raises CatalogDamaged for whatever any reader could meet."""
+        """Read the whole catalogue. Raises CatalogDamaged for anything that a reader could meet."""
         try:
             problem = problem_anywhere(self.connection)
         except sqlite3.Error as error:
@@ -114,7 +115,7 @@ class Database:
 
     @contextmanager
     def attached(self, path: Path, name: str) -> Iterator[None]:
-        """Another catalogue beside this one, for one query over both."""
+        """Attach another catalogue during the block, for queries over both."""
         self.rows(f"ATTACH DATABASE ? AS {name}", str(path))
         try:
             yield
@@ -122,21 +123,21 @@ class Database:
             self.rows(f"DETACH DATABASE {name}")
 
     def now(self) -> int:
-        """Return seconds since 1970, see `moment`."""
+        """Return the time of `moment` in seconds since 1970."""
         return int(self.moment().best)
 
     def moment(self) -> Moment:
-        """Return the moment, its server time estimated where no answer has told it to this process.
+        """Return the current moment, with an estimate of the server's time if this process has sent no request.
 
-        Within the boot of the last request it is known; otherwise it is this machine's wall clock, but no time
-        before that request. Good enough for what people read; a run that sends requests knows better.
+        The estimate is exact within the boot of the last request on record. Otherwise it is the wall clock, but never
+        earlier than that request: good enough to display.
         """
         now = self.clock.now()
         if now.server:
             return now
-        if self._last_told is None:
-            self._last_told = next((moment_of(*row) for row in self.rows(_LAST_TOLD)), Moment(0.0))
-        last, server = self._last_told, ServerTime(now.wall, now.wall)
+        if self._last_answer is None:
+            self._last_answer = next((moment_of(*row) for row in self.rows(_LAST_ANSWER)), Moment(0.0))
+        last, server = self._last_answer, ServerTime(now.wall, now.wall)
         if last.server and last.boot == now.boot and last.uptime <= now.uptime:
             server = last.server.later(now.uptime - last.uptime)
         elif last.server and last.server.latest > now.wall:
@@ -144,21 +145,21 @@ class Database:
         return now._replace(server=server)
 
 
-_LAST_TOLD = (
+_LAST_ANSWER = (
     "SELECT answered, boot, answered_uptime FROM requests q "
     f"WHERE {sound('requests', 'q')} AND answered IS NOT NULL ORDER BY id DESC LIMIT 1"
 )
 
 
 def moment_of(server: float | None, boot: str, uptime: float) -> Moment:
-    """Return a moment as the catalogue keeps it, which keeps no wall clock."""
+    """Return a moment from the catalogue, which stores no wall clock."""
     return Moment(0.0, boot, uptime, None if server is None else ServerTime(server, server))
 
 
 def execute_rows(connection: sqlite3.Connection, query: str, rows: Sequence[tuple[Any, ...]]) -> int:
-    """Executes it over the rows, many at a time: it has `{rows}` where they go; how many rows it changed.
+    """Execute a query for many rows at a time, in place of its `{rows}`, and return the number of changed rows.
 
-    Other threads go on while SQLite works on them; row by row they would wait for each other a hundred times a page.
+    SQLite releases the interpreter during each statement; row by row, threads would wait for each other.
     """
     changed = 0
     for start in range(0, len(rows), ROWS):

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from market_photos.archive import layout
+from market_photos.archive.catalog.errors import record_of, unusable
+from market_photos.archive.catalog.opening import open_catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.rules import sound
-from market_photos.archive.catalog.schema import open_catalog, record_of, unusable
 from market_photos.archive.volume import is_there
 from market_photos.errors import CatalogDamaged, CatalogUnusable
 from market_photos.model import PhotoKey

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from market_photos import failpoints
 from market_photos.archive.catalog.connection import Database
+from market_photos.archive.catalog.errors import record_of
 from market_photos.archive.catalog.reader import BATCH
 from market_photos.archive.catalog.rules import sound
-from market_photos.archive.catalog.schema import record_of
 
 
 class Prunable(NamedTuple):
@@ -78,11 +78,11 @@ class Pruning:
         query = f"SELECT count(*) n FROM returns r WHERE created_at <= 0 AND {_LEFT}"
         return int(self._db.rows(query)[0]["n"])
 
-    def forget_for_good(self) -> None:
+    def enable_secure_delete(self) -> None:
         """From now on, what is deleted from the catalogue is overwritten in its file as well."""
         self._db.rows("PRAGMA secure_delete = ON")
 
-    def bury(self, row: int) -> bool:
+    def tombstone(self, row: int) -> bool:
         """Tombstones for a return; its files are now to go. False where it was put on hold meanwhile."""
         with self._db.transaction() as connection:
             cursor = connection.execute(

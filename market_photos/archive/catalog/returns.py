@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from market_photos import failpoints
 from market_photos.archive.catalog.connection import Database, execute_rows
+from market_photos.archive.catalog.errors import record_of
 from market_photos.archive.catalog.record_codec import pack, unpack
 from market_photos.archive.catalog.rules import sound
-from market_photos.archive.catalog.schema import record_of
 from market_photos.archive.layout import month_of
 from market_photos.model import Return
 

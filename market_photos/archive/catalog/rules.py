@@ -1,22 +1,21 @@
-"""What every row of a catalogue must satisfy.
+"""The rules that every row of a catalogue satisfies.
 
-The same text is a CHECK of the table, a condition where rows are read, and a step of the full check. SQLite tests a
-CHECK only when it writes: a file that was damaged, or edited with the checks turned off, is read as it is. So readers
-test the rules themselves, with `sound`.
+Each rule is a CHECK of its table, a condition of the queries that read it, and a step of the full check. SQLite tests
+a CHECK only when it writes, so readers of a file that may be damaged test the rules themselves, with `sound`.
 """
 
-#: The value of `all` in the tallies is the sum over the states: an edit that bypasses the triggers shows.
 STATES = ("archived", "failed", "gone", "pending", "pruned")
+#: The name of the sum over all states in the tallies: it reveals an edit that bypassed the triggers.
 ALL = "all"
 
 
 def _moment(column: str) -> str:
-    """Seconds since 1970, in the years 1 to 9999."""
+    """Return the rule for seconds since 1970, in the years 1 to 9999."""
     return f"${column} BETWEEN -62135596800 AND 253402300799"
 
 
 def _seconds(column: str) -> str:
-    """A finite number of seconds."""
+    """Return the rule for a finite number of seconds."""
     return f"${column} BETWEEN -1e12 AND 1e12"
 
 
@@ -28,7 +27,7 @@ def _date(column: str) -> str:
     return f"${column} GLOB '[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9]'"
 
 
-#: SQL by table; `$` stands before a column's name. A row that makes it NULL is not sound.
+#: SQL by table, with `$` before each column. A row for which it is NULL is not sound.
 RULES = {
     "meta": "$key != 'watermark' OR ($value GLOB '[0-9]*' AND $value NOT GLOB '*[^0-9]*' AND length($value) < 12)",
     "returns": f"""
@@ -58,7 +57,7 @@ RULES = {
         AND ($answered_uptime IS NULL OR {_seconds("answered_uptime")})""",
     "tallies": f"{_one_of('state', (*STATES, ALL))} AND $photos >= 0 AND $size >= 0",
 }
-#: What names a row of a table that has no rowid.
+#: The column that identifies a row, for tables without a rowid.
 _KEYS = {"meta": "key", "windows": "first", "tallies": "state"}
 
 
@@ -68,9 +67,9 @@ def check(table: str) -> str:
 
 
 def sound(table: str, alias: str) -> str:
-    """Return an SQL condition that holds for every sound row of `table` and raises an error for any other.
+    """Return an SQL condition that is true for a sound row of `table` and raises an error for any other.
 
-    `alias` is the table's name in the query. The query needs a connection of `schema.open_catalog`.
+    `alias` is the table's name in the query, which needs a connection of `opening.open_catalog`.
     """
     rule = RULES[table].replace("$", f"{alias}.")
     return f"(({rule}) IS TRUE OR damaged('{table}', {alias}.{_KEYS.get(table, 'rowid')}))"

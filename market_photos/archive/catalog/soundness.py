@@ -1,4 +1,4 @@
-"""What is wrong with a catalogue, in words: what can be seen at once, and all that a reader could meet."""
+"""Check a catalogue: a few reads when it is opened, and everything that a reader could meet."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ from market_photos.archive.catalog.rules import ALL, RULES, STATES, sound
 #: (type, name, text) of a table, an index or a trigger.
 Part = tuple[str, str, str]
 
-#: One step of the index for each state, not for each photo. A damaged index could give the same state for ever.
+#: One step of the index per state, not per photo. LIMIT, as a damaged index could return the same state forever.
 _STATES_OF_PHOTOS = f"""
 WITH RECURSIVE found(state) AS (
     SELECT min(state) FROM photos
@@ -29,10 +29,12 @@ def parts_of(connection: sqlite3.Connection) -> frozenset[Part]:
 
 
 def problem_at_once(connection: sqlite3.Connection, expected: frozenset[Part]) -> str:
-    """Return what is wrong as far as a few reads show, or an empty string. Takes the same time at any size."""
+    """Return what a few reads show to be wrong, or an empty string. Takes the same time at any size."""
     for kind, name, _ in sorted(expected - parts_of(connection)):
         return f"its {kind} {name} is missing, or is not as this version makes it"
-    for state, photos, size in connection.execute(f"SELECT * FROM tallies t WHERE {sound('tallies', 't')}"):
+    for state, photos, size in connection.execute(
+        f"SELECT state, photos, size FROM tallies t WHERE {sound('tallies', 't')}"
+    ):
         tally = (photos, size)
         if state == ALL and tally != _sum_of_tallies(connection):
             return "its tallies contradict each other"
@@ -53,7 +55,7 @@ def problem_anywhere(connection: sqlite3.Connection) -> str:
 
     Raises sqlite3.Error where a row breaks the rules or cannot be read.
     """
-    connection.execute("BEGIN")  # one state of the file, beside a run
+    connection.execute("BEGIN")  # a run may write meanwhile
     try:
         return next(_problems(connection), "")
     finally:
@@ -62,12 +64,16 @@ def problem_anywhere(connection: sqlite3.Connection) -> str:
 
 def _problems(connection: sqlite3.Connection) -> Iterator[str]:
     for table in RULES:
+        # Every column: SQLite decodes a value only when it is read.
         for row in connection.execute(f"SELECT * FROM {table} t WHERE {sound(table, 't')}"):
             if problem := _problem_of_value(table, row):
                 yield problem
     for row in connection.execute("PRAGMA foreign_key_check"):
         yield f"row {row[1]} of {row[0]} belongs to no row of {row[2]}"
-    found = {row[0]: tuple(row)[1:] for row in connection.execute(f"SELECT * FROM tallies WHERE state != '{ALL}'")}
+    found = {
+        row[0]: tuple(row)[1:]
+        for row in connection.execute(f"SELECT state, photos, size FROM tallies WHERE state != '{ALL}'")
+    }
     counted = {row[0]: tuple(row)[1:] for row in connection.execute(_COUNTED)}
     for state in STATES:
         if found.get(state) != counted.get(state, (0, 0)):
@@ -77,7 +83,7 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
             yield str(row[0])
 
 
-#: What SQL cannot test: column and reader by table. A reader raises ValueError or RecursionError.
+#: What SQL cannot test: a column and its decoder, by table. A decoder raises ValueError or RecursionError.
 _READERS: dict[str, tuple[str, Callable[..., object]]] = {
     "returns": ("record", unpack),
     "runs": ("summary", json.loads),
