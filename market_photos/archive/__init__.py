@@ -1,1 +1,1 @@
-"""What is on disk: where a photo lives, how it gets there whole, and the catalogue that knows of it."""
+"""The archive on disk: paths, complete files, locks, and the catalogue of each store."""

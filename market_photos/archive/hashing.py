@@ -1,4 +1,4 @@
-"""Hashes of many files, on every core: hashlib lets go of the interpreter while it works, so threads do."""
+"""Hash many files on every core. Threads suffice, as hashlib releases the interpreter lock."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from market_photos.archive.tree import open_file
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Jobs that wait for each thread: enough to keep it busy, few enough for flat memory.
+#: Waiting jobs per thread: enough to keep it busy, few enough for flat memory.
 AHEAD = 8
 
 
@@ -24,17 +24,20 @@ def file_sha256(path: Path) -> bytes:
 
 
 def in_threads(work: Callable[[T], R], jobs: Iterable[T], threads: int | None = None) -> Iterator[R]:
-    """`work` of each job, in their order; `threads`: None for one a core. Takes jobs only as fast as it works."""
+    """Yield the result of `work` for each job, in order. Jobs are read as they are needed.
+
+    `threads` is their number; None means one per core.
+    """
     count = threads or len(os.sched_getaffinity(0))
-    under_way: deque[Future[R]] = deque()
+    futures: deque[Future[R]] = deque()
     with ThreadPoolExecutor(count, thread_name_prefix="hash") as pool:
         try:
             for job in jobs:
-                under_way.append(pool.submit(work, job))
-                if len(under_way) > count * AHEAD:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
+                futures.append(pool.submit(work, job))
+                if len(futures) > count * AHEAD:
+                    yield futures.popleft().result()
+            while futures:
+                yield futures.popleft().result()
         finally:
-            for future in under_way:
+            for future in futures:
                 future.cancel()

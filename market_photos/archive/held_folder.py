@@ -1,8 +1,8 @@
-"""The folder of a store while a run works in it: whether it is still the one that the run began in.
+"""Detect that a store's folder was moved, removed or unmounted while a run works in it.
 
-A path may lead elsewhere from one moment to the next: a volume is unmounted, another one is mounted over it, a folder
-is moved or removed, a link is switched. SQLite then goes on writing to a file that nobody finds again, and new
-folders fill an empty mount point. So the run remembers which files it works on, and looks before each commit.
+A path may lead elsewhere at any moment: a volume is unmounted or mounted over, a folder is moved, a link is changed.
+SQLite would then write to a file without a name, and new folders would fill an empty mount point. So a run remembers
+the identity of its files, and compares it before each commit.
 """
 
 import os
@@ -18,10 +18,10 @@ from market_photos.errors import ArchiveUnwritable
 
 
 class HeldFolder:
-    """A store's folder, held open. A check takes a few microseconds; any thread may call it."""
+    """A store's folder, held open. Every thread may use it; a check takes a few microseconds."""
 
     def __init__(self, folder: Path, marker: str | None = None) -> None:
-        """`marker`: a file that must stay in the archive's folder. Raises ArchiveUnwritable."""
+        """Open the folder. `marker` is a file that must stay in the archive's. Raises ArchiveUnwritable."""
         self.folder = folder
         self._marker = folder.parent / marker if marker else None
         self._kept: dict[str, tuple[Path, tuple[int, int]]] = {}
@@ -32,17 +32,17 @@ class HeldFolder:
             self._keep_photos()
 
     def keep(self, name: str, known: tuple[int, int] | None = None) -> None:
-        """Remember a file of the folder; `known`: its identity where the caller has it. Raises ArchiveUnwritable.
+        """Remember a file of the folder; `known` is its identity, if the caller has it. Raises ArchiveUnwritable.
 
-        The caller keeps it open, for the number of a removed file goes to the next new one. It is not opened here:
-        to close any descriptor of a catalogue ends SQLite's locks on it in the whole process.
+        The caller keeps the file open, as the inode number of a removed file is used again. It is not opened here:
+        closing any descriptor of a catalogue ends SQLite's locks on it in the whole process.
         """
         with volume.disk_errors(self.folder / name):
             known = known or identity(os.stat(name, dir_fd=self._descriptor))
-        self._kept = {**self._kept, name: (self.folder / name, known)}  # another thread may be reading the old one
+        self._kept = {**self._kept, name: (self.folder / name, known)}  # a new dict, as another thread may be reading
 
     def require_same(self) -> None:
-        """Raise ArchiveUnwritable where the folder, or a file in it, is gone or another one is in its place."""
+        """Raise ArchiveUnwritable if the folder or a remembered file is missing or was replaced."""
         if changed := self._changed():
             raise ArchiveUnwritable(
                 f"{changed}: is gone, or is not the one that was there at the start: the archive was moved, removed "
@@ -69,7 +69,7 @@ class HeldFolder:
         return None
 
     def make_folder(self, folder: Path) -> None:
-        """Create a folder inside the store's, and its parents, never the store's own. Raises ArchiveUnwritable."""
+        """Create a folder inside the store's, with its parents. Raises ArchiveUnwritable."""
         self.require_same()
         atomic.make_folder(folder, within=self.folder)
         if PHOTOS not in self._kept:
@@ -77,6 +77,7 @@ class HeldFolder:
                 self._keep_photos()
 
     def close(self) -> None:
+        """Close the folder."""
         self._open.close()
 
     def _keep_photos(self) -> None:
@@ -84,7 +85,7 @@ class HeldFolder:
             self.keep(PHOTOS, identity(os.fstat(self._hold(self.folder / PHOTOS))))
 
     def _hold(self, folder: Path) -> int:
-        """A descriptor of the folder, open until `close`. Raises OSError."""
+        """Return a descriptor of the folder that stays open until `close`. Raises OSError."""
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open.callback(os.close, descriptor)
         return descriptor

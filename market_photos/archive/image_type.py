@@ -1,18 +1,18 @@
-"""What a photo is: from its Content-Type, checked against its first bytes. Pure.
+"""Determine the type of a photo from its Content-Type and its first bytes. Pure.
 
-The rules for the suffix, in this order:
-1. a type in `_SUFFIXES` gives its own suffix;
-2. first bytes that `sniff` knows give theirs;
-3. all else is `.bin`.
+The suffix is, in this order:
+1. that of its media type, if it is in `_SUFFIXES`;
+2. that of its first bytes, if `sniff` knows them;
+3. `.bin`.
 
-What is called by a type whose first bytes are known (JPEG, PNG and so on) but begins like no image at all is refused.
-An image type that is not in the list is never refused for its bytes: there is nothing to compare them with.
+A body whose media type has known first bytes (JPEG, PNG and so on), but that begins like no image at all, is refused.
+A body of any other image type is never refused for its bytes.
 """
 
 import re
 from typing import NamedTuple
 
-#: Bytes of the beginning that `choose` wants to see.
+#: Bytes of the beginning that `choose` needs.
 HEAD_BYTES = 512
 
 _SUFFIXES = {
@@ -48,7 +48,7 @@ _SUFFIXES = {
     "video/quicktime": ".mov",
     "video/webm": ".webm",
 }
-#: Suffix by the brand of an ISO media file; `mif1` and `msf1` say only that it is one of the family.
+#: Suffix by the brand of an ISO media file; `mif1` and `msf1` name only the family.
 _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"), ".heic"),
     **dict.fromkeys((b"avif", b"avis"), ".avif"),
@@ -56,7 +56,7 @@ _BRANDS = {
 _FAMILY = (b"mif1", b"msf1")
 #: Formats whose first bytes `sniff` knows.
 _SNIFFED = {".jpg", ".png", ".webp", ".gif", ".heic", ".heif", ".bmp", ".tiff", ".avif", ".jxl", ".jp2"}
-#: First bytes shown where they are those of no image.
+#: First bytes shown in a message if they are those of no image.
 _SHOWN_BYTES = 24
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 _BYTES = {"application/octet-stream", "binary/octet-stream", "application/binary", "application/x-download"}
@@ -64,7 +64,7 @@ UNKNOWN = ".bin"
 
 
 class ImageKind(NamedTuple):
-    """What to do with a body: a suffix, or a reason why it is no photo; and what is odd about it."""
+    """The suffix of a body, or why it is no photo, and anything unusual about it."""
 
     suffix: str = ""
     not_a_photo: str = ""
@@ -72,10 +72,10 @@ class ImageKind(NamedTuple):
 
 
 def choose(content_type: str, head: bytes) -> ImageKind:
-    """The suffix of a photo by its Content-Type header (as it came, may be empty) and its first bytes.
+    """Return the kind of a body from its Content-Type header, unchanged or empty, and its first bytes.
 
-    A type in the list decides, even when the bytes are those of another image (that is noted). A body that is HTML,
-    JSON, empty, or called by a type that its first bytes deny is no photo.
+    A media type in the list decides, even if the bytes are those of another image, which is noted. A body that is
+    HTML, JSON or empty, or contradicts its media type, is no photo.
     """
     media = _media_type(content_type)
     if reason := _no_photo(head, media):
@@ -96,13 +96,13 @@ def choose(content_type: str, head: bytes) -> ImageKind:
 
 
 def is_garbled(content_type: str, head: bytes) -> bool:
-    """Whether the first bytes are those of no image, although the Content-Type names a format that they would show.
+    """Return whether the first bytes are those of no image although the Content-Type names a known format.
 
-    HTML, JSON and nothing at all are answers of their own; see `choose`.
+    HTML, JSON and empty bodies are not garbled; see `choose`.
     """
     media = _media_type(content_type)
     is_known = _SUFFIXES.get(media) in _SNIFFED and not _no_photo(head, media)
-    # A container whose brand is new to us, or a bitmap with unusual reserved bytes, may be an image.
+    # A container of an unknown brand, or a bitmap with unusual reserved bytes, may be an image.
     return is_known and not (sniff(head) or head[4:8] == b"ftyp" or head[:2] in (b"BM", b"BA"))
 
 
@@ -113,7 +113,7 @@ def _disagreement(suffix: str, seen: str) -> str:
 
 
 def sniff(head: bytes) -> str:
-    """The suffix of the image that begins with these bytes; empty where it is none that we know."""
+    """Return the suffix of the image that begins with these bytes; empty if the format is unknown."""
     if head[4:8] == b"ftyp":
         return _by_brand(head)
     if head[:4] == b"RIFF":
@@ -137,7 +137,7 @@ def sniff(head: bytes) -> str:
 
 
 def _by_brand(head: bytes) -> str:
-    """The major brand of an ISO media file, then those that it is compatible with."""
+    """Return the suffix of an ISO media file by its major brand, else by its compatible brands."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, end, 4))]
     known = next((_BRANDS[brand] for brand in brands if brand in _BRANDS), "")
@@ -145,13 +145,13 @@ def _by_brand(head: bytes) -> str:
 
 
 def ends_well(suffix: str, tail: bytes, size: int, head: bytes) -> bool:
-    """Whether the end of the file shows that the image is complete, where its format can show it.
+    """Return whether the end of the file proves that the image is complete.
 
-    `tail`: the last bytes (a few KiB: phones append data of their own behind a JPEG's end).
+    `tail` has the last few KiB: phones append data of their own behind the end of a JPEG.
     """
     seen = sniff(head) or suffix
     if seen == ".jpg":
-        # The preview inside an image has an end as well, but the image's own scan begins after it.
+        # An embedded preview has an end marker too, but the scan of the image itself begins after it.
         return tail.rfind(b"\xff\xd9") > tail.rfind(b"\xff\xda")
     if seen == ".png":
         return b"IEND\xaeB`\x82" in tail
@@ -163,7 +163,7 @@ def ends_well(suffix: str, tail: bytes, size: int, head: bytes) -> bool:
 
 
 def must_end_well(head: bytes) -> bool:
-    """Whether it is so plainly a JPEG or PNG, by its first bytes, that without its end marker it has been cut off."""
+    """Return whether the first bytes are so clearly a JPEG or PNG that without an end marker it was cut off."""
     if sniff(head) == ".jpg":
         following = 4 + int.from_bytes(head[4:6], "big")
         is_plain = head[6:10] == b"Exif" or head[3:4] == b"\xfe"  # a long segment of its own, or a comment
@@ -172,7 +172,7 @@ def must_end_well(head: bytes) -> bool:
 
 
 def _media_type(content_type: str) -> str:
-    """Lower case, without parameters; empty for nonsense."""
+    """Return the media type in lower case without parameters; empty if it is invalid."""
     media = content_type.partition(";")[0].strip().lower()
     return media if _TYPE.fullmatch(media) else ""
 

@@ -1,9 +1,9 @@
-"""Where a photo lives. Pure: names in, names out.
+"""Compute the paths of the archive. Pure.
 
-Invariants, for any ids and any hash:
-- the path stays inside the store's folder, and a name is at most 255 bytes;
-- different photos have different names, on file systems that ignore case too;
-- a photo's path never changes: the catalogue keeps the ids, the month and the suffix, and derives the rest.
+For any ids and any hash:
+- the path stays inside the store's folder, and a name has at most 255 bytes;
+- different photos have different names, also on file systems that ignore case;
+- a photo's path never changes: the catalogue keeps ids, month and suffix, and derives the rest.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ CATALOG_NAME = "catalog.sqlite3"
 LOCK_NAME = "run.lock"
 TURN_NAME = ".turn.lock"
 PHOTOS = "photos"
-#: What browse keeps beside the catalogue. All of it can be made anew, so whoever deletes photos deletes it.
+#: What browse keeps beside the catalogue. It can be made again, so pruning deletes it.
 THUMBNAILS = "thumbnails"
 BROWSE_INDEX = "browse.sqlite3"
 RECORD_NAME = "return.json"
-#: In a return's folder: keeps it from pruning, and is there after the catalogue was lost, too.
+#: In a return's folder: exempts it from pruning, also after the catalogue was lost.
 HOLD_NAME = "hold"
-#: In a return's folder: what was pruned, so that it is not fetched again after the catalogue was lost, either.
+#: In a return's folder: lists what was pruned, so that it is not downloaded again after the catalogue was lost.
 TOMBSTONE_NAME = "pruned.json"
-#: Beside the photos: files that were found changed, by the day.
+#: Beside the photos: files that verify found changed, by day.
 SET_ASIDE = "set-aside"
 PART_SUFFIX = ".part"
 UNDATED = "undated"
@@ -32,7 +32,7 @@ UNDATED = "undated"
 _MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))-\d", re.ASCII)
 _STORE = re.compile(r"0|[1-9]\d{0,18}", re.ASCII)
 _RETURN = re.compile(r"(0|[1-9]\d{0,18})-(0|[1-9]\d{0,18})", re.ASCII)
-#: What every file system takes and keeps apart: no upper case, for macOS and Windows shares fold it.
+#: Names that every file system keeps apart: no upper case, as macOS and Windows shares ignore case.
 _PLAIN = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
 _ODD = re.compile(r"[^A-Za-z0-9_-]+", re.ASCII)
 _SHOWN = 40
@@ -43,27 +43,28 @@ MOST_ID = 2**63 - 1
 
 
 def store_folder(archive: Path, campaign: int) -> Path:
+    """Return the folder of a store."""
     return archive / str(campaign)
 
 
 def month_of(created: str) -> str:
-    """`2026-01` of an ISO date, in the date's own time zone; `undated` where there is none."""
+    """Return the month of an ISO date in its own time zone, `2026-01`, or `undated` if it has none."""
     match = _MONTH.match(created)
     return match[1] if match else UNDATED
 
 
 def parse_store_folder(name: str) -> int | None:
-    """The store of a folder's name; None where it is none of ours."""
+    """Return the id of the store whose folder has this name; None if no store's has."""
     return int(name) if _STORE.fullmatch(name) and int(name) <= MOST_ID else None
 
 
 def return_folder(month: str, order: int, return_id: int) -> Path:
-    """Relative to the store's folder."""
+    """Return the folder of a return, relative to the store's."""
     return Path(PHOTOS, month, f"{order}-{return_id}")
 
 
 def parse_return_folder(name: str) -> tuple[int, int] | None:
-    """Order and return of a folder's name; None where it is none of ours."""
+    """Return order and return id of the folder that has this name; None if no return's has."""
     match = _RETURN.fullmatch(name)
     if not match or max(int(match[1]), int(match[2])) > MOST_ID:
         return None
@@ -71,7 +72,7 @@ def parse_return_folder(name: str) -> tuple[int, int] | None:
 
 
 def is_month(name: str) -> bool:
-    """Return whether a folder in `photos` is one of ours."""
+    """Return whether a month's folder in `photos` may have this name."""
     return name == UNDATED or bool(_STORED_MONTH.fullmatch(name))
 
 
@@ -81,19 +82,19 @@ def is_suffix(ending: str) -> bool:
 
 
 def photo_stem(key: PhotoKey) -> str:
-    """The file's name without its suffix."""
+    """Return a photo's file name without its suffix."""
     return f"{key.item}-{safe_name(key.image_hash)}"
 
 
 def photo_path(month: str, key: PhotoKey, suffix: str) -> Path:
-    """Relative to the store's folder."""
+    """Return the path of a photo, relative to the store's folder."""
     return return_folder(month, key.order, key.return_id) / f"{photo_stem(key)}{suffix}"
 
 
 def safe_name(image_hash: str) -> str:
-    """The hash itself where that is safe; otherwise what can be shown of it, `~` and a digest of it.
+    """Return the hash itself if that is a safe name, otherwise its safe characters, `~` and a digest.
 
-    No plain hash holds a `~`, so the two kinds never meet.
+    A safe hash contains no `~`, so the two kinds cannot collide.
     """
     if _PLAIN.fullmatch(image_hash):
         return image_hash

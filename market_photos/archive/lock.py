@@ -1,4 +1,4 @@
-"""One run at a time per store: a lock that a dead process frees by itself."""
+"""Allow one run at a time per store, with a lock that the system frees when its process dies."""
 
 import fcntl
 import json
@@ -16,25 +16,25 @@ from market_photos.archive.volume import disk_errors
 from market_photos.clock import Clock, iso
 from market_photos.errors import AlreadyRunning
 
-#: A reader of the lock holds it for microseconds: how often, and with what pause in seconds, it is waited for.
+#: `held_by` holds the lock for microseconds: the number of attempts meanwhile, and the seconds between them.
 _READER_TRIES = 50
 _READER_PAUSE = 0.002
-#: Bytes of the file; a longer command makes it longer.
+#: The usual size of the file, bytes; a long command makes it longer.
 _CONTENT_BYTES = 1024
 
 
 class Lock:
-    """An exclusive flock on a file that says who holds it since when."""
+    """An exclusive flock on a file that tells its holder."""
 
     def __init__(self, path: Path, command: str, clock: Clock) -> None:
-        """Takes the lock. Raises AlreadyRunning at once where another process holds it, or ArchiveUnwritable."""
+        """Take the lock. Raises AlreadyRunning at once if another process holds it, or ArchiveUnwritable."""
         self.path = path
         with disk_errors(path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 self._take()
                 self.stamp = str(_read(self._descriptor).get("stamp", ""))
-                """What the last run left with `leave_stamp`; empty where there was none."""
+                """What the last run left with `leave_stamp`; empty if there was none."""
                 self._holder = _holder(command, clock)
                 self._write()
             except BaseException:
@@ -42,7 +42,7 @@ class Lock:
                 raise
 
     def _take(self) -> None:
-        if _taken_alone(self._descriptor):
+        if _took_exclusively(self._descriptor):
             return
         raise AlreadyRunning(
             f"{self.path.parent}: another run is at work here: {_read_holder(self._descriptor)}.",
@@ -50,23 +50,24 @@ class Lock:
         )
 
     def leave_stamp(self, stamp: str) -> None:
-        """Write a text that the next one who takes the lock finds. Raises ArchiveUnwritable."""
+        """Write a text for the next run that takes the lock. Raises ArchiveUnwritable."""
         self.stamp = stamp
         with disk_errors(self.path):
             self._write()
 
     def _write(self) -> None:
-        """In one step and always as long as before, so that a kill leaves the old content or the new."""
+        """Write in one call and with constant length, so that a kill leaves the old content or the new."""
         content = json.dumps(self._holder | {"stamp": self.stamp}).encode().ljust(_CONTENT_BYTES)
         os.pwrite(self._descriptor, content, 0)
         os.ftruncate(self._descriptor, len(content))
 
     @property
     def identity(self) -> tuple[int, int]:
-        """Device and number of the file that is locked, whatever its name leads to by now."""
+        """The identity of the locked file, wherever its path leads by now."""
         return identity(os.fstat(self._descriptor))
 
     def release(self) -> None:
+        """Free the lock."""
         os.close(self._descriptor)
 
     def __enter__(self) -> Self:
@@ -78,8 +79,8 @@ class Lock:
         self.release()
 
 
-def _taken_alone(descriptor: int) -> bool:
-    """Whether the lock is ours now. Only a run keeps us out, not `held_by`, which shares the lock to look at it."""
+def _took_exclusively(descriptor: int) -> bool:
+    """Return whether this process took the lock. A run prevents that; `held_by`, which shares the lock, does not."""
     for _ in range(_READER_TRIES):
         if _flock(descriptor, fcntl.LOCK_EX):
             return True
@@ -99,7 +100,7 @@ def _flock(descriptor: int, operation: int) -> bool:
 
 
 def held_by(path: Path) -> str | None:
-    """Who holds the lock, in words; None where nobody does. Takes nothing away from a run."""
+    """Return who holds the lock, in words; None if it is free. Does not disturb a run."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -112,7 +113,7 @@ def held_by(path: Path) -> str | None:
 
 @contextmanager
 def exclusively(path: Path) -> Iterator[None]:
-    """A moment alone: while several locks are taken one after another. Waits for others that do the same."""
+    """Run the block while no other process runs a block with this lock; wait for it. For taking several locks."""
     with disk_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

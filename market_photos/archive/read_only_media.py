@@ -1,7 +1,7 @@
-"""Catalogues on a medium that cannot be written: a backup, a volume mounted read-only, another user's archive.
+"""Read catalogues on read-only media: a backup, a volume mounted read-only, another user's archive.
 
-SQLite reads a catalogue in WAL mode with the help of an index, `-shm`, which it creates beside it. Where it cannot,
-the catalogue is read without the index if there is no WAL, and otherwise from a copy.
+To read a catalogue in WAL mode, SQLite creates an index beside it, `-shm`. Where it cannot, a catalogue without a WAL
+is read without the index, and one with a WAL from a copy.
 """
 
 import atexit
@@ -17,7 +17,7 @@ from market_photos.archive.volume import disk_errors
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files can be created in the folder."""
+    """Return whether files can be created in the folder."""
     return os.access(folder, os.W_OK | os.X_OK)
 
 
@@ -28,7 +28,7 @@ def readable_uri(path: Path) -> str:
     if is_writable(path.parent) or index.exists() or lock.held_by(path.with_name(LOCK_NAME)):
         return uri
     if not wal.exists() or not wal.stat().st_size:
-        # A catalogue that is called immutable is read without locks: nothing may be writing to it.
+        # An immutable catalogue is read without locks, so nothing may write to it.
         return f"{uri}&immutable=1"
     stats = (path.stat(), wal.stat())
     copy = _copy(path, wal, tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats))
@@ -37,9 +37,9 @@ def readable_uri(path: Path) -> str:
 
 @cache
 def _copy(path: Path, wal: Path, version: tuple[tuple[int, int, int], ...]) -> Path:
-    """A copy of the catalogue with its WAL in a temporary folder, which is there until the process ends.
+    """Return a copy of the catalogue and its WAL in a temporary folder that is removed when the process ends.
 
-    `version` tells one state of the files from the next.
+    `version` identifies the state of the files, for the cache.
     """
     folder = Path(tempfile.mkdtemp(prefix="market-photos-"))  # 0700
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""The folders and files below a store's folder as they lie there: no link is followed, only regular files are opened.
+"""Read and clear the folders of a store without following links; only regular files are opened.
 
-`photos` and `set-aside` themselves may be links of the owner, to another volume.
+`photos` and `set-aside` themselves may be links to another volume.
 """
 
 import os
@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-#: Bytes of the largest file that is read at once: a tombstone of 300 000 photos.
-MOST_BYTES = 64 * 1024 * 1024
+#: The largest file that is read at once, bytes: a tombstone of 300 000 photos.
+MAX_BYTES = 64 * 1024 * 1024
 
 
 def identity(stat: os.stat_result) -> tuple[int, int]:
@@ -20,8 +20,8 @@ def identity(stat: os.stat_result) -> tuple[int, int]:
 
 
 def open_file(path: Path) -> FileIO:
-    """Open a regular file for reading. Raises OSError, also where it is a link, a pipe or a device."""
-    if not stat.S_ISREG(path.lstat().st_mode):  # before it is opened: to open a device may do something
+    """Open a regular file for reading. Raises OSError, also if it is a link, a pipe or a device."""
+    if not stat.S_ISREG(path.lstat().st_mode):  # first, as opening a device may have effects
         raise OSError(0, "not a regular file", str(path))
     return open(path, "rb", buffering=0, opener=_without_links)
 
@@ -31,24 +31,24 @@ def _without_links(path: str, flags: int) -> int:
 
 
 def content(path: Path) -> bytes:
-    """Return what is in a regular file. Raises OSError, also where it is larger than MOST_BYTES."""
+    """Return the content of a regular file. Raises OSError, also if it is larger than MAX_BYTES."""
     with open_file(path) as file:
-        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise OSError(0, "too large", str(path))
         return file.read()
 
 
 def names(folder: Path | int) -> list[str]:
-    """Return the names in a folder, sorted; none where it is not there. Raises OSError."""
+    """Return the names in a folder, sorted; none if the folder is missing. Raises OSError."""
     with suppress(FileNotFoundError), os.scandir(folder) as found:
         return sorted(entry.name for entry in found)
     return []
 
 
 def entries(folder: Path) -> dict[str, os.stat_result]:
-    """Return the names in a folder with what each of them is, sorted by name. Raises OSError.
+    """Return the status of each name in a folder, sorted by name. Raises OSError.
 
-    A name that vanishes meanwhile is left out.
+    A file that is removed meanwhile is left out.
     """
     found: dict[str, os.stat_result] = {}
     for name in names(folder):
@@ -58,7 +58,7 @@ def entries(folder: Path) -> dict[str, os.stat_result]:
 
 
 def folders(parent: Path) -> list[tuple[str, bool]]:
-    """Return the names in a folder, sorted, and whether each is a real folder; none where it is not there.
+    """Return the names in a folder, sorted, and whether each is a real folder; none if the folder is missing.
 
     Raises OSError.
     """
@@ -68,9 +68,9 @@ def folders(parent: Path) -> list[tuple[str, bool]]:
 
 
 def obstacle(store: Path, folder: Path) -> Path | None:
-    """Return the first part of `folder` (relative to the store's) that is there and is no real folder.
+    """Return the first part of the path `folder` that exists and is no real folder. Raises OSError.
 
-    Raises OSError.
+    `folder` is relative to the store's.
     """
     path = store / folder.parts[0]
     for part in folder.parts[1:]:
@@ -83,9 +83,9 @@ def obstacle(store: Path, folder: Path) -> Path | None:
 
 @contextmanager
 def opened_folder(store: Path, folder: Path) -> Iterator[int | None]:
-    """Hold a folder (relative to the store's) open, for calls with `dir_fd`; None where it is not there.
+    """Yield a descriptor of a folder (relative to the store's), for calls with `dir_fd`; None if it is missing.
 
-    Raises OSError where a link or a file is in its place.
+    Raises OSError if a link or a file is in its place.
     """
     try:
         descriptor = os.open(store / folder.parts[0], os.O_RDONLY | os.O_DIRECTORY)
@@ -110,10 +110,10 @@ def opened_folder(store: Path, folder: Path) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def remove_files(folder: int, wanted: Iterable[str]) -> list[str]:
+def remove_files(folder: int, names: Iterable[str]) -> list[str]:
     """Remove these names from an open folder; return those that are folders, which stay. Raises OSError."""
     kept = []
-    for name in wanted:
+    for name in names:
         with suppress(FileNotFoundError):
             if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
                 kept.append(name)

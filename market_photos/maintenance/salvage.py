@@ -89,7 +89,7 @@ class _Folder:
     def _own(self, name: str) -> bytes | None:
         """Return the content of one of our files; None where there is none."""
         status = self._entries.get(name)
-        if status is None or not stat.S_ISREG(status.st_mode) or status.st_size > tree.MOST_BYTES:
+        if status is None or not stat.S_ISREG(status.st_mode) or status.st_size > tree.MAX_BYTES:
             return None
         try:
             return tree.content(self._folder / name)

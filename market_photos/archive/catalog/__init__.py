@@ -1,0 +1,1 @@
+"""The catalogue of a store: the only code with SQL on it."""

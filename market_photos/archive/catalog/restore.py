@@ -1,4 +1,4 @@
-"""From what lies on disk back into a catalogue."""
+"""Write what was found on disk into a new catalogue."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from market_photos.archive.catalog.record_codec import pack
 
 
 class RestoredPhoto(NamedTuple):
+    """A photo as its file or its tombstone shows it."""
+
     item: int
     image_hash: str
     state: State
@@ -23,7 +25,7 @@ class RestoredPhoto(NamedTuple):
 
 @dataclass
 class RestoredReturn:
-    """What a return's folder tells."""
+    """A return as its folder shows it."""
 
     month: str
     order: int
@@ -31,20 +33,22 @@ class RestoredReturn:
     created_at: int = 0
     record: dict[str, Any] | None = None
     is_saved: bool = False
-    """Whether return.json holds that record byte for byte."""
+    """Whether return.json holds exactly this record."""
     held_at: int | None = None
     is_pruning: bool = False
     photos: list[RestoredPhoto] = field(default_factory=list)
 
 
 class Restoring:
+    """Fills an empty catalogue."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def add(self, found: Sequence[RestoredReturn]) -> list[RestoredReturn]:
-        """Into an empty catalogue, in one transaction. Gives back those that were there already, in another month."""
+        """Add returns in one transaction, and return those that were added before, from another month's folder."""
         with self._db.transaction() as connection:
-            return [one for one in found if not self._add(connection, one)]
+            return [back for back in found if not self._add(connection, back)]
 
     def _add(self, connection: sqlite3.Connection, found: RestoredReturn) -> bool:
         cursor = connection.execute(

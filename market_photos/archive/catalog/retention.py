@@ -1,14 +1,12 @@
-"""The owner's retention: which returns may go, what goes, and the tombstones that stay.
+"""Prune returns: find those that may go, replace them by tombstones, and hold others.
 
-Of a pruned return the photos, return.json and the API's record in the catalogue go: the buyer's words are personal
-data as the photos are. What stays: ids, dates, hashes, sizes and SHA-256, so that nothing is fetched again and it can
-still be said what was there.
+Pruning deletes the photos, return.json and the API's record, whose comments are personal data like the photos. Ids,
+dates, hashes, sizes and SHA-256 stay, so that nothing is downloaded again and it is known what was there.
 
-Crash-safe by its order: first the tombstones in the catalogue (one transaction a return, which remembers that its
-files are still to go), then the files, then the note that they are gone. `unfinished` finds what a killed prune left.
+The order makes it crash-safe: first the tombstones, in one transaction per return that also marks its files for
+removal, then the files, then the mark goes. `unfinished` finds what a killed prune left.
 """
 
-import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
@@ -20,33 +18,31 @@ from market_photos.archive.catalog.rules import sound
 
 
 class Prunable(NamedTuple):
-    """A return that may go."""
+    """A return that may be pruned."""
 
     row: int
-    month: str
-    order: int
-    return_id: int
     created_at: int
     photos: int
     """Archived photos."""
     size: int
-    """Their bytes."""
+    """Bytes of the archived photos."""
     lacking: int
-    """Photos that are not archived, and then never will be."""
+    """Photos that are not archived yet, and never will be after pruning."""
 
 
 _LEFT = "EXISTS (SELECT 1 FROM photos WHERE return_row = r.id AND state NOT IN ('gone', 'pruned'))"
 _CANDIDATES = f"""
-SELECT id, month, order_id, return_id, created_at, record,
+SELECT id, created_at,
     (SELECT count(*) FROM photos WHERE return_row = r.id AND state = 'archived') photos,
     (SELECT coalesce(sum(size), 0) FROM photos WHERE return_row = r.id AND state = 'archived') size,
-    (SELECT count(*) FROM photos WHERE return_row = r.id AND state IN ('pending', 'failed')) lacking
+    (SELECT count(*) FROM photos WHERE return_row = r.id AND state IN ('pending', 'failed')) lacking,
+    record
 FROM returns r
 WHERE id > ? AND created_at > 0 AND created_at < ? AND held_at IS NULL AND (record IS NOT NULL OR {_LEFT})
     AND {sound("returns", "r")}
 ORDER BY id LIMIT {BATCH}
 """
-#: Photos that were listed after the prune are left to be kept.
+#: True unless photos were listed after the prune: those can still be held.
 _PRUNED = (
     f"SELECT 1 FROM returns r WHERE id = ? AND (pruning = 1 OR NOT {_LEFT} AND "
     "EXISTS (SELECT 1 FROM photos WHERE return_row = r.id AND state = 'pruned'))"
@@ -54,36 +50,40 @@ _PRUNED = (
 
 
 class Pruning:
+    """Tombstones and holds."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def candidates(self, before: float, statuses: Collection[str] = ()) -> Iterator[Prunable]:
-        """Returns created before this moment (seconds since 1970) that are not held and still have something.
+        """Yield returns created before this time (seconds since 1970) that are not held and not pruned yet.
 
-        `statuses`: only with one of these refund statuses; a return whose record is unknown has none. Returns without
-        a date are never candidates.
+        With `statuses`, only returns with one of these refund statuses; a return without a record has none. A return
+        without a date is never a candidate.
         """
-        last, wanted = 0, {status.upper() for status in statuses}
+        last, accepted = 0, {status.upper() for status in statuses}
         while rows := self._db.rows(_CANDIDATES, last, int(before)):
             last = rows[-1]["id"]
-            yield from (_prunable(row) for row in rows if not wanted or self._status(row) in wanted)
+            for *fields, record in rows:
+                if not accepted or self._status(record) in accepted:
+                    yield Prunable(*fields)
 
     def held(self, before: float) -> int:
-        """Returns that would be old enough, but are held."""
+        """Return the number of held returns that are old enough."""
         query = "SELECT count(*) n FROM returns WHERE held_at IS NOT NULL AND created_at BETWEEN 1 AND ?"
         return int(self._db.rows(query, int(before))[0]["n"])
 
     def undated(self) -> int:
-        """Returns with photos that no age can be told of."""
+        """Return the number of returns with photos but without a date."""
         query = f"SELECT count(*) n FROM returns r WHERE created_at <= 0 AND {_LEFT}"
         return int(self._db.rows(query)[0]["n"])
 
     def enable_secure_delete(self) -> None:
-        """From now on, what is deleted from the catalogue is overwritten in its file as well."""
+        """Make SQLite overwrite in the file what is deleted on this connection from now on."""
         self._db.rows("PRAGMA secure_delete = ON")
 
     def tombstone(self, row: int) -> bool:
-        """Tombstones for a return; its files are now to go. False where it was put on hold meanwhile."""
+        """Replace a return's photos by tombstones and mark its files for removal. Return False if it is held."""
         with self._db.transaction() as connection:
             cursor = connection.execute(
                 "UPDATE returns SET pruning = 1, record = NULL, saved = 0 WHERE id = ? AND held_at IS NULL", (row,)
@@ -98,20 +98,20 @@ class Pruning:
         return cursor.rowcount > 0
 
     def unfinished(self) -> list[int]:
-        """Returns (rows) whose tombstones stand, but whose files may still be there."""
+        """Return the rows of returns that have tombstones, but may still have files."""
         query = f"SELECT id FROM returns r WHERE pruning = 1 AND {sound('returns', 'r')} ORDER BY id"
         return [row["id"] for row in self._db.rows(query)]
 
     def finish(self, row: int) -> None:
-        """The files are gone."""
+        """Record that the files are removed."""
         with self._db.transaction() as connection:
             connection.execute("UPDATE returns SET pruning = 0 WHERE id = ?", (row,))
         failpoints.point("pruned")
 
     def hold(self, row: int, mark: Callable[[], None]) -> bool:
-        """Keep a return from pruning. False where it is pruned, or is being pruned.
+        """Exempt a return from pruning. Return False if it is pruned or being pruned.
 
-        `mark` writes the file that says so, in the same transaction: a prune beside it is before or after both.
+        `mark` writes the file of the hold, in the same transaction: a prune at the same time sees both or neither.
         """
         with self._db.transaction() as connection:
             if connection.execute(_PRUNED, (row,)).fetchone():
@@ -121,24 +121,10 @@ class Pruning:
         return True
 
     def release(self, row: int, unmark: Callable[[], None]) -> None:
-        """End that. `unmark` removes the file, in the same transaction."""
+        """End a hold. `unmark` removes its file, in the same transaction."""
         with self._db.transaction() as connection:
             connection.execute("UPDATE returns SET held_at = NULL WHERE id = ?", (row,))
             unmark()
 
-    def _status(self, row: sqlite3.Row) -> str:
-        packed = row["record"]
+    def _status(self, packed: bytes | None) -> str:
         return "" if packed is None else str(record_of(self._db.path, packed).get("refundStatus")).upper()
-
-
-def _prunable(row: sqlite3.Row) -> Prunable:
-    return Prunable(
-        row["id"],
-        row["month"],
-        row["order_id"],
-        row["return_id"],
-        row["created_at"],
-        row["photos"],
-        row["size"],
-        row["lacking"],
-    )
