@@ -6,10 +6,8 @@ the identity of its files, and compares it before each commit.
 """
 
 import os
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from market_photos.archive import atomic, volume
 from market_photos.archive.layout import PHOTOS
@@ -17,7 +15,7 @@ from market_photos.archive.tree import identity
 from market_photos.errors import ArchiveUnwritable
 
 
-class HeldFolder:
+class HeldFolder(AbstractContextManager["HeldFolder"]):
     """A store's folder, held open. Every thread may use it; a check takes a few microseconds."""
 
     def __init__(self, folder: Path, marker: str | None = None) -> None:
@@ -90,12 +88,7 @@ class HeldFolder:
         self._open.callback(os.close, descriptor)
         return descriptor
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

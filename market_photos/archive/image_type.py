@@ -16,44 +16,38 @@ from typing import NamedTuple
 HEAD_BYTES = 512
 
 _SUFFIXES = {
-    "image/jpeg": ".jpg",
-    "image/jpg": ".jpg",
-    "image/pjpeg": ".jpg",
-    "image/x-jpeg": ".jpg",
-    "image/jfif": ".jpg",
-    "image/jpe": ".jpg",
-    "image/png": ".png",
-    "image/x-png": ".png",
-    "image/webp": ".webp",
-    "image/gif": ".gif",
-    "image/heic": ".heic",
-    "image/heic-sequence": ".heic",
-    "image/heif": ".heif",
-    "image/heif-sequence": ".heif",
-    "image/bmp": ".bmp",
-    "image/x-bmp": ".bmp",
-    "image/x-ms-bmp": ".bmp",
-    "image/tiff": ".tiff",
-    "image/tif": ".tiff",
-    "image/x-tiff": ".tiff",
-    "image/avif": ".avif",
-    "image/avif-sequence": ".avif",
-    "image/jxl": ".jxl",
-    "image/jp2": ".jp2",
-    "image/apng": ".png",
-    "image/svg+xml": ".svg",
-    "image/vnd.microsoft.icon": ".ico",
-    "image/x-icon": ".ico",
-    "video/mp4": ".mp4",
-    "video/quicktime": ".mov",
-    "video/webm": ".webm",
-}
+    f"image/{name}": suffix
+    for suffix, names in {
+        ".jpg": "jpeg jpg pjpeg x-jpeg jfif jpe",
+        ".png": "png x-png apng",
+        ".webp": "webp",
+        ".gif": "gif",
+        ".heic": "heic heic-sequence",
+        ".heif": "heif heif-sequence",
+        ".bmp": "bmp x-bmp x-ms-bmp",
+        ".tiff": "tiff tif x-tiff",
+        ".avif": "avif avif-sequence",
+        ".jxl": "jxl",
+        ".jp2": "jp2",
+        ".svg": "svg+xml",
+        ".ico": "vnd.microsoft.icon x-icon",
+    }.items()
+    for name in names.split()
+} | {"video/mp4": ".mp4", "video/quicktime": ".mov", "video/webm": ".webm"}
 #: Suffix by the brand of an ISO media file; `mif1` and `msf1` name only the family.
 _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"), ".heic"),
     **dict.fromkeys((b"avif", b"avis"), ".avif"),
 }
 _FAMILY = (b"mif1", b"msf1")
+_SIGNATURES = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG\r\n\x1a\n": ".png",
+    **dict.fromkeys((b"GIF87a", b"GIF89a"), ".gif"),
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), ".tiff"),
+    **dict.fromkeys((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"), ".jxl"),
+    b"\0\0\0\x0cjP  \r\n\x87\n": ".jp2",
+}
 #: Formats whose first bytes `sniff` knows.
 _SNIFFED = {".jpg", ".png", ".webp", ".gif", ".heic", ".heif", ".bmp", ".tiff", ".avif", ".jxl", ".jp2"}
 #: First bytes shown in a message if they are those of no image.
@@ -120,20 +114,7 @@ def sniff(head: bytes) -> str:
         return ".webp" if head[8:12] == b"WEBP" else ""
     if head[:2] == b"BM":
         return ".bmp" if head[6:10] == b"\0\0\0\0" else ""
-    signatures = {
-        b"\xff\xd8\xff": ".jpg",
-        b"\x89PNG\r\n\x1a\n": ".png",
-        b"GIF87a": ".gif",
-        b"GIF89a": ".gif",
-        b"II*\0": ".tiff",
-        b"MM\0*": ".tiff",
-        b"II+\0": ".tiff",
-        b"MM\0+": ".tiff",
-        b"\xff\x0a": ".jxl",
-        b"\0\0\0\x0cJXL \r\n\x87\n": ".jxl",
-        b"\0\0\0\x0cjP  \r\n\x87\n": ".jp2",
-    }
-    return next((suffix for start, suffix in signatures.items() if head.startswith(start)), "")
+    return next((suffix for start, suffix in _SIGNATURES.items() if head.startswith(start)), "")
 
 
 def _by_brand(head: bytes) -> str:

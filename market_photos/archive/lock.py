@@ -6,10 +6,9 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from market_photos.archive.tree import identity
 from market_photos.archive.volume import disk_errors
@@ -23,7 +22,7 @@ _READER_PAUSE = 0.002
 _CONTENT_BYTES = 1024
 
 
-class Lock:
+class Lock(AbstractContextManager["Lock"]):
     """An exclusive flock on a file that tells its holder."""
 
     def __init__(self, path: Path, command: str, clock: Clock) -> None:
@@ -70,12 +69,7 @@ class Lock:
         """Free the lock."""
         os.close(self._descriptor)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 
