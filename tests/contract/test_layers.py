@@ -128,26 +128,17 @@ def test_the_drawn_tree_of_errors_is_the_classes() -> None:
     assert told == {cls.__name__: (cls.__bases__[0].__name__, int(cls.exit_code)) for cls in classes}
 
 
-def test_severity_ranks_every_code() -> None:
-    assert sorted(errors.BY_SEVERITY) == sorted(ExitCode)
-
-
 def test_the_readme_tells_every_exit_code() -> None:
     readme = (ROOT / "README.md").read_text()
-    if "exit code" not in readme.lower():
-        pytest.skip("README.md has no exit codes yet")
     missing = [int(code) for code in ExitCode if not re.search(rf"(?<!\d){code:d}(?!\d)", readme)]
     assert not missing
 
 
 def test_the_example_tells_every_setting() -> None:
     """Each as `name = value`, commented out or not, under its section, and nothing that does not exist."""
-    example = ROOT / "config.example.toml"
-    if not example.exists():
-        pytest.skip("config.example.toml is not there yet")
     told: set[tuple[str, str]] = set()
     section = ""
-    for line in example.read_text().splitlines():
+    for line in (ROOT / "config.example.toml").read_text().splitlines():
         if match := re.match(r"#? ?\[(\w+)\]$", line.strip()):
             section = match[1]
         elif match := re.match(r"#? ?([a-z_]+) = \S", line):

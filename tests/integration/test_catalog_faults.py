@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.archive.catalog.catalog import Catalog
 from tests.integration.harness import World, a_world
 
 Harm = Callable[[Path], None]
@@ -149,8 +150,9 @@ def test_a_catalogue_of_a_newer_version_is_left_as_it_is(world: World) -> None:
         assert connection.execute("SELECT count(*) FROM photos").fetchone() == (37,)
 
 
-def test_a_catalogue_locked_by_another_program_ends_with_9(world: World) -> None:
-    """Locked for longer than it is waited for (a real half minute): 9, who to look for; unlocked, it goes on."""
+def test_a_catalogue_locked_by_another_program_ends_with_9(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locked for longer than the run waits: exit 9 and whom to look for; unlocked, the next run completes."""
+    monkeypatch.setitem(Catalog.__init__.__kwdefaults__ or {}, "busy_seconds", 0.5)
     world.market.stores[101].add_return(2)
     with contextlib.closing(sqlite3.connect(world.store / "catalog.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -6,55 +6,36 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from market_photos.archive.catalog.returns import PackedPage
 from market_photos.model import PhotoKey, Return
-from market_photos.sandbox import FixedWindow, Market, Sandbox, ServerLimits, running
 from tests.archives import ArchiveOf
-
-COMMAND = [sys.executable, "-m", "market_photos"]
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    market = Market(seed=5)
-    market.add_store(101, "Чайная лавка").add_return(photos=3, comment="=cmd|' /C calc'!A0")
-    with running(market, limits=ServerLimits(photos=FixedWindow(5000, 3600.0))) as server:
-        yield server
+from tests.integration.harness import CAMPAIGN, Outcome, World
 
 
 @pytest.fixture
-def environment(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        "MARKET_PHOTOS_API_BASE_URL": sandbox.url,
-        "MARKET_PHOTOS_API_KEY": sandbox.market.key,
-        "MARKET_PHOTOS_ARCHIVE_DIRECTORY": str(tmp_path / "archive"),
-        "MARKET_PHOTOS_ARCHIVE_MIN_FREE_BYTES": "0",
-    }
+def world(world: World) -> World:
+    world.market.stores[CAMPAIGN].add_return(photos=3, comment="=cmd|' /C calc'!A0")
+    return world
 
 
-def run(*words: object, env: dict[str, str], cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*COMMAND, *map(str, words)], env=env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Exception ignored" not in done.stderr
-    return done
+def run(world: World, *words: object, code: int = 0) -> Outcome:
+    outcome = world.command(*map(str, words))
+    assert outcome.code == code, outcome.text
+    assert "Traceback" not in outcome.stderr
+    return outcome
 
 
-def test_a_pack_holds_what_the_market_served(sandbox: Sandbox, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_pack_holds_what_the_market_served(world: World, tmp_path: Path) -> None:
     """What the Market served is in the pack byte for byte; a pack is never written over; a changed photo stops it."""
-    back = next(sandbox.market.returns)
-    run("sync", "-q", env=environment, cwd=tmp_path)
-    run("export", "--order", back.order, "--out", "пакет.zip", env=environment, cwd=tmp_path)
+    back = next(world.market.returns)
+    run(world, "sync", "-q")
+    run(world, "export", "--order", back.order, "--out", "пакет.zip")
     with zipfile.ZipFile(tmp_path / "пакет.zip") as pack:
-        served = {photo.body for photo in sandbox.market.photos()}
+        served = {photo.body for photo in world.market.photos()}
         assert {pack.read(name) for name in pack.namelist() if name.endswith((".jpg", ".png"))} == served
         record = json.loads(pack.read(f"order-{back.order}/data/101/{back.order}-{back.id}/return.json"))
         assert record == back.record()
@@ -63,37 +44,37 @@ def test_a_pack_holds_what_the_market_served(sandbox: Sandbox, environment: dict
     assert subprocess.run(check, capture_output=True, check=False).returncode == 0
     assert (tmp_path / "пакет.zip").stat().st_mode & 0o777 == 0o600
 
-    again = run("export", "--return", back.id, "--out", "пакет.zip", env=environment, cwd=tmp_path, code=2)
+    again = run(world, "export", "--return", back.id, "--out", "пакет.zip", code=2)
     assert "exists already" in again.stderr
-    run("export", "--return", back.id, "--out", "пакет.zip", "--force", env=environment, cwd=tmp_path)
+    run(world, "export", "--return", back.id, "--out", "пакет.zip", "--force")
 
     photo = next((tmp_path / "archive").glob("101/photos/*/*/*.[jp][pn]g"))
     photo.write_bytes(photo.read_bytes()[:-1] + b"X")
-    broken = run("export", "--order", back.order, "--out", "new.zip", env=environment, cwd=tmp_path, code=10)
+    broken = run(world, "export", "--order", back.order, "--out", "new.zip", code=10)
     assert str(photo) in broken.stderr
     assert "market-photos verify" in broken.stderr
     photo.unlink()
-    missing = run("export", "--order", back.order, "--out", "new.zip", env=environment, cwd=tmp_path, code=10)
+    missing = run(world, "export", "--order", back.order, "--out", "new.zip", code=10)
     assert "is missing" in missing.stderr
     assert sorted(path.name for path in tmp_path.iterdir() if "zip" in path.name) == ["пакет.zip"]
 
 
-def test_the_index_goes_to_standard_output(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_index_goes_to_standard_output(world: World) -> None:
     """Data on standard output, words on standard error; a reader that goes away is no traceback."""
-    run("sync", "-q", env=environment, cwd=tmp_path)
-    done = run("export", "--format", "csv", "--out", "-", env=environment, cwd=tmp_path)
+    run(world, "sync", "-q")
+    done = world.program("export", "--format", "csv", "--out", "-")
     assert len(done.stdout.splitlines()) == 4
     assert ";'=cmd|' /C calc'!A0;" in done.stdout
-    lines = run("export", "--format", "jsonl", "--out", "-", env=environment, cwd=tmp_path).stdout.splitlines()
+    lines = world.program("export", "--format", "jsonl", "--out", "-").stdout.splitlines()
     assert [json.loads(line)["comment"] for line in lines] == ["=cmd|' /C calc'!A0"] * 3
     reader, writer = os.pipe()
     os.close(reader)
-    words = [*COMMAND, "export", "--format", "jsonl", "--out", "-"]
-    gone = subprocess.run(words, env=environment, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, check=False)
+    process = world.start("export", "--format", "jsonl", "--out", "-", stdout=writer)
     os.close(writer)
-    assert gone.returncode == 5
-    assert gone.stderr.decode().startswith("error: standard output: its reader went away")
-    assert b"Exception" not in gone.stderr
+    gone = world.end_of(process)
+    assert gone.code == 5
+    assert gone.stderr.startswith("error: standard output: its reader went away")
+    assert "Exception" not in gone.stderr
 
 
 @pytest.mark.parametrize(
@@ -110,11 +91,10 @@ def test_the_index_goes_to_standard_output(environment: dict[str, str], tmp_path
         (["--format", "csv", "--campaign", "101", "--out", "."], "is a folder"),
     ],
 )
-def test_wrong_options_are_explained(tmp_path: Path, words: list[str], said: str) -> None:
-    env = {**os.environ, "MARKET_PHOTOS_ARCHIVE_DIRECTORY": str(tmp_path / "none-yet")}
-    done = run("export", *words, env=env, cwd=tmp_path, code=2)
+def test_wrong_options_are_explained(world: World, words: list[str], said: str) -> None:
+    done = run(world, "export", *words, code=2)
     assert said in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in world.folder.iterdir()] == ["config.toml"]
 
 
 def test_a_long_index_takes_no_more_memory(tmp_path: Path) -> None:
@@ -144,49 +124,46 @@ def _peak_memory(archive: Path) -> int:
     return int(subprocess.run(words, env=env, capture_output=True, check=True, text=True, cwd=archive).stdout)
 
 
-def test_status_shows_how_far_a_run_is(environment: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
+def test_status_shows_how_far_a_run_is(world: World) -> None:
     """From another shell: progress, the wait and the time left; nothing of it is left when the run is over."""
-    env = environment | {"MARKET_PHOTOS_LIMITS_PHOTO_REQUESTS": "1", "MARKET_PHOTOS_LIMITS_PERIOD_SECONDS": "3600"}
-    words = [*COMMAND, "backfill", "--from", "2020-01-01", "--log-format", "json", "-v"]
-    process = subprocess.Popen(
-        words, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    world.settings["limits"] = {"photo_requests": 1, "period_seconds": 3600}
+    progress_file = world.store / "run.json"
+    process = world.start("backfill", "--from", "2020-01-01", "--log-format", "json", "-v")
     try:
         progress = None
-        for _ in range(100):
-            time.sleep(0.3)
-            if not (tmp_path / "archive/101/run.json").exists():
+        for _ in range(300):
+            time.sleep(0.1)
+            if not progress_file.exists():
                 continue
-            done = run("status", "--json", env=env, cwd=tmp_path)
-            progress = json.loads(done.stdout)["stores"][0]["progress"]
+            progress = run(world, "status", "--json").json["stores"][0]["progress"]
             if progress and "until" in progress["waiting"]:
                 break
         assert progress
         assert "quota is used up, until" in progress["waiting"]
         assert (progress["photos"], progress["pending"]) == (1, 2)
         assert 3600 < progress["seconds_left"] <= 7300
-        text = run("status", env=env, cwd=tmp_path).stdout
+        text = run(world, "status").stdout
         assert "2 to go" in text
         assert "waiting:" in text
     finally:
         process.terminate()
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert not (tmp_path / "archive/101/run.json").exists()
-    logged = [json.loads(line) for line in err.splitlines()]
+        done = world.end_of(process)
+    assert done.code == 143
+    assert not progress_file.exists()
+    logged = [json.loads(line) for line in done.stderr.splitlines()]
     assert all({"time", "level", "message"} <= set(line) for line in logged)
     assert logged[-1]["level"] == "error"
     assert "exit 143" in logged[-1]["message"]
 
 
-def test_json_logs_name_the_store(environment: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
+def test_json_logs_name_the_store(world: World) -> None:
     """Every line of standard error is an object, errors included; what concerns one store says which."""
-    sandbox.market.stores[101].lose(sandbox.market.photos()[0])
-    done = run("sync", "--log-format", "json", "-v", env=environment, cwd=tmp_path)
+    world.market.stores[101].lose(world.market.photos()[0])
+    done = world.program("sync", "--log-format", "json", "-v")
     logged = [json.loads(line) for line in done.stderr.splitlines()]
     assert any("is gone" in line["message"] and line["store"] == 101 for line in logged)
-    wrong = environment | {"MARKET_PHOTOS_API_KEY": "ACMA:wrong:00"}
-    refused = run("sync", "--log-format", "json", env=wrong, cwd=tmp_path, code=4)
+    refused = world.program("sync", "--log-format", "json", env={"MARKET_PHOTOS_API_KEY": "ACMA:wrong:00"})
+    assert refused.code == 4
     [error] = [json.loads(line) for line in refused.stderr.splitlines()]
     assert (error["level"], error["exit_code"]) == ("error", 4)
     assert error["hint"]

@@ -29,7 +29,7 @@ def test_a_night_of_commands_prints_and_exits_as_documented(make_world: MakeWorl
     for store in world.market.stores.values():
         fill(store, returns=3, photos=2)
     world.market.add_store(201, placementType="LAAS")
-    doctor = world.program("doctor")
+    doctor = world.command("doctor")
     assert (doctor.code, len(world.log)) == (0, 2), doctor.stdout
     assert "201" in doctor.stdout
     first = world.program("sync", "--json")
@@ -41,20 +41,20 @@ def test_a_night_of_commands_prints_and_exits_as_documented(make_world: MakeWorl
     assert "Complete in" in first.stderr
     again = world.program("sync", "-q")
     assert (again.code, again.stdout, again.stderr) == (0, "", "")
-    told = world.program("status", "--json").json
+    told = world.command("status", "--json").json
     assert [(store["campaign"], store["archived"], store["pending"]) for store in told["stores"]] == [
         (101, 6, 0),
         (102, 6, 0),
     ]
     assert [store["quota_left"] for store in told["stores"]] == [4994, 4994]
-    assert "6 archived" in world.program("status").stdout
-    dry = world.program("sync", "--dry-run", "--json")
+    assert "6 archived" in world.command("status").stdout
+    dry = world.command("sync", "--dry-run", "--json")
     assert (dry.code, dry.json["would_fetch"], "dry run" in dry.stderr) == (0, 0, True)
     back = next(iter(world.market.stores[101].returns.values()))
-    fetched = world.program("fetch", "--campaign", "101", "--order", str(back.order), "--return", str(back.id))
+    fetched = world.command("fetch", "--campaign", "101", "--order", str(back.order), "--return", str(back.id))
     assert fetched.code == 0
-    assert world.program("backfill", "--from", "2026-01-01", "-q").code == 0
-    assert world.program("sync", "--full", "-q").code == 0
+    assert world.command("backfill", "--from", "2026-01-01", "-q").code == 0
+    assert world.command("sync", "--full", "-q").code == 0
     world.assert_archive_is_right()
     assert_the_key_is_nowhere(world)
 
@@ -101,7 +101,7 @@ def assert_goes_on(world: World, in_flight: int = 3) -> None:
         assert world.rows("PRAGMA integrity_check", row)[0][0] == "ok"
     world.sandbox.faults.clear()
     world.sandbox.latency = 0
-    done = world.program("sync", "--json")
+    done = world.command("sync", "--json")
     assert done.code == 0, done.stderr
     assert_adds_up(done.json)
     world.assert_archive_is_right(in_flight=in_flight)
@@ -353,7 +353,7 @@ def test_doctor_names_each_problem(world: World, problem: str, tmp_path: Path) -
         world.sandbox.faults.add(actions.status(503), kind="token", times=ALWAYS)
     elif problem == "all down":
         world.sandbox.faults.add(actions.status(503), times=ALWAYS)
-    done = world.program("doctor")
+    done = world.command("doctor")
     assert (done.code, expected[1] in done.stdout) == (expected[0], True), done.stdout
     assert len(world.log) <= 3
     assert "Traceback" not in done.stderr
