@@ -29,12 +29,13 @@ async def show_live(run: Run) -> None:
             for campaign, store in stores.items():
                 now = await measure(run, store, asyncio.get_running_loop().time() - began)
                 if campaign not in bars:
-                    bars[campaign] = progress.add_task("")
+                    bars[campaign] = progress.add_task("", visible=False)
                 progress.update(
                     bars[campaign],
                     description="\n".join(now.lines()),
                     completed=now.photos,
                     total=(now.photos + now.pending) or None,
+                    visible=True,
                 )
             if run.stop.requested:
                 progress.update(note, description=f"stopping: {run.stop.reason}; photos in flight may finish")
