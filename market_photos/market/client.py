@@ -1,7 +1,7 @@
-"""The only file that opens a connection.
+"""The HTTP client of the API, the only module that opens connections to it.
 
-Each real request, redirect hops included, passes the store's limits and the origin guard, which is the only place
-that knows the key: a request to any other origin goes without it.
+Each real request, redirect hops included, passes the limits of its store and then the origin guard. Only the guard
+adds the key, and only to requests to the configured origin.
 """
 
 import asyncio
@@ -26,18 +26,19 @@ from market_photos.market.limits import Admission
 from market_photos.market.redirects import PrivateAddress, is_ip, is_private, redirect_target
 from market_photos.market.refusals import RateLimit, Reaction, Refusal, clean, parse_date, refusal, refusal_elsewhere
 from market_photos.market.requests import MAX_PHOTO_BYTES, ApiRequest
+from market_photos.market.wire_errors import broken, host_name, wire_errors
 from market_photos.proxies import proxy_for
 
 log = logging.getLogger(__name__)
 
 KEY_HEADER = "Api-Key"
 MAX_REDIRECTS = 3
-#: Seconds for a connection, TLS included.
+#: Seconds to connect, TLS included.
 CONNECT_SECONDS = 10
-#: Bytes of a page: 100 returns take some 100 KB.
+#: Bytes of the largest page; 100 returns take about 100 KB.
 MAX_PAGE_BYTES = 64 * 1024 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
-#: What is done with the address of a connection, before it is opened: nothing, or a check that may raise OSError.
+#: The check of the current request's address, called before the connection is opened. It may raise OSError.
 _check_address: ContextVar[Callable[[str], None] | None] = ContextVar("check_address", default=None)
 
 
@@ -48,16 +49,16 @@ class AdmissionFor(Protocol):
 
 
 class Photo:
-    """An answer that brings a photo; its body is yet to be read."""
+    """An answer with a photo whose body has not been read."""
 
     def __init__(self, response: ClientResponse) -> None:
         self._response = response
         self.content_type = body.clean_headers(response).get(hdrs.CONTENT_TYPE, "")
         self.is_framed = body.is_framed(response)
-        """Whether a body that was cut off would be noticed."""
+        """Whether a cut body would be noticed."""
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the photo, decoded. Raises Refusal where it is too large, too slow or wrongly encoded."""
+        """Yield the decoded photo. Raises Refusal if it is too large, too slow or wrongly encoded."""
         async for chunk in body.chunks(self._response, MAX_PHOTO_BYTES):
             yield chunk
 
@@ -66,22 +67,22 @@ class Client:
     """The API at one base URL, for one run. Use as a context manager."""
 
     def __init__(self, base_url: str, key: str, clock: Clock, *, read_timeout: float) -> None:
-        """`read_timeout`: seconds without a byte after which we hang up; the server itself gives up after 10.
+        """`read_timeout`: seconds without a byte; the server itself gives up after 10 (OpenAPI, introduction).
 
-        `clock`: where it is a ServerClock, it is told the Date of each answer.
+        `clock`: if it is a ServerClock, it learns the Date of each answer.
         """
         self._base = URL(base_url)
         self._key = key
         self._clock = ServerClock.of(clock)
         self._read_timeout = read_timeout
         self._api_addresses: set[str] = set()
-        """IP addresses that the API itself was reached at."""
+        """IP addresses at which the API was reached."""
 
     async def __aenter__(self) -> Self:
-        """Raises ConfigError where the environment names a proxy that cannot be used."""
+        """Open the session. Raises ConfigError if the environment names an unusable proxy."""
         self._proxy = proxy_for(self._base)
         self._session = aiohttp.ClientSession(
-            # The API offers no keep-alive. Stores bound their connections themselves.
+            # The API has no keep-alive (OpenAPI, introduction). Each store's slots limit its connections.
             connector=aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=_checked_socket),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._read_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -111,7 +112,7 @@ class Client:
         """The successful answer, at the end of redirects. Raises Refusal for all else."""
         url = self._base.joinpath(request.path.lstrip("/"), encoded=True).with_query(request.query)
         for _ in range(MAX_REDIRECTS + 1):
-            with _wire_errors(url):
+            with wire_errors(url):
                 async with (
                     admission_for(request.endpoint) as admission,
                     self._send(request.method, url, admission) as response,
@@ -128,7 +129,7 @@ class Client:
 
     @asynccontextmanager
     async def _send(self, method: str, url: URL, admission: Admission) -> AsyncIterator[ClientResponse]:
-        # The guard comes late, so that the deadline for the head does not include the wait for the limits.
+        # The guard comes after the admission: its deadline must not include the wait for the limits.
         steps = (admission, self._guard, self._timed)
         proxy = self._proxy if self._is_api(url) else proxy_for(url)
         request = self._session.request(method, url, allow_redirects=False, middlewares=steps, proxy=proxy)
@@ -137,11 +138,10 @@ class Client:
             yield response
 
     async def _guard(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """The key goes to the configured origin and nowhere else, and nothing goes to a private address of another.
+        """Add the key to requests to the configured origin only; refuse other origins at private addresses.
 
-        The head of the answer has a deadline: 1xx answers, or a header byte now and then, never trip the read
-        time-out. A connection that breaks is a refusal here already: aiohttp would send the request once more by
-        itself, and four attempts would be eight.
+        The head of the answer has a deadline, as 1xx answers and slow headers never trip the read time-out. A broken
+        connection becomes a Refusal here, as aiohttp would repeat the request by itself.
         """
         request.headers.pop(KEY_HEADER, None)
         if self._is_api(request.url):
@@ -151,24 +151,23 @@ class Client:
             async with asyncio.timeout(CONNECT_SECONDS + self._read_timeout):
                 return await handler(request)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise _broken(request.url, error) from error
+            raise broken(request.url, error) from error
         except (aiohttp.ClientError, TimeoutError):
             raise
         except ValueError as error:  # UnicodeError among them, for a name that no resolver takes
-            raise Refusal(
-                Reaction.GIVE_UP, f"{_host(request.url)}: cannot be asked: {clean(str(error), 200)}"
-            ) from error
+            reason = f"{host_name(request.url)}: cannot be asked: {clean(str(error), 200)}"
+            raise Refusal(Reaction.GIVE_UP, reason) from error
         finally:
             _check_address.reset(checking)
 
     def _address_check(self, request: ClientRequest) -> Callable[[str], None] | None:
-        """Return what checks the address of the connection. Behind a proxy a name is resolved by the proxy."""
+        """Return the check of the request's address; None behind a proxy, which resolves the name itself."""
         if request.proxy:
             return None
         return self._api_addresses.add if self._is_api(request.url) else self._refuse_private
 
     def _refuse_private(self, address: str) -> None:
-        """Raise PrivateAddress unless the address is public, or the API itself is there."""
+        """Raise PrivateAddress if the address is private and not one of the API."""
         if is_private(address) and address not in {*self._api_addresses, self._base.host}:
             raise PrivateAddress
 
@@ -176,7 +175,7 @@ class Client:
         return url.origin() == self._base.origin()
 
     async def _timed(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Tell the clock the Date of an answer of the API itself. Innermost: nothing waits in between."""
+        """Pass the Date of an answer of the API to the clock. The innermost step, so that nothing waits between."""
         sent = self._clock.now()
         response = await handler(request)
         date = parse_date(response.headers.get(hdrs.DATE, ""))
@@ -185,20 +184,20 @@ class Client:
         return response
 
     def _server_now(self) -> float | None:
-        """The server's time, rather too early: then what it tells to wait for is not cut short."""
+        """Return the earliest time that the server may have now, so that no wait is too short; None if unknown."""
         server = self._clock.now().server
         return server.earliest if server else None
 
     def _observe_headers(self, response: ClientResponse, admission: Admission) -> None:
-        """Another host, after a redirect, knows nothing of the quota."""
+        """Pass the rate-limit headers to the quota; those of another host, after a redirect, mean nothing."""
         if self._is_api(response.url):
-            told = RateLimit.from_headers(body.clean_headers(response), self._server_now())
-            admission.observe_headers(told.remaining, told.renewed_in)
+            limit = RateLimit.from_headers(body.clean_headers(response), self._server_now())
+            admission.observe_headers(limit.remaining, limit.renewed_in)
 
     async def _refusal(self, response: ClientResponse, admission: Admission) -> Refusal:
         content = await body.read_what_comes(response)
         if not self._is_api(response.url):
-            return refusal_elsewhere(response.status, _host(response.url))
+            return refusal_elsewhere(response.status, host_name(response.url))
         refused = refusal(response.status, body.clean_headers(response), content, self._server_now())
         if refused.reaction is Reaction.YIELD_SLOT:
             admission.parallel_limit_hit()
@@ -217,7 +216,10 @@ class Client:
         return target
 
     def _may_follow(self, target: URL) -> bool:
-        """https, or the configured host where that itself is plain http (a sandbox); and no private IP address."""
+        """Return whether a redirect may be followed: to https, or to the configured host if that has plain http.
+
+        Never to a private IP address.
+        """
         host = target.host or ""
         with suppress(PrivateAddress):
             if is_ip(host):
@@ -227,7 +229,7 @@ class Client:
 
 
 def _checked_socket(info: AddrInfoType) -> socket.socket:
-    """Return a socket for the connector. Raises OSError where the connection must not be opened."""
+    """Return a socket for the connector. Raises OSError if the address is refused."""
     family, kind, protocol, _, address = info
     if check := _check_address.get():
         check(str(address[0]))
@@ -235,54 +237,6 @@ def _checked_socket(info: AddrInfoType) -> socket.socket:
 
 
 def shortened(url: URL) -> str:
-    """For logs: a photo's URL gives access to a buyer's photo, and is long."""
+    """Return the path for logs, without the end of a photo's address, which gives access to it."""
     path = redact(url.raw_path)
     return path if len(path) <= 90 else f"{path[:80]}…"
-
-
-class _wire_errors:  # noqa: N801 - used like a function
-    """Turns what happens on the wire into Refusal (RETRY). Leaves alone what the caller raises in between."""
-
-    def __init__(self, url: URL) -> None:
-        self._url = url
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, TimeoutError):
-            raise Refusal(Reaction.RETRY, f"{_host(self._url)}: no answer in time") from error
-        if isinstance(error, aiohttp.ClientError):
-            raise _broken(self._url, error) from error
-
-
-def _host(url: URL) -> str:
-    return clean(url.host or "", 100)
-
-
-def _broken(url: URL, error: aiohttp.ClientError) -> Refusal:
-    is_private = isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PrivateAddress)
-    is_final = is_private or isinstance(error, aiohttp.InvalidURL)
-    return Refusal(Reaction.GIVE_UP if is_final else Reaction.RETRY, f"{_host(url)}: {clean(_in_words(error), 300)}")
-
-
-def _in_words(error: aiohttp.ClientError) -> str:  # noqa: PLR0911 - one line for each kind of error
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "the answer was cut off"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is not valid: {error.certificate_error}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        where = " to the proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
-        return f"cannot connect{where}: {error.os_error.strerror or error.os_error}"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the connection was closed before the answer"
-    if isinstance(error, aiohttp.ClientOSError):
-        return f"the connection broke: {error.strerror or error}"
-    if isinstance(error, aiohttp.ClientResponseError):
-        # str() of this one holds the address of the photo
-        is_proxy = isinstance(error, aiohttp.ClientHttpProxyError)
-        who = f"the proxy answers HTTP {error.status}" if is_proxy else type(error).__name__
-        return f"{who}: {error.message.partition(chr(10))[0]}"
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
