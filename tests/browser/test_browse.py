@@ -32,7 +32,7 @@ def wait_until_indexed(page: Any) -> None:
 
 @pytest.mark.parametrize("words", ["40000123", "скола", "УГЛУ", "чайник-1.7л угл"])
 def test_an_order_is_found_by_number_or_comment(open_page: Open, words: str) -> None:
-    """By its number or words of the comment, and the address can be sent to a colleague."""
+    """The address of the result can be sent to a colleague."""
     page = open_page()
     wait_until_indexed(page)
     search(page, words)
@@ -138,7 +138,6 @@ def test_ten_thousand_returns_are_turned_page_by_page(open_page: Open) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/?q=40000123", "/?q=666", "/?state=nothing"])
 def test_the_pages_fit_a_phone(open_page: Open, path: str) -> None:
-    """Nothing is wider than the screen, in the dark neither."""
     page = open_page(path, viewport={"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     before = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -23,7 +23,6 @@ RUN = {"aiohttp", "aiolimiter", "pydantic"}
     ],
 )
 def test_commands_import_heavy_packages_only_where_needed(module: str, loads: set[str]) -> None:
-    """By name, for times depend on the machine."""
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == loads

@@ -106,7 +106,6 @@ def test_an_archive_moved_during_the_listing_stops_the_run(tmp_path: Path) -> No
 
 
 def test_an_archive_moved_before_the_first_store_is_opened_stops_the_run(tmp_path: Path) -> None:
-    """Between the lock and the catalogue."""
     with a_world(tmp_path, returns=1) as world:
         world.settings["campaigns"] = {"ids": [CAMPAIGN]}
         outcome = _sync_while(world, lambda: _replace_with_stores(world.archive), kind="campaigns", nth=1)

@@ -62,7 +62,6 @@ def test_a_window_that_reaches_into_today_is_never_finished(world: World) -> Non
 
 
 def test_a_window_that_failed_is_listed_again(world: World, quick: None) -> None:
-    """The ones before it stay finished."""
     fill_months(world.market.stores[101])
     world.sandbox.faults.add(actions.status(500), kind="returns", nth=3, times=4)
     assert world.run(span()).exit_code is ExitCode.SERVER
@@ -106,7 +105,7 @@ def test_new_returns_come_first_during_a_backfill(make_world: MakeWorld) -> None
 
 
 def test_a_backfill_leaves_the_watermark_alone(world: World) -> None:
-    """Else the next sync would believe that it had listed everything."""
+    """Otherwise the next sync would skip returns that were never listed."""
     fill_months(world.market.stores[101])
     world.run(span())
     assert not world.rows("SELECT * FROM meta WHERE key = 'watermark'")

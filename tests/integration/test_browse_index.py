@@ -131,7 +131,6 @@ def test_counts_of_filters_follow(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["garbage", "version", "empty", "gone"])
 def test_a_damaged_index_is_rebuilt(tmp_path: Path, damage: str) -> None:
-    """It has nothing of its own."""
     store = ArchiveOf(tmp_path)
     back = store.add()
     update(store)
@@ -151,7 +150,7 @@ def test_a_damaged_index_is_rebuilt(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_replaced_catalogue_is_noticed(tmp_path: Path) -> None:
-    """A restored or rebuilt one has other rows."""
+    """A restored or rebuilt catalogue has other rows."""
     store, other = ArchiveOf(tmp_path), ArchiveOf(tmp_path / "other")
     for _ in range(3):
         store.add()

@@ -149,7 +149,7 @@ async def test_pages_need_no_network_and_no_inline_script(store: ArchiveOf) -> N
 
 
 async def test_every_answer_carries_the_security_headers(store: ArchiveOf) -> None:
-    """Pages, pictures, files, errors."""
+    """Pages, pictures, files and errors carry them."""
     back = store.add()
     store.bring(back)
     paths = ["/", "/nowhere", "/static/browse.css", "/static/nowhere.css"]

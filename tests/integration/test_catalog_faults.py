@@ -129,7 +129,6 @@ def test_a_damaged_catalogue_is_refused_until_it_is_rebuilt(world: World, harm: 
     ids=" ".join,
 )
 def test_no_command_works_without_the_catalogue(world: World, command: tuple[str, ...], harm: Harm) -> None:
-    """Whatever reads or changes the archive refuses as a run does."""
     harm(world.store / "catalog.sqlite3")
     outcome = world.command(*command)
     assert outcome.code == 9, outcome.text
@@ -137,7 +136,7 @@ def test_no_command_works_without_the_catalogue(world: World, command: tuple[str
 
 
 def test_a_catalogue_of_a_newer_version_is_left_as_it_is(world: World) -> None:
-    """A newer catalogue is left as it is: not even rebuild touches it, the program is what needs an update."""
+    """Not even rebuild touches it; the message asks for an update of the program."""
     path = world.store / "catalog.sqlite3"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -164,7 +163,7 @@ def test_a_catalogue_locked_by_another_program_ends_with_9(world: World, monkeyp
 
 
 def test_a_short_lock_is_waited_for(world: World) -> None:
-    """A lock that ends in time is waited for: a backup of the catalogue disturbs no run."""
+    """A backup of the catalogue disturbs no run."""
     world.market.stores[101].add_return(2)
     other = sqlite3.connect(world.store / "catalog.sqlite3", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")

@@ -102,7 +102,7 @@ def test_a_repair_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, po
 
 @pytest.mark.parametrize("point", ["rebuilding", "rebuilt"])
 def test_a_rebuild_killed_at_any_point_can_be_repeated(tmp_path: Path, point: str) -> None:
-    """A rebuild that was killed has left no catalogue, or a whole one; a further one begins anew."""
+    """It leaves no catalogue, or a whole one."""
     returns = BATCH + 1 if point == "rebuilding" else 3
     with a_world(tmp_path, returns=returns, photos=1, synced=True) as world:
         asked = world.requests_per_photo()
@@ -118,7 +118,7 @@ def test_a_rebuild_killed_at_any_point_can_be_repeated(tmp_path: Path, point: st
 
 @pytest.mark.parametrize("point", ["tombstoned", "pruning:1", "pruning:2", "pruning:4", "pruned"])
 def test_a_prune_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, point: str) -> None:
-    """A prune that was killed is finished by the same command; a sync in between fetches nothing of it."""
+    """A sync in between fetches no pruned photo."""
     with a_world(tmp_path, synced=True) as world:
         asked = world.requests_per_photo()
         _crash(world, point, "prune", "--older-than", "1d", "--yes")

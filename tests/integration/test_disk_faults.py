@@ -98,7 +98,6 @@ def test_a_disk_full_from_the_start_is_reported(tmp_path: Path, size: str) -> No
 
 @pytest.mark.parametrize("inodes", [7, 12, 20])
 def test_a_disk_without_inodes_is_reported(tmp_path: Path, inodes: int) -> None:
-    """Bytes are free, but no further file can be made."""
     with _on_volume(tmp_path, f"size=20m,nr_inodes={inodes}") as (world, volume):
         outcome = world.sync_command()
         assert outcome.code == 5, outcome.text
@@ -173,7 +172,6 @@ def _prefix_of_nobody() -> tuple[str, ...]:
 
 
 def test_a_folder_of_another_user_is_reported(tmp_path: Path) -> None:
-    """EACCES: the user may not write there."""
     prefix = _prefix_of_nobody()
     with a_world(tmp_path) as world:
         for folder in (tmp_path, *tmp_path.parents):
@@ -189,7 +187,7 @@ def test_a_folder_of_another_user_is_reported(tmp_path: Path) -> None:
 
 
 def test_too_little_free_space_stops_the_run_at_its_start(tmp_path: Path) -> None:
-    """Less free than min_free_bytes: nothing is asked for, and the setting is named."""
+    """Nothing is requested, and the setting is named."""
     with a_world(tmp_path) as world:
         world.settings["archive"] = {"min_free_bytes": 10**17}
         outcome = world.sync_command()
@@ -225,7 +223,6 @@ def test_a_missing_marker_stops_the_run_before_any_write(tmp_path: Path, command
 
 
 def test_a_present_marker_lets_the_run_work(tmp_path: Path) -> None:
-    """With the marker in its place all is as usual."""
     with a_world(tmp_path, archive={"marker": "THIS-IS-IT"}) as world:
         world.archive.mkdir()
         (world.archive / "THIS-IS-IT").touch()
@@ -234,7 +231,6 @@ def test_a_present_marker_lets_the_run_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("marker", ["", "a/b", "..", "."])
 def test_a_marker_must_be_a_file_name(tmp_path: Path, marker: str) -> None:
-    """A path is refused with the rule."""
     with a_world(tmp_path, archive={"marker": marker}) as world:
         outcome = world.sync_command()
         assert (outcome.code, "archive.marker" in outcome.text) == (2, True)

@@ -144,7 +144,6 @@ def test_a_huge_tombstone_takes_linear_time(tmp_path: Path) -> None:
     ],
 )
 def test_a_malformed_tombstone_is_read_as_far_as_possible(world: World, content: bytes) -> None:
-    """What can be understood of it is taken, the rest is nothing."""
     world.file_of(world.market.photos()[0]).with_name("pruned.json").write_bytes(content)
     world.lose_catalog()
     rebuilt = world.command("rebuild")
@@ -206,7 +205,7 @@ def test_set_aside_files_behind_a_link_stay(world: World, tmp_path: Path) -> Non
 
 
 def test_a_folder_in_a_photos_place_stops_no_prune(world: World) -> None:
-    """It is named and stays; everything else goes."""
+    """It is named and stays; everything else is pruned."""
     photo = world.file_of(world.market.photos()[0])
     photo.unlink()
     photo.mkdir()
@@ -219,6 +218,5 @@ def test_a_folder_in_a_photos_place_stops_no_prune(world: World) -> None:
 
 
 def test_a_folder_removed_while_it_is_read_is_empty(tmp_path: Path) -> None:
-    """A folder that is gone by the time it is read holds nothing of ours."""
     found = salvage(CAMPAIGN, tmp_path / "2026-01" / "1-1")
     assert (found.found, found.unexplained) == (None, [])

@@ -76,7 +76,6 @@ def test_wrong_usage_exits_2_without_a_request(world: World, arguments: tuple[st
 
 
 def test_a_missing_key_exits_2_and_a_refused_key_4(world: World) -> None:
-    """2 for none at all, before any request; 4 for one that the API refuses."""
     none = world.program("sync", env={"MARKET_PHOTOS_API_KEY": ""})
     assert (none.code, len(world.log)) == (2, 0)
     wrong = world.program("sync", "--json", env={"MARKET_PHOTOS_API_KEY": "ACMA:wrong:1"})
@@ -86,7 +85,6 @@ def test_a_missing_key_exits_2_and_a_refused_key_4(world: World) -> None:
 
 
 def test_a_refused_connection_exits_8(world: World) -> None:
-    """Connection refused: exit 8 with the host and what to do."""
     world.settings["api"] = {"base_url": "http://127.0.0.1:9"}
     done = world.program("sync")
     assert (done.code, "127.0.0.1" in done.stderr, "Traceback" in done.stderr) == (8, True, False)
@@ -121,7 +119,7 @@ def assert_goes_on(world: World, in_flight: int = 3) -> None:
     ],
 )
 def test_a_signal_in_any_phase_ends_the_run_in_order(make_world: MakeWorld, phase: str, by: int, code: int) -> None:
-    """130 or 143 within 10 s, out of every wait too; the catalogue is right and the next run completes."""
+    """Exit 130 or 143 within 10 s, out of every wait; the archive is right and the next run completes."""
     world = make_world(latency=0.05)
     fill(world.market.stores[101], returns=150)
     faults, log = world.sandbox.faults, world.log
@@ -183,7 +181,6 @@ def test_repeated_kills_tear_and_lose_nothing(make_world: MakeWorld) -> None:
 
 
 def test_the_quota_holds_over_kills(make_world: MakeWorld) -> None:
-    """20 in any 4 s at the server, though a run was killed in it."""
     settings = {"limits": {"photo_requests": 20, "period_seconds": 4}}
     world = make_world(settings, limits=ServerLimits(photos=FixedWindow(1000)), latency=0.02)
     fill(world.market.stores[101], returns=50)
@@ -234,7 +231,6 @@ def test_one_of_eight_concurrent_runs_works(make_world: MakeWorld) -> None:
 
 
 def test_a_busy_store_is_named_and_the_free_one_completed(make_world: MakeWorld) -> None:
-    """A run over both stores does the free one and tells of the other."""
     world = make_world(stores=2)
     for store in world.market.stores.values():
         fill(store, returns=2)
@@ -250,7 +246,6 @@ def test_a_busy_store_is_named_and_the_free_one_completed(make_world: MakeWorld)
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
 def test_closed_pipes_stop_nothing(world: World, closed: str) -> None:
-    """The reader has gone: the photos come, the exit code is the run's own."""
     fill(world.market.stores[101], returns=5)
     reader, writer = os.pipe()
     os.close(reader)
@@ -288,7 +283,7 @@ def assert_the_key_is_nowhere(world: World) -> None:
 
 
 def test_the_key_appears_in_no_output_and_no_file(make_world: MakeWorld) -> None:
-    """Not in the debug log of a run in which much goes wrong, nor where a server sends it back to us."""
+    """Neither in the debug log of a run with many faults nor where a server sends the key back."""
     world = make_world(stores=2)
     world.market.key = "ACMA:" + "k/+ =&".replace(" ", "~") * 6 + ":0a1b2c3d"
     key = world.market.key
@@ -363,7 +358,7 @@ def test_doctor_names_each_problem(world: World, problem: str, tmp_path: Path) -
 
 
 def test_status_disturbs_no_run(make_world: MakeWorld) -> None:
-    """Disturbs nothing, tells of the waiting quota, and reads an archive that is not there."""
+    """It tells of the waiting quota, and reads an archive that does not exist yet."""
     world = make_world({"limits": {"photo_requests": 5, "period_seconds": 3}}, latency=0.02)
     fill(world.market.stores[101], returns=15)
     assert "no archive yet" in world.program("status").stdout

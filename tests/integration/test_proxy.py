@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.errors import ExitCode
+from market_photos.errors import ExitCode, ServerUnavailable
 from market_photos.sandbox import ALWAYS, Market, actions, running
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, fill, wait_until
@@ -155,8 +155,6 @@ def test_a_literal_private_address_is_refused_behind_the_proxy_too(
 
 
 def test_a_proxy_that_is_down_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from market_photos.errors import ServerUnavailable
-
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{_free_port()}")
     with pytest.raises(ServerUnavailable, match="cannot connect to the proxy"):
         world.sync()

@@ -148,7 +148,6 @@ def test_prune_shows_what_goes_and_asks(world: World) -> None:
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 4), ("n\n", 8), ("\n", 8)])
 def test_only_a_yes_on_the_terminal_confirms(world: World, answer: str, left: int) -> None:
-    """Only a yes is a yes."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "market_photos", "prune", "--older-than", "3y", "--config", str(world.config())]
     process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -258,6 +257,5 @@ def test_pending_photos_of_pruned_returns_are_never_fetched(world: World) -> Non
 
 @pytest.mark.parametrize("age", ["3", "y", "0y", "-1y", "3 years", "9999y", "1h"])
 def test_a_malformed_age_is_refused_before_anything_is_read(world: World, age: str) -> None:
-    """Refused before anything is looked at, with what an age looks like."""
     outcome = world.command("prune", f"--older-than={age}", "--yes")
     assert (outcome.code, _states(world)) == (2, {"archived": 8})

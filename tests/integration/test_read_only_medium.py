@@ -180,7 +180,7 @@ READING = [
 @pytest.mark.parametrize("rights", [0, 0o400])
 @pytest.mark.parametrize("folder", [".", "101"])
 def test_an_unreadable_archive_is_reported(tmp_path: Path, folder: str, rights: int, command: str) -> None:
-    """It is there: to say "no archive yet" would be untrue."""
+    """It exists, so "no archive yet" would be untrue."""
     _assert_not_readable(tmp_path, folder, rights, command)
 
 

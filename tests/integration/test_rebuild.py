@@ -79,7 +79,6 @@ def test_missing_photos_are_fetched_after_a_rebuild(world: World) -> None:
 
 
 def test_foreign_files_are_reported_and_left(world: World) -> None:
-    """Files and folders that are none of ours stay where they are, named."""
     folder = world.file_of(world.market.photos()[0]).parent
     strangers = [folder / "holiday.jpg", folder / "70000001-unfinished.part", world.store / "photos" / "note.txt"]
     for path in strangers:
@@ -92,7 +91,6 @@ def test_foreign_files_are_reported_and_left(world: World) -> None:
 
 
 def test_a_usable_catalogue_is_never_replaced(world: World) -> None:
-    """Rebuild beside a catalogue in order changes nothing and says what to do."""
     before = (world.store / "catalog.sqlite3").read_bytes()
     refused = world.command("rebuild")
     assert refused.code == 2
@@ -102,7 +100,6 @@ def test_a_usable_catalogue_is_never_replaced(world: World) -> None:
 
 
 def test_a_damaged_catalogue_is_renamed_never_deleted(world: World) -> None:
-    """The damaged file is kept under another name, byte for byte."""
     path = world.store / "catalog.sqlite3"
     path.write_bytes(b"garbage " * 4096)
     world.command("rebuild")
@@ -111,7 +108,6 @@ def test_a_damaged_catalogue_is_renamed_never_deleted(world: World) -> None:
 
 
 def test_a_hold_outlives_the_catalogue(world: World) -> None:
-    """A return that was on hold still is after a rebuild."""
     held = world.market.return_ids[0]
     world.command("hold", "--return", str(held))
     world.lose_catalog()
@@ -120,7 +116,6 @@ def test_a_hold_outlives_the_catalogue(world: World) -> None:
 
 
 def test_tombstones_outlive_the_catalogue(world: World) -> None:
-    """Pruned photos are not fetched again after a rebuild either."""
     assert world.command("prune", "--older-than", "1d", "--yes").code == 0
     world.lose_catalog()
     assert "13 pruned" in world.command("rebuild").stdout
@@ -161,7 +156,7 @@ def test_a_copy_of_a_stores_folder_is_no_store(world: World) -> None:
 
 
 def test_swapped_catalogues_are_refused_and_rebuilt(tmp_path: Path) -> None:
-    """Each is refused (9); one rebuild mends both, and nothing is fetched again."""
+    """One rebuild mends both stores, and nothing is fetched again."""
     market = Market(seed=5)
     for campaign in (CAMPAIGN, 102):
         market.add_store(campaign).add_return(2)
@@ -200,7 +195,6 @@ def test_a_rebuild_counts_the_whole_quota_as_spent(tmp_path: Path, *, files_are_
 
 
 def test_a_moved_archive_can_be_rebuilt(world: World) -> None:
-    """A store's folder may be moved: everything in it is relative."""
     moved = world.folder / "moved"
     shutil.move(world.archive, moved)
     world.settings["archive"] = {"directory": str(moved)}
@@ -212,7 +206,7 @@ def test_a_moved_archive_can_be_rebuilt(world: World) -> None:
 
 
 def test_a_broken_record_is_ignored(world: World) -> None:
-    """return.json that is cut off, no JSON, or of another return: as if it were not there."""
+    """A return.json that is cut off, no JSON or of another return counts as missing."""
     records = sorted((world.store / "photos").rglob("return.json"))
     records[0].write_bytes(records[0].read_bytes()[:50])
     records[1].write_text(json.dumps({"id": 1, "orderId": 2, "items": []}))

@@ -172,7 +172,6 @@ def test_a_monitor_that_fails_does_not_fail_the_run(
 async def test_a_monitor_that_hangs_delays_the_run_by_seconds_only(
     monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two attempts, each with its time-out."""
     monkeypatch.setattr("market_photos.reporting.ping.TIMEOUT", 0.1)
     monitor.delay = 0.5
     began = time.monotonic()

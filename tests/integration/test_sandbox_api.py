@@ -145,7 +145,6 @@ async def test_a_token_has_an_alias_and_belongs_to_its_filters(market: Market, c
 
 
 async def test_a_token_that_is_not_encoded_is_a_bad_one(market: Market, sandbox: Sandbox) -> None:
-    """Its plus arrives as a space."""
     for _ in range(3):
         market.stores[101].add_return()
     async with aiohttp.ClientSession(headers={"Api-Key": market.key}) as session:
@@ -266,7 +265,6 @@ async def test_every_answer_can_be_traced_and_ends_its_connection(client: Client
 
 
 async def test_the_quota_is_enforced_and_announced(market: Market) -> None:
-    """The window is the server's own clock's."""
     clock = [1_800_000_000.0]
     limits = ServerLimits(returns=FixedWindow(2))
     async with Sandbox(market, limits=limits, wall=lambda: clock[0]) as sandbox, aiohttp.ClientSession() as session:

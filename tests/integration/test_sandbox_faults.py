@@ -344,7 +344,6 @@ async def test_a_token_can_be_repeated(market: Market, sandbox: Sandbox) -> None
 
 
 async def test_an_empty_page_loses_nothing(market: Market, sandbox: Sandbox) -> None:
-    """Nothing is lost to a client that goes on, and no token comes twice."""
     sandbox.faults.add(actions.empty_page(), nth=1, times=2)
     ids, tokens = await _walk(sandbox)
     assert sorted(ids) == market.return_ids

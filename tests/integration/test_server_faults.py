@@ -3,11 +3,12 @@
 import datetime as dt
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from market_photos.errors import ExitCode
+from market_photos.errors import ExitCode, KeyRefused, MarketPhotosError
 from market_photos.market import body
 from market_photos.market.requests import MAX_PHOTO_BYTES
 from market_photos.sandbox import ALWAYS, FixedWindow, Market, Photo, ServerLimits, actions, running
@@ -314,8 +315,6 @@ def test_an_outage_during_a_run_is_waited_out(world: World) -> None:
 @pytest.mark.parametrize(("kind", "nth"), [("campaigns", 1), ("returns", 1), ("returns", 2), ("photo", 5)])
 def test_401_stops_the_run(make_world: MakeWorld, kind: str, nth: int) -> None:
     """At once, in all stores, whenever it comes; exit 4; the next run completes."""
-    from market_photos.errors import MarketPhotosError
-
     world = make_world(stores=2, latency=0.02)
     for store in world.market.stores.values():
         fill(store, returns=120)
@@ -359,8 +358,6 @@ def test_a_closed_store_does_not_stop_the_others(
 
 
 def test_a_missing_scope_stops_the_run(make_world: MakeWorld) -> None:
-    from market_photos.errors import KeyRefused
-
     world = make_world(stores=2)
     world.market.scopes = ["PRICING"]
     with pytest.raises(KeyRefused, match="scope"):
@@ -390,8 +387,6 @@ def test_a_redirect_with_a_page_costs_no_slot(world: World) -> None:
     say = "Moved, see over there. " * 50
 
     def moved(call: Any, reply: Any) -> Any:
-        from dataclasses import replace
-
         if "again" in call.request.query:
             return reply
         return replace(reply, status=302, headers={"Location": call.request.target + "?again=1"}, body=say.encode())
@@ -418,7 +413,7 @@ def test_slots_are_never_above_the_setting(make_world: MakeWorld, reserve: int) 
 
 
 def test_a_store_with_fewer_slots_is_adapted_to(make_world: MakeWorld) -> None:
-    """The server allows fewer slots than configured: the run adapts and completes without a failure."""
+    """The run completes without a failure."""
     world = make_world({"limits": {"parallel_requests": 4}}, latency=0.01, limits=ServerLimits(parallel=2))
     fill(world.market.stores[101], returns=40)
     assert world.sync().exit_code is ExitCode.COMPLETE
@@ -440,14 +435,12 @@ def test_a_tight_quota_is_kept_and_used(make_world: MakeWorld) -> None:
 
 
 def test_another_user_of_the_quota_is_left_room(make_world: MakeWorld) -> None:
-    """`Remaining` falls faster than our own use: we stop before the server must refuse."""
+    """`Remaining` falls faster than our own use: the run stops before the server must refuse."""
     world = make_world(limits=ServerLimits(photos=FixedWindow(40, 3.0)))
     fill(world.market.stores[101], returns=60)
     told = "X-RateLimit-Resource-Remaining"
 
     def falls(call: Any, reply: Any) -> Any:
-        from dataclasses import replace
-
         left = max(0, 2 * int(reply.headers.get(told, 0)) - 40)
         return replace(reply, headers=reply.headers | {told: str(left)})
 
@@ -600,7 +593,7 @@ ODD_HASHES = [
 
 
 def test_odd_hashes_are_requested_and_stored_safely(world: World) -> None:
-    """Asked for under the right URL, kept under a safe name of their own, inside the archive."""
+    """Each under its own URL and a safe name inside the archive."""
     world.market.stores[101].add_return(images=ODD_HASHES)
     report = world.sync()
     assert (report.exit_code, world.states()) == (ExitCode.COMPLETE, {"archived": len(ODD_HASHES)})
@@ -614,7 +607,7 @@ def test_odd_hashes_are_requested_and_stored_safely(world: World) -> None:
 
 
 def test_odd_records_are_read(world: World) -> None:
-    """Nulls, absences, unknown values and fields, a photo that is named twice: read for what they are."""
+    """Nulls, absences, unknown values and fields, and a photo that is named twice."""
     store = world.market.stores[101]
     market = world.market
     twice = market.image_hash()
@@ -641,7 +634,7 @@ def test_odd_records_are_read(world: World) -> None:
     ],
 )
 def test_a_malformed_page_is_requested_again(world: World, spoil: Callable[[Any, Any], Any]) -> None:
-    """Never taken for an empty one."""
+    """It is never taken for an empty one."""
     fill(world.market.stores[101], returns=3)
     world.sandbox.faults.add(actions.edit(spoil), kind="returns")
     assert world.sync().exit_code is ExitCode.COMPLETE
@@ -661,7 +654,6 @@ def test_a_listing_that_fails_once_is_repeated(world: World, action: Action, kin
 
 
 def test_an_unreadable_return_is_named_and_the_run_is_not_complete(world: World) -> None:
-    """It spoils only itself, is named, and neither exit code nor watermark say that all is well."""
     store = world.market.stores[101]
     fill(store, returns=3)
     store.add_return(photos=1, orderId="not a number")

@@ -69,7 +69,7 @@ async def test_a_slot_cools_down_after_we_stopped_reading() -> None:
 
 
 async def test_a_slot_cools_down_after_a_cancel() -> None:
-    """The request is with the server: it counts there until the server notices."""
+    """The request stays with the server, which counts it until it notices."""
     slots = Slots(3, cool_down=60, rng=Random(1))
     limits = Limits(slots, {"photo": Quota(100, 3600)}, Unrecorded())
     market = Market(seed=1)
@@ -86,7 +86,6 @@ async def test_a_slot_cools_down_after_a_cancel() -> None:
 
 
 async def test_a_refused_connection_holds_no_slot() -> None:
-    """Who could not connect is not counted."""
     slots = Slots(3, cool_down=60)
     limits = Limits(slots, {"photo": Quota(100, 3600)}, Unrecorded())
     async with Client("http://127.0.0.1:9", "key", SystemClock(), read_timeout=1) as client:

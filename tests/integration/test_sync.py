@@ -8,6 +8,7 @@ import pytest
 from market_photos.archive.lock import Lock
 from market_photos.errors import ExitCode, KeyRefused
 from market_photos.sandbox import ABSENT, actions
+from market_photos.sync.store_run import Plan
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, counts_of, fill, nightly
 
@@ -128,7 +129,7 @@ def test_a_known_store_that_is_no_longer_served_counts(
 def test_a_known_store_that_is_complete_may_be_closed(
     make_world: MakeWorld, close: Callable[[World, int], None], why: str
 ) -> None:
-    """A line of the summary, no error."""
+    """It is a line of the summary, no error."""
     world = make_world(stores=2)
     fill(world.market.stores[101], returns=3)
     assert world.sync().exit_code is ExitCode.COMPLETE
@@ -173,7 +174,7 @@ def test_a_named_store_that_is_no_longer_served_counts(world: World) -> None:
 
 @pytest.mark.parametrize("where", ["option", "config"])
 def test_named_stores_come_before_the_configured_ones(make_world: MakeWorld, where: str) -> None:
-    """--campaign goes before ids; a named store that cannot be served is an error, not a skip."""
+    """A named store that cannot be served is an error, not a skip."""
     world = make_world({"campaigns": {"ids": [102] if where == "config" else [101]}}, stores=2)
     fill(world.market.stores[102], returns=1)
     report = world.sync(campaigns=(102,) if where == "option" else ())
@@ -195,7 +196,6 @@ def test_the_newest_return_comes_first(make_world: MakeWorld) -> None:
 
 
 def test_max_photos_exits_7_and_the_next_run_continues(world: World) -> None:
-    """Asks for so many, exits 7 with the rest pending; the next run goes on."""
     fill(world.market.stores[101], returns=10)
     report = world.sync(max_photos=4)
     assert (report.exit_code, counts_of(report)["downloaded"], counts_of(report)["pending"]) == (7, 4, 6)
@@ -223,8 +223,6 @@ def test_a_dry_run_counts_and_changes_nothing(world: World) -> None:
 
 def test_a_dry_run_counts_what_full_and_fetch_would_request(world: World) -> None:
     """--full counts what it asks for once more; fetch counts its one return only."""
-    from market_photos.sync.store_run import Plan
-
     store = world.market.stores[101]
     lost = fill(store, returns=2)[0]
     store.lose(lost)

@@ -143,7 +143,6 @@ def _hash(path: str) -> str:
 
 
 def test_a_file_set_aside_twice_keeps_both(world: World) -> None:
-    """What was set aside is never overwritten, not on the same day either."""
     path = _victim(world)
     for content in (b"first", b"second"):
         path.write_bytes(content)
@@ -154,7 +153,7 @@ def test_a_file_set_aside_twice_keeps_both(world: World) -> None:
 
 
 def test_verify_beside_a_run_reports_nothing(tmp_path: Path) -> None:
-    """While a sync brings photos, each look finds an archive in order, and changes nothing in it."""
+    """Every look at a running sync finds a sound archive and changes nothing."""
     with a_world(tmp_path, returns=60, photos=3) as world:
         world.sandbox.latency = 0.02
         synced: list[int] = []
@@ -173,7 +172,7 @@ def test_verify_beside_a_run_reports_nothing(tmp_path: Path) -> None:
 
 
 def test_a_repair_beside_a_run_is_refused(tmp_path: Path) -> None:
-    """A repair changes what a run relies on: it is refused while one is at work, a plain look is not."""
+    """A repair changes what a run relies on; a plain verify is allowed."""
     with a_world(tmp_path) as world:
         world.sandbox.latency = 1.0
         sync = threading.Thread(target=partial(world.program, "sync"))
@@ -189,7 +188,6 @@ def test_a_repair_beside_a_run_is_refused(tmp_path: Path) -> None:
     ("arguments", "words"), [((), "no archive yet"), (("--campaign", str(CAMPAIGN)), "no store 101")]
 )
 def test_a_missing_archive_is_not_reported_as_sound(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    """Where there is nothing to look at, verify does not say that all is well."""
     with a_world(tmp_path) as world:
         outcome = world.command("verify", *arguments)
     assert (outcome.code, words in outcome.stderr) == (2, True)

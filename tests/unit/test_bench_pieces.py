@@ -14,7 +14,6 @@ from market_photos.sandbox.log import most_within
 
 @pytest.mark.parametrize("size", [1000, 1 << 20, 3_000_000])
 def test_the_corpus_check_counts_photos_that_are_cut_missing_or_changed(tmp_path: Path, size: int) -> None:
-    """Photos of the size asked for, no two alike; one that is cut, missing or changed is counted."""
     served = corpus.make(tmp_path / "files", size, 4)
     assert len(set(served.digests.values())) == served.photos == 4
     got = tmp_path / "got"

@@ -4,6 +4,7 @@ import datetime as dt
 import sqlite3
 
 import pytest
+from yarl import URL
 
 from market_photos.browse import query
 from market_photos.browse.query import Place, Query, parse
@@ -22,8 +23,6 @@ FULL = {
 
 
 def address_values(address: str) -> dict[str, str]:
-    from yarl import URL
-
     return dict(URL(address).query)
 
 

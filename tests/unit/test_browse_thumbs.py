@@ -95,7 +95,6 @@ def bomb(width: int, height: int) -> bytes:
     ],
 )
 def test_a_file_that_cannot_be_drawn_is_reported_with_the_reason(tmp_path: Path, body: bytes) -> None:
-    """And leaves nothing behind."""
     with pytest.raises(thumbs.Unshowable):
         made(tmp_path, body)
     assert not list(tmp_path.glob(f"{thumbs.FOLDER}/**/*.jpg"))

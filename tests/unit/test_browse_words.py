@@ -20,5 +20,4 @@ from market_photos.browse.words import choose
     ],
 )
 def test_query_cookie_and_browser_choose_the_language(asked: str, cookie: str, accept: str, language: str) -> None:
-    """What was asked for now, else before, else what the browser prefers, else English."""
     assert choose(asked, cookie, accept) == language

@@ -82,7 +82,7 @@ def test_the_newest_return_comes_first(catalog: Catalog) -> None:
 
 
 def test_photos_that_failed_earlier_come_after_those_never_tried(catalog: Catalog) -> None:
-    """Fewest failures first, then newest return first; what is shelved waits for the next run."""
+    """Order pending photos by fewest failures, then newest return; shelved ones wait for the next run."""
     catalog.returns.record_page(
         PackedPage([a_return(number, f"{number}", created_at=number) for number in (3, 4, 5)])
     )
@@ -173,7 +173,6 @@ def test_an_archived_photo_is_never_asked_for_again(catalog: Catalog) -> None:
     ("failures", "hours"), [(1, 0), (2, 0), (3, 0), (4, 1), (5, 2), (6, 4), (7, 8), (8, 12), (9, 12), (1000, 12)]
 )
 def test_pauses_let_a_nightly_run_try_every_night(failures: int, hours: int) -> None:
-    """A nightly run tries every night."""
     assert pause_after(failures) == hours * HOUR
 
 
@@ -211,7 +210,7 @@ def test_a_return_fetched_by_name_waits_for_no_pause(catalog: Catalog) -> None:
 
 
 def test_a_gone_photo_is_asked_for_again_after_thirty_days(catalog: Catalog, clock: ToldClock) -> None:
-    """By `--full` only."""
+    """Only `--full` requests it."""
     catalog.returns.record_page(PackedPage([a_return(1, "a")]))
     catalog.photos.record_gone(claimed(catalog), "HTTP 404")
     clock.pass_time(RECHECK_GONE_AFTER - 1)
@@ -244,7 +243,6 @@ def test_a_record_is_due_when_its_return_has_a_photo_or_has_changed(catalog: Cat
 
 
 def test_watermark_and_finished_windows_outlive_the_process(tmp_path: Path, clock: ToldClock) -> None:
-    """Watermark and finished windows outlive the process."""
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
         assert catalog.returns.watermark() is None
         assert catalog.returns.finished_windows() == set()
@@ -270,7 +268,6 @@ def test_a_page_is_recorded_whole_or_not_at_all(catalog: Catalog) -> None:
 
 
 def test_photos_asked_for_but_not_archived_are_listed_once_for_sweeping(catalog: Catalog) -> None:
-    """Photos that were asked for and are not archived, each once, whatever their state."""
     catalog.returns.record_page(PackedPage([a_return(1, "archived", "gone", "asked twice", "not asked")]))
     for _ in range(3):
         claim = claimed(catalog)

@@ -109,7 +109,6 @@ async def test_a_photo_arrives_whole_and_one_that_is_too_large_is_refused(answer
 
 
 async def test_an_error_of_the_caller_passes_through(answers: aioresponses) -> None:
-    """The client's own words are for the wire only."""
     answers.get(PHOTO_URL, body=b"x")
     limits = cabinet_limits(Random(1))
     async with Client(BASE, "key", SystemClock(), read_timeout=5) as client:

@@ -127,7 +127,6 @@ def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_value_is_named_with_file_key_and_range(tmp_path: Path, text: str, expected: list[str]) -> None:
-    """File, key, value and what is allowed, on one screen."""
     path = written(tmp_path, text)
     error = refused(path)
     assert str(path) in error
@@ -136,14 +135,12 @@ def test_a_wrong_value_is_named_with_file_key_and_range(tmp_path: Path, text: st
 
 
 def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
-    """Nobody repairs a file one run after another."""
     error = refused(written(tmp_path, "[limits]\nparallel_requests = 9\nfoo = 1\n[sync]\noverlap_days = -1\n[bar]\n"))
     for part in ("4 setting(s)", "limits.parallel_requests", "limits.foo", "sync.overlap_days", "bar"):
         assert part in error
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """The file is named, and why."""
     assert "no such file" in refused(tmp_path / "none.toml")
     assert "cannot be read" in refused(tmp_path)
     latin = tmp_path / "latin.toml"
@@ -175,7 +172,6 @@ def test_the_environment_overrides_the_file(
 def test_stores_in_the_environment_are_a_plain_list(
     monkeypatch: pytest.MonkeyPatch, value: str, ids: tuple[int, ...]
 ) -> None:
-    """As people write lists there."""
     monkeypatch.setenv("MARKET_PHOTOS_CAMPAIGNS_IDS", value)
     assert load(None).campaigns.ids == ids
 

@@ -149,7 +149,7 @@ def test_a_pack_can_hold_selected_returns_only(store: ArchiveOf) -> None:
     ],
 )
 def test_a_return_that_is_not_in_the_archive_is_an_error(store: ArchiveOf, selection: Selection, said: str) -> None:
-    """A pack that lacks a return somebody asked for would pass for the whole."""
+    """A pack that lacks a requested return would be taken for complete."""
     store.add_photos(500, 41, [{"hash": "aa"}])
     store.add_photos(501, 43, [{"hash": "cc"}])
     store.add_photos(502, 44)

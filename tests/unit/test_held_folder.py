@@ -44,7 +44,7 @@ def remove(path: Path) -> None:
 @pytest.mark.parametrize("harm", [replace, remove])
 @pytest.mark.parametrize("name", [".", "..", "photos", *NAMES])
 def test_a_moved_or_replaced_part_is_named(held_folder: HeldFolder, harm: Callable[[Path], None], name: str) -> None:
-    """The archive, the store's folder, its photos, its catalogue, its lock."""
+    """The archive, the store's folder, its photos, catalogue and lock are watched."""
     held_folder.require_same()
     target = Path(os.path.normpath(held_folder.folder / name))
     harm(target)

@@ -43,12 +43,10 @@ SUFFIX = ".abcdefghij"
     ],
 )
 def test_the_month_is_taken_from_the_iso_date_only(created: str, month: str) -> None:
-    """Of the ISO date, and nothing else of what a stranger wrote."""
     assert month_of(created) == month
 
 
 def test_paths_follow_the_tree_of_the_readme() -> None:
-    """As the README draws it."""
     key = PhotoKey(7, 8, 9, 10, "0a1b")
     assert store_folder(Path("/archive"), 7) == Path("/archive/7")
     assert return_folder("2026-01", 8, 9) == Path("photos/2026-01/8-9")

@@ -76,7 +76,6 @@ def test_the_lock_file_names_its_holder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b"[" * 4096])
 def test_a_lock_without_a_readable_holder_is_still_held(tmp_path: Path, text: bytes) -> None:
-    """Whatever stands in the file, a held lock is a held lock."""
     path = tmp_path / "run.lock"
     with Lock(path, "sync", ToldClock()):
         path.write_bytes(text)
@@ -84,7 +83,6 @@ def test_a_lock_without_a_readable_holder_is_still_held(tmp_path: Path, text: by
 
 
 def test_a_missing_lock_file_has_no_holder(tmp_path: Path) -> None:
-    """No file, no holder."""
     assert held_by(tmp_path / "none") is None
     assert list(tmp_path.iterdir()) == []
 

@@ -31,7 +31,7 @@ NOW = dt.datetime(2028, 2, 29, 12, 30, tzinfo=dt.UTC)
     ],
 )
 def test_ages_follow_the_calendar(age: str, before: str) -> None:
-    """So long before now to the minute; where the month is shorter, its last day."""
+    """An age counts back to the minute; where the month is shorter, to its last day."""
     assert AGE.convert(age, None, None).before(NOW).isoformat() == f"{before}T12:30:00+00:00"
 
 
@@ -39,7 +39,7 @@ def test_ages_follow_the_calendar(age: str, before: str) -> None:
     "age", ["", "3", "y", "0d", "-1y", "1h", "3 y", "3yy", "1y6m", "18m", "1.5y", "2028y", "9999y", "999999d", "٣y"]
 )
 def test_a_malformed_age_is_refused(age: str) -> None:
-    """Refused, never taken for another age: what goes by it is deleted."""
+    """What it selects is deleted, so it is never taken for another age."""
     with pytest.raises(click.BadParameter):
         AGE.convert(age, None, None)
 
@@ -67,13 +67,11 @@ def test_results_come_in_the_order_of_the_jobs_and_jobs_are_taken_as_needed() ->
 
 
 def test_jobs_run_side_by_side() -> None:
-    """As many at a time as there are threads: each waits for the others here."""
     together = threading.Barrier(4, timeout=10)
     assert len(list(in_threads(lambda _: together.wait(), range(4), threads=4))) == 4
 
 
 def test_an_error_comes_out_and_the_threads_end() -> None:
-    """What a job raises is raised to whoever reads the results."""
 
     def fails(number: int) -> int:
         if number == 3:
@@ -87,7 +85,6 @@ def test_an_error_comes_out_and_the_threads_end() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 262_144, 262_145, 1_000_000])
 def test_a_file_is_hashed_whole(tmp_path: Path, size: int) -> None:
-    """Whatever its size."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * size)
     assert file_sha256(path) == hashlib.sha256(b"x" * size).digest()

@@ -90,7 +90,7 @@ async def test_a_part_of_a_killed_run_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("written", [0, 10, WRITE_BYTES, 2 * WRITE_BYTES + 1])
 @pytest.mark.parametrize("finished", [True, False])
 async def test_an_uncommitted_photo_leaves_nothing(tmp_path: Path, written: int, finished: bool) -> None:
-    """Neither after an error nor after a plain way out."""
+    """Neither an error nor leaving without a commit leaves a file."""
     for error in (ConnectionError, KeyboardInterrupt, None):
         with pytest.raises(error) if error else nullcontext():
             async with part(tmp_path / "p.part") as unfinished:
@@ -151,7 +151,7 @@ async def test_a_short_write_is_an_error(tmp_path: Path, limited_file_size: int)
 
 
 async def test_the_folder_is_made_with_its_first_photo(tmp_path: Path) -> None:
-    """And not before: a photo that does not come leaves no folder."""
+    """A photo that does not arrive leaves no folder."""
     async with part(tmp_path / "a" / "b" / "p.part") as unfinished:
         await unfinished.write(b"x")
     assert names(tmp_path) == []
@@ -169,7 +169,6 @@ async def test_below_the_floor_nothing_is_written(tmp_path: Path, size: int) -> 
 
 
 async def test_a_missing_folder_is_an_error_with_its_path(tmp_path: Path) -> None:
-    """Opening, committing and writing without the folder are the disk's trouble, with the path."""
     (tmp_path / "no-folder").touch()
     with pytest.raises(ArchiveUnwritable, match="no-folder"):
         await store(tmp_path / "no-folder" / "p", b"x")
@@ -218,7 +217,7 @@ def test_folders_are_closed_to_others(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    """A file or a dead link stands there: said now, not at the first photo."""
+    """A file or a dead link in its place is reported at once, not at the first photo."""
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "unmounted")
     for path in ("file", "file/below", "link", "x" * 300):
@@ -240,7 +239,6 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_a_disk_error_names_path_cause_and_next_step(code: int | None, hint: str) -> None:
-    """The path, the system's words, and what to do."""
     with pytest.raises(ArchiveUnwritable, match=r"^/some/where: ") as caught, disk_errors(Path("/some/where")):
         raise OSError(code, os.strerror(code)) if code else OSError("odd")
     assert hint in caught.value.hint
@@ -269,7 +267,6 @@ def test_a_sweep_removes_only_the_files_of_that_photo(tmp_path: Path) -> None:
 
 
 def test_a_failed_sweep_names_the_path(tmp_path: Path) -> None:
-    """The disk's trouble is no traceback."""
     (tmp_path / "10-aa.jpg").mkdir()
     with pytest.raises(ArchiveUnwritable, match=str(tmp_path)):
         sweep(tmp_path, "10-aa")

@@ -36,7 +36,7 @@ def test_the_live_view_needs_a_capable_terminal(environ: dict[str, str], termina
 def test_the_time_left_follows_the_slower_of_quota_and_pace(
     pending: int, quota_left: int, per_hour: float, left: float | None
 ) -> None:
-    """At the quota, or at the pace where that is slower; nothing is said where nothing is known."""
+    """The time is unknown while the pace and the quota are."""
     assert seconds_left(seconds_at_quota(pending, quota_left, Limits()), pending, per_hour) == left
 
 

@@ -68,7 +68,7 @@ async def test_the_progress_file_exists_while_the_run_lasts(
 
 
 async def test_a_cancel_during_a_write_leaves_nothing(run: Any, tmp_path: Path, writing: SimpleNamespace) -> None:
-    """The thread that writes cannot be called back; what it makes goes when it is done."""
+    """The writing thread cannot be stopped; its file is removed when it is done."""
     await the_end_of(asyncio.create_task(progress_file.write_progress(run)), writing)
     assert list(tmp_path.iterdir()) == []
 

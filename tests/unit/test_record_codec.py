@@ -25,7 +25,6 @@ def compressed(value: Any) -> bytes:
 @given(RECORDS)
 @example({"a": "\ud800", "\udfff": 2**70})
 def test_any_record_survives_packing(value: dict[str, Any]) -> None:
-    """Any JSON, the same bytes each time."""
     assert unpack(pack(value)) == value
     assert json.dumps(unpack(pack(value))) == json.dumps(value)
     assert pack(value) == pack(json.loads(json.dumps(value)))

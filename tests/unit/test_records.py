@@ -158,7 +158,7 @@ def test_the_queue_is_ordered_by_creation(dates: dict[str, str], created_at: int
     ],
 )
 def test_a_page_without_a_token_is_the_last(result: dict[str, Any], token: str | None) -> None:
-    """An empty page with a token is not the end; a missing token is."""
+    """An empty page with a token is not the end."""
     assert parse_returns(7, listing(**result)) == Page([], token, ())
 
 
@@ -198,7 +198,6 @@ def test_a_malformed_page_is_refused(content: bytes) -> None:
 
 
 def test_an_error_with_status_200_keeps_the_servers_words() -> None:
-    """The server's own words are kept."""
     with pytest.raises(Refusal, match="it says ERROR: try later"):
         parse_returns(7, b'{"status":"ERROR","errors":[{"message":"try later"}]}')
 
@@ -262,7 +261,7 @@ def test_a_lost_page_token_does_not_lose_the_page() -> None:
 
 @pytest.mark.parametrize("value", [True, False, None, 1.5, "", "1_0", " 1", "٣", 10**30, "9" * 5000, [1], {"id": 1}])
 def test_a_malformed_id_is_refused(value: Any) -> None:
-    """A truth value would be return 1, and its photos another return's."""
+    """A boolean would be return 1, and its photos another return's."""
     page = parse_returns(7, listing(record(decision("aa"), id=value), record(decision("bb", item=value))))
     assert hashes(page) == []
     assert len(page.unreadable) == 2
@@ -310,7 +309,7 @@ def test_a_number_beyond_floats_survives() -> None:
 
 
 def test_one_return_is_read_as_a_page_of_one() -> None:
-    """The record of one return is a page of one; without ids, or without being a record, it is refused."""
+    """Without ids, or where it is no record, it is refused."""
     body = json.dumps({"status": "OK", "result": record(decision("aa", 5))}).encode()
     page = parse_return(7, body)
     assert hashes(page) == ["aa"]
@@ -346,14 +345,12 @@ def test_stores_are_read_and_odd_fields_lose_none() -> None:
     ],
 )
 def test_a_skipped_store_has_a_reason(placement: str | None, availability: str | None, why: str) -> None:
-    """Where every request would be refused, or where the API has no photos: in words."""
     reason = Campaign(id=1, placementType=placement, apiAvailability=availability).why_skipped()
     assert why in reason
     assert bool(reason) == bool(why)
 
 
 def test_name_and_scopes_of_a_key_are_read() -> None:
-    """Name and scopes, fit for a terminal."""
     body = b'{"status":"OK","result":{"apiKey":{"name":"my\\u001bkey","authScopes":["ALL_METHODS",null]}}}'
     info = parse_key_info(body)
     assert (info.name, info.scopes) == ("my?key", ("ALL_METHODS", "(NoneType)"))

@@ -140,7 +140,7 @@ def test_each_refusal_names_who_must_act(status: int, message: str, reaction: Re
     ],
 )
 def test_a_parallel_420_is_recognised_in_any_body(content: bytes) -> None:
-    """Waiting an hour for a slot that is free in a second is never right, however the body is shaped."""
+    """The pause for a parallel 420 is seconds; for a quota it may be an hour."""
     assert refusal(420, {}, content, WALL).reaction is Reaction.YIELD_SLOT
 
 
@@ -191,7 +191,6 @@ def test_a_refusal_is_one_printable_line() -> None:
 
 
 def test_a_refusal_carries_the_wait_of_the_headers() -> None:
-    """The wait of the headers goes with the refusal."""
     assert refusal(420, {UNTIL: "Wed, 09 Sep 2026 15:18:00 GMT"}, body(), WALL).wait == 1080
     assert refusal(420, {}, body(), WALL).wait is None
 
@@ -285,7 +284,7 @@ def test_until_without_a_server_date_is_unknown() -> None:
     ],
 )
 def test_dates_of_every_format_are_parsed(text: str, seconds: float | None) -> None:
-    """HTTP dates of all three kinds, ISO dates with 0 to 3 digits of a fraction; without a zone they are UTC."""
+    """HTTP dates of all three kinds and ISO dates with 0 to 3 fraction digits; without a zone they are UTC."""
     assert parse_date(text) == (None if seconds is None else pytest.approx(seconds))
 
 
@@ -295,7 +294,6 @@ ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 
 @given(MOMENTS, ZONES)
 def test_every_date_is_understood(naive: datetime, zone: timezone) -> None:
-    """Both spellings of any moment, in any zone, are that moment."""
     moment = naive.replace(tzinfo=zone)
     assert parse_date(moment.isoformat()) == pytest.approx(moment.timestamp())
     whole = moment.replace(microsecond=0)
@@ -324,7 +322,6 @@ def test_any_answer_is_a_refusal(status: int, headers: dict[str, str], content: 
 
 @given(JSON | st.binary(), st.integers(0, 50))
 def test_a_foreign_text_is_made_printable_and_bounded(value: Any, most: int) -> None:
-    """Printable and bounded, of anything."""
     shown = clean(value, most)
     assert shown.isprintable()
     assert len(shown) <= most

@@ -164,7 +164,7 @@ def test_a_request_without_an_age_counts_for_one_period_from_when_it_is_first_se
 
 
 def test_the_period_begins_with_the_answer(tmp_path: Path) -> None:
-    """An old request that was answered late still counts."""
+    """A request sent long ago and answered late still counts."""
     clock = ToldClock()
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
         request = catalog.requests.sent("photo", 1)
@@ -177,7 +177,6 @@ def test_the_period_begins_with_the_answer(tmp_path: Path) -> None:
 
 
 def test_each_run_is_recorded_with_its_outcome(tmp_path: Path) -> None:
-    """Each run with its command, times, exit code and summary, whatever text an error has brought into it."""
     clock = ToldClock(wall=1000)
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
         first, second = catalog.runs.begin("sync"), catalog.runs.begin("backfill")

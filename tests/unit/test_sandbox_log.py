@@ -27,7 +27,7 @@ def test_a_window_is_half_open_and_starts_anywhere(times: list[float], most: int
 
 
 def test_questions_are_about_one_store() -> None:
-    """Quota and slots are a store's: two busy stores do not add up."""
+    """Quota and slots belong to a store: two busy stores do not add up."""
     log = Log()
     for campaign in (101, 101, 101, 102, 102, None):
         log.arrive(call(campaign=campaign), wall=0.0)

@@ -169,7 +169,6 @@ def test_a_lost_or_damaged_catalogue_is_refused(store: Path, damage: Callable[[P
 
 
 def test_a_sound_catalogue_is_opened(store: Path) -> None:
-    """The measure for the cases above."""
     assert count(store) == 300
 
 
@@ -300,7 +299,6 @@ def do_one(catalog: Catalog, name: str, number: int) -> None:
 
 
 def test_a_record_packed_differently_is_not_a_change(store: Path) -> None:
-    """A catalogue of a machine with another packer: no return.json is written anew."""
     connection = sqlite3.connect(store / CATALOG_NAME)
     for row, packed in connection.execute("SELECT id, record FROM returns").fetchall():
         plain = zlib.compress(json.dumps(unpack(packed)).encode())
@@ -318,7 +316,7 @@ def test_a_record_packed_differently_is_not_a_change(store: Path) -> None:
 
 
 def test_a_damaged_record_is_replaced(store: Path) -> None:
-    """By what the next listing brings."""
+    """The next listing replaces it."""
     damaged_records(store / CATALOG_NAME)
     with Catalog(store, CAMPAIGN, ToldClock()) as catalog:
         catalog.returns.record_page(PackedPage([a_return(0, "h0", note="good")]), 5)
@@ -329,7 +327,6 @@ def test_a_damaged_record_is_replaced(store: Path) -> None:
     steps=st.lists(st.tuples(st.sampled_from(["page", "archived", "gone", "failed", "requeue"]), st.integers(1, 9)))
 )
 def test_the_tallies_are_what_counting_finds(steps: list[tuple[str, int]]) -> None:
-    """After whatever happened to photos, a photo deleted by hand included."""
     with tempfile.TemporaryDirectory() as folder, Catalog(Path(folder), CAMPAIGN, ToldClock()) as catalog:
         for name, number in steps:
             do_one(catalog, name, number)

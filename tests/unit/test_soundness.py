@@ -63,7 +63,6 @@ def read_everything(archive: Path) -> None:
 
 
 def test_a_sound_catalogue_is_read(archive: Path) -> None:
-    """The measure for the cases below."""
     read_everything(archive)
     with Catalog(archive / str(CAMPAIGN), CAMPAIGN, ToldClock()) as catalog:
         catalog.check()

@@ -40,7 +40,6 @@ def test_storing_a_photo_claims_the_next_and_records_its_request(tmp_path: Path)
 
 
 def test_storing_the_last_photo_claims_none(tmp_path: Path) -> None:
-    """Nothing left to claim: no request."""
     with filled(tmp_path, ToldClock(), returns=1) as catalog:
         while claim := catalog.photos.claim():
             last = catalog.turn(claim, STORED, "photo", only=(1, 1))
@@ -49,7 +48,7 @@ def test_storing_the_last_photo_claims_none(tmp_path: Path) -> None:
 
 
 def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
-    """A request that cannot be put on record leaves the photo pending."""
+    """A request that cannot be recorded leaves the photo pending."""
     with filled(tmp_path, ToldClock()) as catalog:
         claim = catalog.photos.claim()
         assert claim
