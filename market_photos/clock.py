@@ -125,6 +125,18 @@ class ServerClock:
         votes, offset = self._believed
         return offset.later(moment.uptime) if votes > self._rival[0] else None
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Return whether one more answer is needed to believe the server's time.
+
+        That is so while the answers contradict each other, or where there was only one and this machine's own clock
+        contradicts it: one of the two is wrong.
+        """
+        votes, offset = self._believed
+        moment = self._machine.now()
+        own = ServerTime(moment.wall, moment.wall).later(-moment.uptime)
+        return votes > 0 and (votes <= self._rival[0] or (votes == 1 and not _agree(offset, own)))
+
     def observe_date(self, date: float, sent: Moment, answered: Moment) -> None:
         """Take the Date of an answer into account. `date` is in seconds since 1970."""
         if not _POSSIBLE[0] <= date <= _POSSIBLE[1]:

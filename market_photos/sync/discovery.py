@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import NamedTuple
 
+from market_photos.clock import ServerClock
 from market_photos.errors import KeyRefused
 from market_photos.market.client import Client
 from market_photos.market.limits import Limits
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 CABINET_QUOTAS = {Endpoint.CAMPAIGNS: 1000, Endpoint.TOKEN: 100}
 #: Pages of stores after which something is wrong: 100 000 stores.
 MAX_PAGES = 1000
+#: Further answers that are asked for where one Date contradicts another, or this machine's clock.
+MAX_TIME_REQUESTS = 2
 
 
 class Candidate(NamedTuple):
@@ -67,25 +71,37 @@ def cabinet_limits(rng: Random, ledger: Unrecorded | None = None) -> Limits:
     return Limits(Slots(1, rng=rng), quotas, ledger or Unrecorded())
 
 
-async def discover(client: Client, named: Iterable[int], rng: Random) -> Discovered:
+async def discover(client: Client, named: Iterable[int], clock: ServerClock, rng: Random) -> Discovered:
     """Return the stores that were named, or every store the key sees that has photos and an open API, if any.
 
-    Raises KeyRefused or ServerUnavailable. Named stores are visited even where the list of
-    stores cannot be had: it would only tell their names and which of them are closed.
+    The answers tell `clock` the time, by which a store's earlier requests count: where it is in doubt, one or two
+    more are asked for. Raises KeyRefused or ServerUnavailable. Named stores are visited even where the list of stores
+    cannot be had: it would only tell their names and which of them are closed.
     """
     wanted, ledger = sorted(set(named)), Unrecorded()
+    limits = cabinet_limits(rng, ledger)
     try:
-        seen = {store.id: store for store in await list_stores(client, cabinet_limits(rng, ledger), rng)}
+        seen = {store.id: store for store in await list_stores(client, limits, rng)}
     except Refusal as refusal:
         if not wanted or refusal.reaction is Reaction.STOP_RUN:
             raise as_error(refusal, "the list of stores") from refusal
         log.warning("cannot get the list of stores: %s; going on with the configured ones", refusal)
         seen = {}
+    await _settle_time(client, limits, clock)
     if wanted:
         return Discovered([_candidate(campaign, seen.get(campaign)) for campaign in wanted], [], ledger.requests)
     every = sorted(_candidate(store.id, store) for store in seen.values())
     open_stores = [candidate for candidate in every if not candidate.refused]
     return Discovered(open_stores, [candidate for candidate in every if candidate.refused], ledger.requests)
+
+
+async def _settle_time(client: Client, limits: Limits, clock: ServerClock) -> None:
+    """Ask for the list of stores again until its Date is beyond doubt; what is then still in doubt stays unknown."""
+    for _ in range(MAX_TIME_REQUESTS):
+        if not clock.is_in_doubt:
+            return
+        with suppress(Refusal):
+            await client.read(campaigns_request(), limits.admission)
 
 
 def _candidate(campaign: int, store: Campaign | None) -> Candidate:

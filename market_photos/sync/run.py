@@ -93,7 +93,7 @@ class Run:
             locks.take_archive()
         api = self.settings.api
         async with Client(api.base_url, key, self.clock, read_timeout=api.read_timeout_seconds) as client:
-            found = await discover(client, named, self.rng)
+            found = await discover(client, named, self.clock, self.rng)
             visited = [candidate.campaign for candidate in found.candidates]
             if not named:
                 ours = locks.take_stores(visited)

@@ -92,6 +92,24 @@ def test_one_odd_date_does_not_poison_the_archive(world: World, odd: int) -> Non
     assert abs(watermark(world) - world.server_wall()) < 60
 
 
+@pytest.mark.parametrize("days", [9, -9])
+@pytest.mark.parametrize("off", [0, 40, -400], ids=lambda off: f"ours {off}")
+def test_an_odd_first_date_after_a_reboot_does_not_exceed_the_quota(
+    make_world: MakeWorld, days: float, off: float
+) -> None:
+    """The list of stores comes with a wrong Date; then only that could tell how old the last run's requests are."""
+    world = make_world({"limits": {"photo_requests": QUOTA, "period_seconds": PERIOD_S}})
+    machine = world.clock = Machine(world)
+    machine.off = off * DAY_S
+    fill(world.market.stores[101], returns=3 * QUOTA)
+    assert world.run(nightly(), max_photos=QUOTA).exit_code is ExitCode.LIMIT
+    machine.reboot("boot-1")
+    odd = actions.headers({"Date": formatdate(world.server_wall() + days * DAY_S, usegmt=True)})
+    world.sandbox.faults.add(odd, kind="campaigns")
+    assert world.run(nightly(), max_seconds=0.5).exit_code is ExitCode.LIMIT
+    assert most_within(sorted(entry.wall for entry in world.log.of("photo")), PERIOD_S) <= QUOTA
+
+
 def test_a_night_of_wrong_dates_is_mended_by_the_next(world: World) -> None:
     """The server itself was nine days ahead."""
     store = world.market.stores[101]
@@ -132,6 +150,7 @@ def attempt(world: World, machine: Machine, rng: Random) -> ExitCode:
     return world.run(nightly(), meanwhile=meanwhile, max_seconds=0.5).exit_code
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(2))
 def test_forty_nights_with_a_clock_that_is_wrong_on_some_of_them(make_world: MakeWorld, seed: int) -> None:
     """Reboots, local time, jumps in mid-run, a frozen clock, a moved machine, a catalogue put back from a backup.
