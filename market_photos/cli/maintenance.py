@@ -1,4 +1,4 @@
-"""`verify`, `rebuild`, `prune`, `hold` and `release`: the owner's upkeep of the archive. They send no request."""
+"""The commands `verify`, `rebuild`, `prune`, `hold` and `release`. They send no request."""
 
 import datetime as dt
 import sys
@@ -14,10 +14,11 @@ from market_photos.cli.options import AGE, ID, Span, campaigns_option, command_l
 from market_photos.clock import SystemClock
 from market_photos.config import Settings, find_config, load
 from market_photos.errors import ArchiveUnwritable, UsageError, most_serious
+from market_photos.maintenance.hold import set_hold
 from market_photos.maintenance.integrity import Problem
-from market_photos.maintenance.prune import opened, set_hold
+from market_photos.maintenance.prune import locked_stores
 from market_photos.maintenance.rebuild import copies, rebuild_store
-from market_photos.maintenance.verify import advice, problem_json, problem_line, verify_store
+from market_photos.maintenance.verify import next_steps, problem_json, problem_line, verify_store
 from market_photos.text import one_line
 
 
@@ -42,7 +43,7 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
     archive = _settings(config).archive.directory
     problems: dict[int, list[dict[str, Any]]] = {}
 
-    def tell(campaign: int, problem: Problem) -> None:
+    def report(campaign: int, problem: Problem) -> None:
         if as_json:
             problems.setdefault(campaign, []).append(problem_json(problem))
         else:
@@ -50,7 +51,7 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
 
     def check(campaign: int) -> Any:
         return verify_store(
-            archive, campaign, SystemClock(), full=not quick, repair=repair, command=command_line(), tell=tell
+            archive, campaign, SystemClock(), full=not quick, repair=repair, command=command_line(), report=report
         )
 
     results = [check(campaign) for campaign in select_stores(archive, campaigns)]
@@ -59,7 +60,7 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
         stores = [{**result.as_json(), "problems": problems.get(result.campaign, [])} for result in results]
         console.give({"archive": str(archive), "full": not quick, "exit_code": int(code), "stores": stores})
     else:
-        for line in [*(result.line() for result in results), *advice(results, repair=repair)]:
+        for line in [*(result.line() for result in results), *next_steps(results, repair=repair)]:
             console.say(line)
     sys.exit(code)
 
@@ -124,20 +125,20 @@ def prune(
     archive = _settings(config).archive.directory
     before = older_than.before(dt.datetime.now(dt.UTC)).timestamp()
     stores = select_stores(archive, campaigns)
-    with opened(
+    with locked_stores(
         archive, stores, before=before, statuses=statuses, clock=SystemClock(), command=command_line()
     ) as prunes:
-        plans = [one.plan() for one in prunes]
+        plans = [prune.plan() for prune in prunes]
         for line in [line for plan in plans for line in plan.lines()]:
             console.say(line)
         is_wanted = not dry_run and not all(plan.is_empty for plan in plans) and _confirmed(yes=yes)
-        pruned = sum(one.carry_out() for one in prunes) if is_wanted else 0
+        pruned = sum(prune.carry_out() for prune in prunes) if is_wanted else 0
     if as_json:
         console.give({"dry_run": dry_run, "pruned_returns": pruned, "stores": [plan.as_json() for plan in plans]})
     console.say(f"Pruned {pruned:,} returns; tombstones stay." if is_wanted else "Nothing was changed.")
-    left = [text for one in prunes for text in one.left]
-    for text in left:
-        console.say(f"left as it is: {one_line(text)}")
+    left = [message for prune in prunes for message in prune.left]
+    for message in left:
+        console.say(f"left as it is: {one_line(message)}")
     if left:
         raise ArchiveUnwritable(
             f"{len(left):,} files or folders of pruned returns could not be removed; they are named above.",

@@ -1,18 +1,18 @@
-"""A new catalogue from the tree, when the old one is lost or damaged. Nothing that is on disk is fetched again.
+"""Make a new catalogue from the files of a store, when the old one is lost or damaged.
 
-What the tree cannot tell, and what then holds:
+Nothing that is on disk is downloaded again. What the files do not tell:
 - how far the listing had come: the next sync lists everything;
-- which photos were gone: they are asked for once more;
-- what was sent in the last period: the whole quota counts as spent at the time of the rebuild. The times of the
-  files say nothing certain, as the clock may have been wrong, and requests that failed leave no file.
+- which photos were gone (404): they are requested once more;
+- which requests were sent in the last quota period: the whole quota counts as spent at the time of the rebuild. The
+  files do not tell, as the clock may have been wrong, and failed requests leave no file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from market_photos import failpoints
-from market_photos.archive import atomic, layout, lock, tree, volume
+from market_photos.archive import atomic, layout, lock, volume
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.opening import owner_of
@@ -21,41 +21,44 @@ from market_photos.archive.catalog.restore import RestoredReturn
 from market_photos.archive.hashing import in_threads
 from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
+from market_photos.maintenance.return_folder import return_folders
 from market_photos.maintenance.salvage import salvage
 from market_photos.market.requests import quotas
 from market_photos.settings import Limits
 from market_photos.text import one_line
 
-#: The catalogue while it is made; its leftovers are thrown away.
+#: The prefix of a damaged catalogue that was set aside.
+DAMAGED_NAME = f"{layout.CATALOG_NAME}.damaged-"
+#: The new catalogue until it is complete.
 UNFINISHED_NAME = f"{layout.CATALOG_NAME}.rebuilding"
-#: What belongs to an SQLite file.
-COMPANIONS = ("", "-wal", "-shm")
+#: Suffixes of the files of an SQLite database.
+SQLITE_SUFFIXES = ("", "-wal", "-shm")
+#: Returns written in one transaction.
 BATCH = 100
 
 
 @dataclass
-class Rebuilt:
-    """What a rebuild brought back for one store."""
-
+class RebuildResult:
     campaign: int
-    set_aside: list[Path] = field(default_factory=list)
-    """Where the damaged catalogue is now."""
+    set_aside: Path | None = None
+    """The damaged catalogue, if there was one."""
     returns: int = 0
     photos: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
     unexplained: list[tuple[Path, str]] = field(default_factory=list)
+    """Files and folders that were ignored, relative to the store's folder, with the reason."""
 
     def lines(self) -> list[str]:
-        on_disk, lacking, pruned = (self.photos[state] for state in (State.ARCHIVED, State.PENDING, State.PRUNED))
-        lines = [f"Store {self.campaign}: the damaged catalogue is now {path}." for path in self.set_aside[:1]]
+        archived, pending, pruned = (self.photos[state] for state in (State.ARCHIVED, State.PENDING, State.PRUNED))
+        lines = [f"Store {self.campaign}: the damaged catalogue is now {self.set_aside}."] if self.set_aside else []
         lines.append(
-            f"Store {self.campaign}: a new catalogue of {self.returns:,} returns: {on_disk:,} photos are here, "
-            f"{lacking:,} are lacking{f', {pruned:,} pruned' * bool(pruned)}."
+            f"Store {self.campaign}: a new catalogue of {self.returns:,} returns: {archived:,} photos are here, "
+            f"{pending:,} are lacking{f', {pruned:,} pruned' * bool(pruned)}."
         )
-        return lines + [f"  left as it is: {one_line(str(path))}: {why}" for path, why in self.unexplained]
+        return lines + [f"  left as it is: {one_line(str(path))}: {reason}" for path, reason in self.unexplained]
 
 
-def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, command: str) -> Rebuilt:
-    """Blocks.
+def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, command: str) -> RebuildResult:
+    """Make a new catalogue for a store. Blocks.
 
     Raises UsageError where the catalogue is in order; AlreadyRunning, CatalogUnusable, ArchiveUnwritable.
     """
@@ -63,106 +66,90 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
     if not folder.is_dir():
         raise UsageError(f"{archive}: there is no store {campaign}.", "Check the number, and directory in [archive].")
     with lock.Lock(folder / layout.LOCK_NAME, command, clock) as held:
-        rebuilt = Rebuilt(campaign, _out_of_the_way(folder, campaign, clock))
-        _throw_away(folder)
+        _require_damaged(folder, campaign, clock)
+        result = RebuildResult(campaign, _set_aside(folder, clock))
         with Catalog(folder, campaign, clock, name=UNFINISHED_NAME) as catalog:
             run = catalog.runs.begin(command)
             adoption.accept(catalog, held)
-            _fill(catalog, folder, rebuilt)
-            for method, amount in quotas(limits.photo_requests, limits.return_requests).items():
-                catalog.requests.assume(method, [0.0] * amount)
-            found = {state.value: count for state, count in rebuilt.photos.items()}
-            catalog.runs.end(run, ExitCode.COMPLETE, {"returns": rebuilt.returns, **found})
+            _restore_returns(catalog, folder, result)
+            for endpoint, quota in quotas(limits.photo_requests, limits.return_requests).items():
+                catalog.requests.assume(endpoint, [0.0] * quota)
+            counts = {state.value: count for state, count in result.photos.items()}
+            catalog.runs.end(run, ExitCode.COMPLETE, {"returns": result.returns, **counts})
         with volume.disk_errors(folder):
             (folder / UNFINISHED_NAME).rename(folder / layout.CATALOG_NAME)
             atomic.sync_folder(folder)
         failpoints.point("rebuilt")
-    return rebuilt
+    return result
 
 
 def copies(archive: Path, stores: Iterable[int]) -> dict[int, UsageError]:
-    """Return the folders that are copies of another store's, which is in the archive as well, with what to say."""
+    """Return the folders that are copies of another store in the archive, each with an error that says so."""
     owners = {store: owner_of(archive / str(store) / layout.CATALOG_NAME) for store in stores}
-    owned = {owner for store, owner in owners.items() if owner == str(store)}
+    originals = {owner for store, owner in owners.items() if owner == str(store)}
     return {
         store: UsageError(
             f"{archive / str(store)}: is a copy of store {owner}, and is left alone.",
             f"Move it out of the archive. If it is a store of its own: rebuild --campaign {store}.",
         )
         for store, owner in owners.items()
-        if owner != str(store) and owner in owned
+        if owner != str(store) and owner in originals
     }
 
 
-def _out_of_the_way(folder: Path, campaign: int, clock: Clock) -> list[Path]:
-    """Renames a damaged catalogue. Raises UsageError where it is in order."""
+def _require_damaged(folder: Path, campaign: int, clock: Clock) -> None:
+    """Raise UsageError where the catalogue is in order."""
     path = folder / layout.CATALOG_NAME
-    if path.exists() and path.stat().st_size:
-        try:
-            with Catalog(folder, campaign, clock, read_only=True) as catalog:
-                catalog.check()
-        except CatalogDamaged:
-            pass
-        else:
-            raise UsageError(
-                f"{path}: is in order; there is nothing to rebuild.",
-                "If it is the wrong one, move it aside together with its -wal and -shm, then run this again.",
-            )
-    mark = iso(clock.now().wall).replace(":", "")
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        with Catalog(folder, campaign, clock, read_only=True) as catalog:
+            catalog.check()
+    except CatalogDamaged:
+        return
+    raise UsageError(
+        f"{path}: is in order; there is nothing to rebuild.",
+        "If it is the wrong one, move it aside together with its -wal and -shm, then run this again.",
+    )
+
+
+def _set_aside(folder: Path, clock: Clock) -> Path | None:
+    """Rename the files of the damaged catalogue, and delete those of an earlier rebuild; return the new path."""
+    renamed = f"{DAMAGED_NAME}{iso(clock.now().wall).replace(':', '')}"
     moved = []
     with volume.disk_errors(folder):
-        for companion in COMPANIONS:
-            old = folder / f"{layout.CATALOG_NAME}{companion}"
+        for suffix in SQLITE_SUFFIXES:
+            old = folder / f"{layout.CATALOG_NAME}{suffix}"
             if old.exists():
-                moved.append(old.rename(folder / f"{layout.CATALOG_NAME}.damaged-{mark}{companion}"))
+                moved.append(old.rename(folder / f"{renamed}{suffix}"))
+            (folder / f"{UNFINISHED_NAME}{suffix}").unlink(missing_ok=True)
         atomic.sync_folder(folder)
-    return moved
+    return moved[0] if moved else None
 
 
-def _throw_away(folder: Path) -> None:
-    with volume.disk_errors(folder):
-        for companion in COMPANIONS:
-            (folder / f"{UNFINISHED_NAME}{companion}").unlink(missing_ok=True)
+def _restore_returns(catalog: Catalog, folder: Path, result: RebuildResult) -> None:
+    def ignore(path: Path, reason: str) -> None:
+        result.unexplained.append((path.relative_to(folder), reason))
 
-
-def _fill(catalog: Catalog, folder: Path, rebuilt: Rebuilt) -> None:
     batch: list[RestoredReturn] = []
-    salvaged = in_threads(lambda path: salvage(catalog.campaign, path), _return_folders(folder, rebuilt))
-    for one in salvaged:
-        rebuilt.unexplained += [(path.relative_to(folder), why) for path, why in one.unexplained]
-        batch += [one.found] if one.found else []
+    for salvaged in in_threads(lambda path: salvage(catalog.campaign, path), return_folders(folder, ignore)):
+        for path, reason in salvaged.unexplained:
+            ignore(path, reason)
+        batch += [salvaged.found] if salvaged.found else []
         if len(batch) >= BATCH:
-            _add(catalog, batch, rebuilt)
+            _write(catalog, batch, result)
             failpoints.point("rebuilding")
-    _add(catalog, batch, rebuilt)
+    _write(catalog, batch, result)
 
 
-def _add(catalog: Catalog, batch: list[RestoredReturn], rebuilt: Rebuilt) -> None:
-    twice = catalog.restoring.add(batch)
-    for one in batch:
-        if one in twice:
-            folder = layout.return_folder(one.month, one.order, one.return_id)
-            rebuilt.unexplained.append((folder, "this return has a folder in another month, too"))
+def _write(catalog: Catalog, batch: list[RestoredReturn], result: RebuildResult) -> None:
+    duplicates = catalog.restoring.add(batch)
+    for restored in batch:
+        if restored in duplicates:
+            folder = layout.return_folder(restored.month, restored.order, restored.return_id)
+            result.unexplained.append((folder, "this return also has a folder in another month"))
             continue
-        rebuilt.returns += 1
-        for photo in one.photos:
-            rebuilt.photos[photo.state] += 1
+        result.returns += 1
+        for photo in restored.photos:
+            result.photos[photo.state] += 1
     batch.clear()
-
-
-def _return_folders(folder: Path, rebuilt: Rebuilt) -> Iterator[Path]:
-    photos = folder / layout.PHOTOS
-    for month, is_folder in _folders(photos):
-        if not is_folder or not layout.is_month(month):
-            rebuilt.unexplained.append((Path(layout.PHOTOS, month), "not one of ours"))
-            continue
-        for name, is_inner_folder in _folders(photos / month):
-            if is_inner_folder and layout.parse_return_folder(name):
-                yield photos / month / name
-            else:
-                rebuilt.unexplained.append((Path(layout.PHOTOS, month, name), "not one of ours"))
-
-
-def _folders(parent: Path) -> list[tuple[str, bool]]:
-    with volume.disk_errors(parent):
-        return tree.folders(parent)

@@ -1,7 +1,7 @@
-"""What the folder of one return tells without a catalogue: from return.json, the names of files, and their hashes.
+"""Read what the folder of one return tells without a catalogue: return.json, the names of files, and their hashes.
 
-A file's name holds its image hash where that is plain; of an odd hash it holds a digest, and only a record that names
-the hash explains the file. Runs in threads; reads only, follows no link, and takes time in proportion to the files.
+A plain image hash is part of its file's name; for any other hash the name contains a digest, and only a record that
+contains the hash explains the file. Runs in threads, reads only, and follows no link.
 """
 
 import datetime as dt
@@ -22,25 +22,27 @@ from market_photos.errors import ArchiveUnwritable
 from market_photos.market.records import parse_return
 from market_photos.market.refusals import Refusal
 from market_photos.model import PhotoKey, Return
+from market_photos.text import encodable
 
 _PLAIN_STEM = re.compile(r"(0|[1-9]\d{0,18})-([a-z0-9_-]{1,100})", re.ASCII)
-_OWN_NAMES = {layout.RECORD_NAME, layout.HOLD_NAME, layout.TOMBSTONE_NAME}
-#: Seconds since 1970 that the catalogue takes: the years 1 to 9999.
+_NOT_PHOTOS = {layout.RECORD_NAME, layout.HOLD_NAME, layout.TOMBSTONE_NAME}
+#: The range of times in the catalogue, in seconds since 1970: the years 1 to 9999.
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 
 @dataclass
 class Salvaged:
     found: RestoredReturn | None = None
-    """None where there is nothing of ours in the folder."""
+    """None where the folder contains nothing of a return."""
     unexplained: list[tuple[Path, str]] = field(default_factory=list)
+    """Files that were ignored, with the reason."""
 
 
 def salvage(campaign: int, folder: Path) -> Salvaged:
     """Return what is in the folder. A file that vanishes meanwhile is left out.
 
-    Raises ArchiveUnwritable where the folder, or a file that is ours by its name, cannot be read: a catalogue without
-    it would be wrong.
+    Raises ArchiveUnwritable where the folder, or a file named like one of the archive, cannot be read: a catalogue
+    without it would be wrong.
     """
     try:
         return _Folder(campaign, folder).salvage()
@@ -49,7 +51,7 @@ def salvage(campaign: int, folder: Path) -> Salvaged:
     except OSError as error:
         raise ArchiveUnwritable(
             f"{error.filename or folder}: cannot be read: {error.strerror}.",
-            "Mend the volume or its permissions, or move the file aside; then run `market-photos rebuild` again.",
+            "Repair the volume or its permissions, or move the file aside; then run `market-photos rebuild` again.",
         ) from error
 
 
@@ -57,37 +59,46 @@ class _Folder:
     """One return's folder while it is read."""
 
     def __init__(self, campaign: int, folder: Path) -> None:
+        self._campaign = campaign
         self._folder = folder
+        self._order, self._return_id = layout.parse_return_folder(folder.name) or (0, 0)
         self._entries = tree.entries(folder)
         self._result = Salvaged()
-        order, return_id = layout.parse_return_folder(folder.name) or (0, 0)
-        self._record, self._return = self._read_record(campaign, order, return_id)
+        self._return = self._read_record()
         self._tombstone = self._read_tombstone()
-        self._keys = {layout.photo_stem(key): key for key in (self._return.photos if self._return else ())}
-        self._buried = {layout.photo_stem(key): key for key in _buried(campaign, order, return_id, self._tombstone)}
-        self._found = RestoredReturn(folder.parent.name, order, return_id, self._created_at())
-        self._here: set[tuple[int, str]] = set()
+        self._listed = {layout.photo_stem(key): key for key in (self._return.photos if self._return else ())}
+        self._pruned = {layout.photo_stem(key): key for key in self._pruned_keys()}
+        self._photos: dict[tuple[int, str], RestoredPhoto] = {}
+        """By item and image hash."""
 
     def salvage(self) -> Salvaged:
-        found = self._found
-        found.record = self._record
-        found.is_saved = self._record is not None and render(self._record) == self._own(layout.RECORD_NAME)
-        held = self._entries.get(layout.HOLD_NAME)
-        found.held_at = int(held.st_mtime) if held and stat.S_ISREG(held.st_mode) else None
+        record = self._return.record if self._return else None
+        hold = self._entries.get(layout.HOLD_NAME)
+        found = RestoredReturn(
+            self._folder.parent.name,
+            self._order,
+            self._return_id,
+            self._created_at(),
+            record=record,
+            is_saved=record is not None and render(record) == self._content(layout.RECORD_NAME),
+            held_at=int(hold.st_mtime) if hold and stat.S_ISREG(hold.st_mode) else None,
+        )
         for name, status in self._entries.items():
-            if name not in _OWN_NAMES:
-                self._take(self._folder / name, status)
+            if name not in _NOT_PHOTOS:
+                self._add_file(self._folder / name, status)
         self._add_absent()
-        _finish_pruning(found)
-        is_ours = found.photos or found.held_at is not None or found.record is not None
-        self._result.found = found if is_ours else None
+        found.photos = list(self._photos.values())
+        _continue_pruning(found)
+        if found.photos or found.held_at is not None or found.record is not None:
+            self._result.found = found
         return self._result
 
-    def _leave(self, path: Path, why: str) -> None:
-        self._result.unexplained.append((path, why))
+    def _ignore(self, name: str, reason: str) -> None:
+        if name in self._entries:
+            self._result.unexplained.append((self._folder / name, reason))
 
-    def _own(self, name: str) -> bytes | None:
-        """Return the content of one of our files; None where there is none."""
+    def _content(self, name: str) -> bytes | None:
+        """Return the content of a regular file; None where it is missing or too large."""
         status = self._entries.get(name)
         if status is None or not stat.S_ISREG(status.st_mode) or status.st_size > tree.MAX_BYTES:
             return None
@@ -96,106 +107,106 @@ class _Folder:
         except FileNotFoundError:
             return None
 
-    def _read_record(self, campaign: int, order: int, return_id: int) -> tuple[dict[str, Any] | None, Return | None]:
-        """Return the record beside the photos, where it can be read and is of this return."""
-        content = self._own(layout.RECORD_NAME)
+    def _read_record(self) -> Return | None:
+        """Return the return of return.json; None where it cannot be read or belongs to another return."""
         try:
-            if content is not None:
-                row = parse_return(campaign, b'{"result": %s}' % content).rows[0]
-                pack(row.record)
-                render(row.record)
-                if (row.order, row.id) == (order, return_id):
-                    return row.record, row
+            if content := self._content(layout.RECORD_NAME):
+                parsed = parse_return(self._campaign, b'{"result": %s}' % content).rows[0]
+                pack(parsed.record)
+                render(parsed.record)
+                if (parsed.order, parsed.id) == (self._order, self._return_id):
+                    return parsed
         except (Refusal, ValueError, RecursionError):
             pass
-        if layout.RECORD_NAME in self._entries:
-            self._leave(self._folder / layout.RECORD_NAME, "is not the record of this return")
-        return None, None
+        self._ignore(layout.RECORD_NAME, "is not the record of this return")
+        return None
 
     def _read_tombstone(self) -> dict[str, Any]:
-        content = self._own(layout.TOMBSTONE_NAME)
         try:
-            tombstone = json.loads(content or b"")
+            tombstone = json.loads(self._content(layout.TOMBSTONE_NAME) or b"")
             if isinstance(tombstone, dict):
                 return tombstone
         except (ValueError, RecursionError):
             pass
-        if layout.TOMBSTONE_NAME in self._entries:
-            self._leave(
-                self._folder / layout.TOMBSTONE_NAME,
-                "cannot be read: what was pruned here is not known, and the next sync fetches it",
-            )
+        self._ignore(
+            layout.TOMBSTONE_NAME,
+            "cannot be read: what was pruned here is not known, and the next sync downloads it",
+        )
         return {}
 
+    def _pruned_keys(self) -> list[PhotoKey]:
+        photos = self._tombstone.get("photos")
+        return [
+            PhotoKey(self._campaign, self._order, self._return_id, photo["item"], photo["hash"])
+            for photo in (photos if isinstance(photos, list) else ())
+            if isinstance(photo, dict) and _is_id(photo.get("item")) and _is_hash(photo.get("hash"))
+        ]
+
     def _created_at(self) -> int:
-        """Return the date from the record, the tombstone or, last, the folder's month."""
+        """Return the date of the record, else of the tombstone, else of the folder's month."""
         if self._return:
             return self._return.created_at
-        told = _moment(self._tombstone.get("created_at"))
-        if told is not None:
-            return told
+        created_at = _time(self._tombstone.get("created_at"))
+        if created_at is not None:
+            return created_at
         try:
             return int(dt.datetime.strptime(f"{self._folder.parent.name} +0000", "%Y-%m %z").timestamp())
         except ValueError:
             return 0
 
-    def _take(self, path: Path, status: stat_result) -> None:
-        stem = path.name.partition(".")[0]
-        ending = path.name.removeprefix(stem)
-        named = self._buried.get(stem) or self._keys.get(stem) or self._plain_key(stem)
+    def _add_file(self, path: Path, status: stat_result) -> None:
+        stem, dot, ending = path.name.partition(".")
+        suffix = dot + ending
+        key = self._pruned.get(stem) or self._listed.get(stem) or self._plain_key(stem)
         try:
-            problem = self._why_not(path, status, ending, named)
-            if problem or named is None:
-                self._leave(path, problem)
+            reason = self._why_ignored(path, status, suffix, key)
+            if reason or key is None:
+                self._ignore(path.name, reason)
                 return
             sha256 = file_sha256(path)
         except FileNotFoundError:
             return
-        self._found.photos.append(
-            RestoredPhoto(
-                named.item,
-                named.image_hash,
-                State.PRUNED if stem in self._buried else State.ARCHIVED,
-                max(0, int(status.st_mtime)),
-                ending,
-                status.st_size,
-                sha256,
-                "its catalogue was rebuilt from the files",
-            )
+        self._photos[key.item, key.image_hash] = RestoredPhoto(
+            key.item,
+            key.image_hash,
+            State.PRUNED if stem in self._pruned else State.ARCHIVED,
+            max(0, int(status.st_mtime)),
+            suffix,
+            status.st_size,
+            sha256,
+            "its catalogue was rebuilt from the files",
         )
-        self._here.add((named.item, named.image_hash))
 
     def _plain_key(self, stem: str) -> PhotoKey | None:
         match = _PLAIN_STEM.fullmatch(stem)
-        if not match or int(match[1]) > layout.MOST_ID:
+        if not match or not _is_id(int(match[1])):
             return None
-        return PhotoKey(0, self._found.order, self._found.return_id, int(match[1]), match[2])
+        return PhotoKey(self._campaign, self._order, self._return_id, int(match[1]), match[2])
 
-    def _why_not(self, path: Path, status: stat_result, ending: str, named: PhotoKey | None) -> str:
-        """Return why a file is not taken for an archived photo; empty where it is."""
-        if ending.endswith(layout.PART_SUFFIX):
+    def _why_ignored(self, path: Path, status: stat_result, suffix: str, key: PhotoKey | None) -> str:
+        """Return why a file is not an archived photo; empty if it is one."""
+        if suffix.endswith(layout.PART_SUFFIX):
             return "an unfinished file"
-        if named is None or not layout.is_suffix(ending):
+        if key is None or not layout.is_suffix(suffix):
             return "no record explains it"
         if not stat.S_ISREG(status.st_mode):
             return "not a file"
-        if (named.item, named.image_hash) in self._here:
-            return "the photo is here under another suffix, too"
+        if (key.item, key.image_hash) in self._photos:
+            return "the photo is also here with another suffix"
         with tree.open_file(path) as file:
             return image_type.choose("", file.read(image_type.HEAD_BYTES)).not_a_photo
 
     def _add_absent(self) -> None:
-        """What the record names and is not here is lacking; what was pruned stays so."""
-        changed_at = _moment(self._tombstone.get("pruned_at")) or 0
-        for state, keys in ((State.PRUNED, self._buried), (State.PENDING, self._keys)):
-            for key in keys.values():
-                if (key.item, key.image_hash) not in self._here:
-                    self._here.add((key.item, key.image_hash))
-                    self._found.photos.append(RestoredPhoto(key.item, key.image_hash, state, changed_at))
+        """Add photos without a file: those of the tombstone as pruned, those of the record as pending."""
+        changed_at = _time(self._tombstone.get("pruned_at")) or 0
+        for state, keys in ((State.PRUNED, self._pruned), (State.PENDING, self._listed)):
+            for _, _, _, item, image_hash in keys.values():
+                photo = RestoredPhoto(item, image_hash, state, changed_at)
+                self._photos.setdefault((item, image_hash), photo)
 
 
-def _finish_pruning(found: RestoredReturn) -> None:
-    """Where a prune was cut short, the next one is to go on."""
+def _continue_pruning(found: RestoredReturn) -> None:
+    """Mark a return whose prune was interrupted, so that the next prune completes it."""
     pruned = [photo for photo in found.photos if photo.state is State.PRUNED]
     is_whole = bool(pruned) and len(pruned) == len(found.photos)
     found.is_pruning = any(photo.suffix for photo in pruned) or (is_whole and found.record is not None)
@@ -203,23 +214,14 @@ def _finish_pruning(found: RestoredReturn) -> None:
         found.record, found.is_saved = None, False
 
 
-def _moment(value: object) -> int | None:
+def _time(value: object) -> int | None:
     return value if type(value) is int and _FIRST <= value <= _LAST else None
 
 
-def _buried(campaign: int, order: int, return_id: int, tombstone: dict[str, Any]) -> list[PhotoKey]:
-    photos = tombstone.get("photos")
-    return [
-        PhotoKey(campaign, order, return_id, photo["item"], photo["hash"])
-        for photo in (photos if isinstance(photos, list) else ())
-        if isinstance(photo, dict) and _is_id(photo.get("item")) and _is_hash(photo.get("hash"))
-    ]
-
-
 def _is_id(value: object) -> bool:
-    return type(value) is int and 0 <= value <= layout.MOST_ID
+    return type(value) is int and 0 <= value <= layout.MAX_ID
 
 
 def _is_hash(value: object) -> bool:
-    """Whether it is text that a catalogue can keep: JSON may hold half a surrogate pair."""
-    return isinstance(value, str) and bool(value) and not any("\ud800" <= char <= "\udfff" for char in value)
+    """Return whether the value is a text that SQLite can store: JSON may contain half a surrogate pair."""
+    return isinstance(value, str) and bool(value) and encodable(value) == value

@@ -1,7 +1,7 @@
-"""Verify over the stores, and its repair."""
+"""Check stores, repair what is wrong, and word the results."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,8 @@ from market_photos.text import human_bytes, one_line
 
 
 @dataclass
-class Verified:
-    """What was found in one store."""
+class VerifyResult:
+    """The result of one store. `photos` and `size` (bytes) count what was checked."""
 
     campaign: int
     photos: int = 0
@@ -29,7 +29,7 @@ class Verified:
     in_flight: int = 0
     counts: Counter[ProblemKind] = field(default_factory=Counter)
     queued: int = 0
-    aside: int = 0
+    set_aside: int = 0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -44,17 +44,21 @@ class Verified:
             "pruned": self.pruned,
             "in_flight": self.in_flight,
             "queued": self.queued,
-            "set_aside": self.aside,
+            "set_aside": self.set_aside,
         }
 
     def line(self) -> str:
-        parts = [f"{self.photos:,} photos ({human_bytes(self.size)}) looked at"]
-        parts += [f"{self.counts[kind]:,} {kind}" for kind in ProblemKind if self.counts[kind]] or ["all in order"]
-        parts += [f"{self.pruned:,} pruned"] * bool(self.pruned)
-        parts += [f"{self.in_flight:,} in flight"] * bool(self.in_flight)
-        parts += [f"{self.queued:,} queued for the next sync"] * bool(self.queued)
-        parts += [f"{self.aside:,} set aside"] * bool(self.aside)
-        return f"Store {self.campaign}: {', '.join(parts)}."
+        problems = [f"{self.counts[kind]:,} {kind}" for kind in ProblemKind if self.counts[kind]]
+        others = {
+            "pruned": self.pruned,
+            "in flight": self.in_flight,
+            "queued for the next sync": self.queued,
+            "set aside": self.set_aside,
+        }
+        parts = [*(problems or ["all in order"]), *(f"{count:,} {name}" for name, count in others.items() if count)]
+        return (
+            f"Store {self.campaign}: {self.photos:,} photos ({human_bytes(self.size)}) checked, {', '.join(parts)}."
+        )
 
 
 def verify_store(
@@ -65,18 +69,18 @@ def verify_store(
     full: bool,
     repair: bool,
     command: str,
-    tell: Callable[[int, Problem], None],
-) -> Verified:
-    """Blocks. `tell` hears of each problem.
+    report: Callable[[int, Problem], None],
+) -> VerifyResult:
+    """Check a store and call `report` for each problem. Blocks.
 
-    Raises CatalogUnusable, ArchiveUnwritable; for a repair AlreadyRunning.
+    Raises CatalogUnusable, ArchiveUnwritable; with `repair` also AlreadyRunning.
     """
     folder = layout.store_folder(archive, campaign)
-    result = Verified(campaign)
-    with ExitStack() as opened:
+    result = VerifyResult(campaign)
+    with ExitStack() as stack:
         if repair:
-            opened.enter_context(lock.Lock(folder / layout.LOCK_NAME, command, clock))
-        catalog = opened.enter_context(Catalog(folder, campaign, clock, read_only=not repair))
+            stack.enter_context(lock.Lock(folder / layout.LOCK_NAME, command, clock))
+        catalog = stack.enter_context(Catalog(folder, campaign, clock, read_only=not repair))
 
         def is_busy() -> bool:
             return not repair and lock.held_by(folder / layout.LOCK_NAME) is not None
@@ -85,7 +89,7 @@ def verify_store(
         verifier = Verifier(catalog, folder, full=full, is_busy=is_busy)
         for problem in verifier.problems():
             result.counts[problem.kind] += 1
-            tell(campaign, problem)
+            report(campaign, problem)
             if repair:
                 _repair(catalog, folder, problem, result, iso(clock.now().wall)[:10])
         result.photos, result.size, result.in_flight = verifier.photos, verifier.size, verifier.in_flight
@@ -93,16 +97,14 @@ def verify_store(
     return result
 
 
-def _repair(catalog: Catalog, folder: Path, problem: Problem, result: Verified, day: str) -> None:
-    """Nothing is deleted.
-
-    The file goes aside first: were the photo queued first, a kill and then a sync would replace it.
-    """
+def _repair(catalog: Catalog, folder: Path, problem: Problem, result: VerifyResult, day: str) -> None:
+    """Set the file aside and queue its photo or record. Deletes nothing, and leaves unknown files alone."""
     if problem.kind is ProblemKind.UNKNOWN:
         return
     if problem.kind is not ProblemKind.MISSING:
+        # Before the photo is queued: otherwise a kill here and then a sync would replace the file.
         return_folder.set_aside(folder, problem.path, day)
-        result.aside += 1
+        result.set_aside += 1
         failpoints.point("set-aside")
     if problem.photo is not None:
         catalog.mending.queue_again(problem.photo.row, f"verify: {problem.kind}: {problem.detail}")
@@ -114,7 +116,7 @@ def _repair(catalog: Catalog, folder: Path, problem: Problem, result: Verified, 
 
 
 def problem_line(campaign: int, problem: Problem) -> str:
-    """For people: what, where, why."""
+    """Return the problem as a line of text: kind, path and detail."""
     return one_line(f"{problem.kind:8} {Path(str(campaign)) / problem.path}: {problem.detail}")
 
 
@@ -122,13 +124,16 @@ def problem_json(problem: Problem) -> dict[str, Any]:
     return {"kind": problem.kind.value, "path": str(problem.path), "detail": problem.detail}
 
 
-def advice(results: list[Verified], *, repair: bool) -> Iterator[str]:
-    """What a tired person does next."""
-    counts: Counter[ProblemKind] = sum((result.counts for result in results), Counter())
-    if counts[ProblemKind.MISSING] or counts[ProblemKind.CHANGED] or counts[ProblemKind.TORN]:
+def next_steps(results: Iterable[VerifyResult], *, repair: bool) -> Iterator[str]:
+    """Yield what the user should do next, one line each."""
+    kinds = {kind for result in results for kind in result.counts}
+    if kinds - {ProblemKind.UNKNOWN}:
         if repair:
-            yield f"Run `market-photos sync` to fetch what is queued; changed files are in {layout.SET_ASIDE}/."
+            yield f"Run `market-photos sync` to download what is queued. Changed files are in {layout.SET_ASIDE}/."
         else:
-            yield "`market-photos verify --repair` queues what is missing or changed; nothing is deleted. Then: sync."
-    if counts[ProblemKind.UNKNOWN]:
-        yield "Unknown files are left as they are: move them out of photos/ if they are yours."
+            yield (
+                "Run `market-photos verify --repair`: it queues what is missing or changed, and deletes nothing. "
+                "Then run `market-photos sync`."
+            )
+    if ProblemKind.UNKNOWN in kinds:
+        yield "Unknown files are left as they are. If they are yours, move them out of photos/."

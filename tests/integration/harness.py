@@ -296,7 +296,7 @@ class World:
             full=full,
             repair=repair,
             command="test",
-            tell=lambda _, problem: problems.append(problem),
+            report=lambda _, problem: problems.append(problem),
         )
         assert found.exit_code == (10 if problems else 0)
         assert found.counts == Counter(problem.kind for problem in problems)

@@ -1,0 +1,59 @@
+"""Put a return on hold, which keeps it from pruning, or release it."""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from market_photos.archive import layout
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.reader import KnownReturn
+from market_photos.clock import Clock, iso
+from market_photos.errors import UsageError
+from market_photos.maintenance import return_folder
+
+
+def set_hold(
+    archive: Path,
+    campaigns: Iterable[int],
+    return_id: int,
+    order: int | None,
+    *,
+    is_held: bool,
+    clock: Clock,
+    command: str,
+) -> tuple[int, KnownReturn]:
+    """Put a return on hold or release it, also beside a sync; return its store and the return.
+
+    Raises UsageError where no return or several have these numbers, or where it is pruned already.
+    """
+    campaign, found = _find(archive, campaigns, return_id, order, clock)
+    store = layout.store_folder(archive, campaign)
+    folder = store / found.folder
+    with Catalog(store, campaign, clock) as catalog:
+        return_folder.require_real_folders(store, found.folder)
+        if not is_held:
+            catalog.pruning.release(found.row, partial(return_folder.remove_hold, folder))
+        elif not catalog.pruning.hold(
+            found.row, partial(return_folder.write_hold, folder, command, iso(clock.now().wall))
+        ):
+            raise UsageError(
+                f"Return {return_id} of store {campaign} is pruned, or is being pruned now: it cannot be held.",
+                "Its photos are deleted.",
+            )
+    return campaign, found
+
+
+def _find(
+    archive: Path, campaigns: Iterable[int], return_id: int, order: int | None, clock: Clock
+) -> tuple[int, KnownReturn]:
+    found = []
+    for campaign in campaigns:
+        with Catalog(layout.store_folder(archive, campaign), campaign, clock, read_only=True) as catalog:
+            found += [(campaign, known) for known in catalog.reader.numbered(order, [return_id])]
+    if not found:
+        of_order = f" of order {order}" if order is not None else ""
+        raise UsageError(f"The archive has no return {return_id}{of_order}.", "Check the numbers.")
+    if len(found) > 1:
+        choices = "; ".join(f"--campaign {campaign} --order {known.order}" for campaign, known in found)
+        raise UsageError(f"There are {len(found)} returns {return_id}.", f"Choose one: {choices}")
+    return found[0]
