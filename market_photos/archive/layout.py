@@ -39,7 +39,7 @@ _SHOWN = 40
 _STORED_MONTH = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])", re.ASCII)
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,12}", re.ASCII)
 #: SQLite's largest integer.
-MOST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 def store_folder(archive: Path, campaign: int) -> Path:
@@ -55,7 +55,7 @@ def month_of(created: str) -> str:
 
 def parse_store_folder(name: str) -> int | None:
     """Return the id of the store whose folder has this name; None if no store's has."""
-    return int(name) if _STORE.fullmatch(name) and int(name) <= MOST_ID else None
+    return int(name) if _STORE.fullmatch(name) and int(name) <= MAX_ID else None
 
 
 def return_folder(month: str, order: int, return_id: int) -> Path:
@@ -66,7 +66,7 @@ def return_folder(month: str, order: int, return_id: int) -> Path:
 def parse_return_folder(name: str) -> tuple[int, int] | None:
     """Return order and return id of the folder that has this name; None if no return's has."""
     match = _RETURN.fullmatch(name)
-    if not match or max(int(match[1]), int(match[2])) > MOST_ID:
+    if not match or max(int(match[1]), int(match[2])) > MAX_ID:
         return None
     return int(match[1]), int(match[2])
 

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from market_photos.browse import security
 from market_photos.browse.security import AccessPolicy, Handler
-from market_photos.browse.site import STATIC, Site, language_of, own_address, remember_language
+from market_photos.browse.site import STATIC, Site, own_address
+from market_photos.browse.words import language_of, remember_language
 from market_photos.errors import MarketPhotosError
 
 log = logging.getLogger(__name__)

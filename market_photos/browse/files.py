@@ -1,10 +1,9 @@
 """Serve photos and their previews with safe headers.
 
 A path is built from the catalogue (`KnownPhoto.path`), never from the request. Only images of a few kinds, known by
-their bytes, are shown; everything else that came as a photo (SVG, HTML) is only offered as a download.
+their first bytes, are shown; everything else that was served as a photo (SVG, HTML) can only be downloaded.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from market_photos.archive.layout import PHOTOS
 from market_photos.browse import thumbs
 from market_photos.browse.security import FILE_CSP
 
-#: Returns the preview of a photo, given its path, the preview's path and its longest edge in pixels.
+#: Takes the path of a photo, the path of its preview and the longest edge in pixels; returns the preview's path.
 Make = Callable[[Path, Path, int], Path]
 #: Formats that every browser shows and that cannot contain scripts.
 SHOWN = {
@@ -27,7 +26,7 @@ SHOWN = {
     ".avif": "image/avif",
     ".bmp": "image/bmp",
 }
-#: Largest original that a page shows itself; of a larger one it shows a preview.
+#: Originals of at most this size are shown on a photo's page; of larger ones a preview.
 SHOWN_WHOLE_BYTES = 3_000_000
 
 
@@ -63,12 +62,12 @@ def original(path: Path, photo: KnownPhoto, *, download: bool) -> web.StreamResp
     return web.FileResponse(path, headers=headers)
 
 
-def small(make: Make, folder: Path, path: Path, photo: KnownPhoto, edge: int) -> web.StreamResponse:
-    """Return a picture of the photo, its longest edge at most `edge`. Raises what `make` raises, OSError.
+def preview(make: Make, folder: Path, path: Path, photo: KnownPhoto, edge: int) -> web.StreamResponse:
+    """Return a preview whose longest edge is at most `edge` pixels, or the original if it is small.
 
-    `folder`: where the pictures of the store are kept, see `Stores.views`.
+    `folder` contains the previews of the store. Raises OSError, and what `make` raises.
     """
-    digest = photo.sha256.hex() or hashlib.sha256(f"{path}{path.stat().st_mtime_ns}".encode()).hexdigest()
+    digest = photo.sha256.hex()
     made = make(path, thumbs.cached(folder, digest, thumbs.THUMB), thumbs.THUMB)
     if edge > thumbs.THUMB:
         if path.stat().st_size <= SHOWN_WHOLE_BYTES and kind_of(path) in SHOWN:

@@ -113,21 +113,21 @@ class _Refresh:
         rows = [unkey(number)[1] for number in keys]
         # Before the returns: a change in between leaves the old mark, and the next update finds it.
         marks = changes.marks_of(self._reader, rows)
-        entries = [_entry(back.without_damage(), marks[back.row]) for back in self._reader.at(rows)]
+        entries = [_entry(return_.without_damage(), marks[return_.row]) for return_ in self._reader.at(rows)]
         with index.transaction(self._index):
             index.write(self._index, entries, [" ".join(tag(*pair) for pair in entry.tags) for entry in entries])
 
 
-def _entry(back: KnownReturn, mark: int) -> index.Entry:
-    record = back.record
+def _entry(return_: KnownReturn, mark: int) -> index.Entry:
+    record = return_.record
     items = [str(decision.item) for decision in record.decisions if decision.item is not None]
     return index.Entry(
-        key=key(back.created_at, back.row),
-        photos=len(back.photos),
+        key=key(return_.created_at, return_.row),
+        photos=len(return_.photos),
         mark=mark,
-        numbers=" ".join([str(back.order), str(back.return_id), *items, *record.distinct("market_sku")]),
+        numbers=" ".join([str(return_.order), str(return_.return_id), *items, *record.distinct("market_sku")]),
         words=folded("\n".join(record.distinct("comment") + record.distinct("sku"))),
-        tags=tuple(_tags(record, sorted({photo.state.value for photo in back.photos}) or [NO_PHOTOS])),
+        tags=tuple(_tags(record, sorted({photo.state.value for photo in return_.photos}) or [NO_PHOTOS])),
     )
 
 

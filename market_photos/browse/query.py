@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from market_photos.archive.layout import MOST_ID
+from market_photos.archive.layout import MAX_ID
 from market_photos.clock import moscow_midnight
 from market_photos.text import without_controls
 
@@ -89,7 +89,7 @@ class Query:
     def span(self, campaign: int) -> tuple[int, int]:
         """Return the range of a store's keys: the first one, and the first one after it."""
         low = key(moscow_midnight(self.first), 0) if self.first else 0
-        high = key(moscow_midnight(self.last + dt.timedelta(days=1)), 0) if self.last else MOST_ID
+        high = key(moscow_midnight(self.last + dt.timedelta(days=1)), 0) if self.last else MAX_ID
         if self.after:
             high = min(high, _before(self.after, campaign))
         return low, high
@@ -145,7 +145,7 @@ def _before(place: Place, campaign: int) -> int:
 
 
 def _number(given: str) -> int | None:
-    return int(given) if re.fullmatch(r"[0-9]{1,19}", given) and int(given) <= MOST_ID else None
+    return int(given) if re.fullmatch(r"[0-9]{1,19}", given) and int(given) <= MAX_ID else None
 
 
 def _date(given: str) -> dt.date | None:

@@ -1,4 +1,4 @@
-"""Handle requests for pages and photos: read in a thread, rendered in the reader's language."""
+"""Handle requests for pages and photos. Files and catalogues are read in threads."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import TAGS, Query, parse
 from market_photos.browse.security import FILE_CSP
 from market_photos.browse.stores import Stores, photo_address, return_address
-from market_photos.browse.words import choose
+from market_photos.browse.words import language_of, remember_language
 from market_photos.clock import Clock
 from market_photos.pages import LANGUAGES, Wording, templates
 from market_photos.settings import Limits
@@ -33,11 +33,11 @@ PAGE_RETURNS = 24
 CARD_PHOTOS = 8
 STATIC = Path(__file__).parent / "static"
 ROOM = "market_photos.browse"
-LANGUAGE_COOKIE = "market_photos_lang"
-_YEAR = 365 * 86_400
 
 
 class Site:
+    """The pages of an archive, and the threads that read and draw for them."""
+
     def __init__(self, stores: Stores, index_refresher: IndexRefresher, limits: Limits, clock: Clock) -> None:
         self.stores = stores
         self.index_refresher = index_refresher
@@ -57,37 +57,40 @@ class Site:
             self._templates.get_template(name)  # compile now, not during the first request
 
     def close(self) -> None:
+        """Wait for the threads, without starting what is queued."""
         self._readers.shutdown(cancel_futures=True)
         self._painters.shutdown(cancel_futures=True)
 
     def routes(self) -> list[web.RouteDef]:
-        one = "/{campaign:[0-9]{1,19}}/{order:[0-9]{1,19}}/{return_id:[0-9]{1,19}}"
-        stem = f"{one}/{{stem:[A-Za-z0-9_~-]{{1,255}}}}"
+        """Return the routes of pages, previews and photos."""
+        ids = "/{campaign:[0-9]{1,19}}/{order:[0-9]{1,19}}/{return_id:[0-9]{1,19}}"
+        photo = f"{ids}/{{stem:[A-Za-z0-9_~-]{{1,255}}}}"
+        pages = (
+            ("/", "home.html", self._home),
+            ("/runs", "runs.html", self._runs),
+            (f"/return{ids}", "return.html", self._return),
+            (f"/photo{photo}", "photo.html", self._photo),
+        )
         return [
-            web.get("/", self.home),
-            web.get("/runs", self.runs),
-            web.get(f"/return{one}", self.a_return),
-            web.get(f"/photo{stem}", self.photo),
-            web.get(f"/thumb{stem}", self.thumb),
-            web.get(f"/large{stem}", self.large),
-            web.get(f"/file{stem}", self.file),
+            *(web.get(path, partial(self._page, template=name, values=values)) for path, name, values in pages),
+            web.get(f"/thumb{photo}", partial(self._preview, edge=thumbs.THUMB)),
+            web.get(f"/large{photo}", partial(self._preview, edge=thumbs.LARGE)),
+            web.get(f"/file{photo}", self._file),
         ]
 
-    async def home(self, request: web.Request) -> web.Response:
+    def _home(self, request: web.Request, words: Wording) -> dict[str, Any]:
         query = parse(request.query)
-        return await self._page(request, "home.html", lambda words: self._home(query, words), query=query)
-
-    def _home(self, query: Query, words: Wording) -> dict[str, Any]:
         page = self.stores.page(query, PAGE_RETURNS)
         names = self.stores.names()
         return {
+            "query": query,
             "page": page,
             "troubles": {**self.index_refresher.troubles, **page.troubles},
             "older": query.address(after=page.after) if page.after else "",
             "names": names,
             "choices": {name: self._choices(name, query, words) for name in TAGS},
             "chosen": _chosen(query, words, names),
-            "most": CARD_PHOTOS,
+            "card_photos": CARD_PHOTOS,
         }
 
     def _choices(self, name: str, query: Query, words: Wording) -> list[tuple[str, str]]:
@@ -97,10 +100,7 @@ class Site:
             found[chosen] = 0
         return [(value, f"{words.value(name, value)} ({words.number(n)})") for value, n in found.items()]
 
-    async def runs(self, request: web.Request) -> web.Response:
-        return await self._page(request, "runs.html", lambda words: self._runs())
-
-    def _runs(self) -> dict[str, Any]:
+    def _runs(self, request: web.Request, words: Wording) -> dict[str, Any]:
         found = runs.overview(self.stores, self._limits, self._clock)
         bars = charts.days(found.fetched, found.today, 30)
         return {
@@ -113,111 +113,93 @@ class Site:
             "period_hours": self._limits.period_seconds / 3600,
         }
 
-    async def a_return(self, request: web.Request) -> web.Response:
-        def found(words: Wording) -> dict[str, Any]:
-            back = self._return(request)
-            return {"back": back, "raw": json.dumps(back.raw, ensure_ascii=False, indent=1)}
+    def _return(self, request: web.Request, words: Wording) -> dict[str, Any]:
+        return_ = self._find_return(request)
+        return {"return_": return_, "raw": json.dumps(return_.raw, ensure_ascii=False, indent=1)}
 
-        return await self._page(request, "return.html", found)
+    def _photo(self, request: web.Request, words: Wording) -> dict[str, Any]:
+        return_, photo, path = self._find_photo(request)
+        place = return_.photos.index(photo)
+        kind = files.kind_of(path) if path else ""
+        return {
+            "return_": return_,
+            "photo": photo,
+            "place": place,
+            "path": path,
+            "kind": kind,
+            "is_shown": kind in files.SHOWN or kind == ".tiff",
+            "decision": return_.record.decision_of(photo.key),
+            "previous": return_.photos[place - 1] if place else None,
+            "next": return_.photos[place + 1] if place + 1 < len(return_.photos) else None,
+        }
 
-    async def photo(self, request: web.Request) -> web.Response:
-        def found(words: Wording) -> dict[str, Any]:
-            back, photo = self._photo(request)
-            place = back.photos.index(photo)
-            path = files.find(self.stores.folder(photo.key.campaign), photo)
-            kind = files.kind_of(path) if path else ""
-            return {
-                "back": back,
-                "photo": photo,
-                "place": place,
-                "path": path,
-                "kind": kind,
-                "is_shown": kind in files.SHOWN or kind == ".tiff",
-                "decision": back.record.decision_of(photo.key),
-                "previous": back.photos[place - 1] if place else None,
-                "next": back.photos[place + 1] if place + 1 < len(back.photos) else None,
-            }
-
-        return await self._page(request, "photo.html", found)
-
-    async def thumb(self, request: web.Request) -> web.StreamResponse:
-        return await self._picture(request, thumbs.THUMB)
-
-    async def large(self, request: web.Request) -> web.StreamResponse:
-        return await self._picture(request, thumbs.LARGE)
-
-    async def _picture(self, request: web.Request, edge: int) -> web.StreamResponse:
-        def found() -> tuple[Path, Path | None, KnownPhoto]:
-            _, photo = self._photo(request)
-            campaign = photo.key.campaign
-            return self.stores.views(campaign), files.find(self.stores.folder(campaign), photo), photo
-
-        folder, path, photo = await self._read(found)
+    async def _preview(self, request: web.Request, edge: int) -> web.StreamResponse:
+        _, photo, path = await self._read(partial(self._find_photo, request))
         if path is None:
             return web.FileResponse(STATIC / "missing.svg")
         try:
-            return await self._drawn(folder, path, photo, edge)
+            return await self._drawn(path, photo, edge)
         except (thumbs.Unshowable, OSError) as error:
-            log.info("no picture of %s: %s", photo.key, error)
-            return self._undrawn(request)
+            log.info("no preview of %s: %s", photo.key, error)
+            text = self._templates.get_template("undrawn.svg").render(w=language_of(request))
+            headers = {"Content-Security-Policy": FILE_CSP}
+            return web.Response(text=text, content_type="image/svg+xml", headers=headers)
 
-    async def _drawn(self, folder: Path, path: Path, photo: KnownPhoto, edge: int) -> web.StreamResponse:
-        """Return a preview. A stored one is returned at once; of one photo, one preview is drawn at a time."""
+    async def _drawn(self, path: Path, photo: KnownPhoto, edge: int) -> web.StreamResponse:
+        """Return a preview. One that exists does not wait for others; previews of one photo are drawn in turn."""
+        folder = self.stores.views(photo.key.campaign)
         with contextlib.suppress(thumbs.NotDrawn):
-            return await self._read(partial(files.small, self._thumbnails.kept, folder, path, photo, edge))
+            return await self._read(partial(files.preview, self._thumbnails.kept, folder, path, photo, edge))
         async with self._drawing.setdefault(path, asyncio.Lock()):
-            draw = partial(files.small, self._thumbnails.make, folder, path, photo, edge)
+            draw = partial(files.preview, self._thumbnails.make, folder, path, photo, edge)
             return await asyncio.get_running_loop().run_in_executor(self._painters, draw)
 
-    def _undrawn(self, request: web.Request) -> web.Response:
-        text = self._templates.get_template("undrawn.svg").render(w=language_of(request))
-        return web.Response(text=text, content_type="image/svg+xml", headers={"Content-Security-Policy": FILE_CSP})
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        _, photo, path = await self._read(partial(self._find_photo, request))
+        if path is None:
+            raise web.HTTPNotFound
+        return await self._read(partial(files.original, path, photo, download="download" in request.query))
 
-    async def file(self, request: web.Request) -> web.StreamResponse:
-        def found() -> web.StreamResponse:
-            _, photo = self._photo(request)
-            path = files.find(self.stores.folder(photo.key.campaign), photo)
-            if path is None:
-                raise web.HTTPNotFound
-            return files.original(path, photo, download="download" in request.query)
-
-        return await self._read(found)
-
-    def _return(self, request: web.Request) -> KnownReturn:
+    def _find_return(self, request: web.Request) -> KnownReturn:
         info = request.match_info
         found = self.stores.find_return(int(info["campaign"]), int(info["order"]), int(info["return_id"]))
         if found is None:
             raise web.HTTPNotFound
         return found
 
-    def _photo(self, request: web.Request) -> tuple[KnownReturn, KnownPhoto]:
-        back = self._return(request)
-        photo = next((photo for photo in back.photos if photo.stem == request.match_info["stem"]), None)
-        if photo is None:
-            raise web.HTTPNotFound
-        return back, photo
+    def _find_photo(self, request: web.Request) -> tuple[KnownReturn, KnownPhoto, Path | None]:
+        """Return a photo with its return and its path, which is None if there is no such file."""
+        return_ = self._find_return(request)
+        for photo in return_.photos:
+            if photo.stem == request.match_info["stem"]:
+                return return_, photo, files.find(self.stores.folder(return_.campaign), photo)
+        raise web.HTTPNotFound
 
     async def _read(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, function)
 
     async def _page(
-        self, request: web.Request, template: str, found: Callable[[Wording], dict[str, Any]], **values: Any
+        self, request: web.Request, template: str, values: Callable[[web.Request, Wording], dict[str, Any]]
     ) -> web.Response:
+        """Return a page. Its values are read and it is rendered in a thread."""
         began = time.perf_counter()
         words = language_of(request)
-
-        def written() -> str:
-            return self.render(template, words, request, **values, **found(words))
-
-        response = web.Response(text=await self._read(written), content_type="text/html")
+        text = await self._read(lambda: self.render(template, words, request, **values(request, words)))
+        response = web.Response(text=text, content_type="text/html")
         response.headers["Server-Timing"] = f"page;dur={(time.perf_counter() - began) * 1000:.1f}"
         remember_language(request, response)
         return response
 
     def render(self, template: str, words: Wording, request: web.Request, **values: Any) -> str:
-        known = {"query": Query(), "w": words, "indexing": self.index_refresher.progress(), "here": request.path}
-        languages = [(one, own_address(request.rel_url.update_query(lang=one))) for one in LANGUAGES]
-        return self._templates.get_template(template).render({**known, "languages": languages, **values})
+        """Return the text of a page. `values` replace those that every page has."""
+        every_page = {
+            "query": Query(),
+            "w": words,
+            "indexing": self.index_refresher.progress(),
+            "here": request.path,
+            "languages": [(name, own_address(request.rel_url.update_query(lang=name))) for name in LANGUAGES],
+        }
+        return self._templates.get_template(template).render(every_page | values)
 
 
 def own_address(url: URL) -> str:
@@ -238,16 +220,3 @@ def _chosen(query: Query, words: Wording, names: dict[int, str]) -> list[tuple[s
         if value := getattr(query, name):
             found.append((f"{words(name)}: {words.value(name, value)}", query.address(**{name: ""})))
     return found
-
-
-def language_of(request: web.Request) -> Wording:
-    """Return the wording in the language of the request."""
-    asked = request.query.get("lang", "")
-    cookie = request.cookies.get(LANGUAGE_COOKIE, "")
-    return Wording(choose(asked, cookie, request.headers.get("Accept-Language", "")), ROOM)
-
-
-def remember_language(request: web.Request, response: web.Response) -> None:
-    """Set a cookie if the request chose a language."""
-    if (asked := request.query.get("lang")) in LANGUAGES:
-        response.set_cookie(LANGUAGE_COOKIE, str(asked), max_age=_YEAR, httponly=True, samesite="Strict")

@@ -1,11 +1,12 @@
-"""Read returns and photos from the catalogues, found and sorted by the indexes. Everything here blocks.
+"""Find returns in the indexes, and read them from the catalogues. Everything here blocks.
 
-A connection is opened for one query and closed again: a catalogue may be replaced meanwhile, and no run has to wait.
+Connections are closed after each query, so a catalogue may be replaced, and no run has to wait.
 A store that cannot be read is reported in `troubles`; the others are shown.
 """
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,16 +20,15 @@ from market_photos.browse import index
 from market_photos.browse.query import Place, Query, unkey
 from market_photos.errors import MarketPhotosError, UsageError
 
-#: For one search in one store: twelve words of one letter take 0.2 s of 60 000 returns, so 4 s of a million.
+#: Seconds for a search in one store: twelve words of one letter take 0.2 s with 60 000 returns, 4 s with a million.
 SEARCH_SECONDS = 10
-#: Instructions of SQLite between two looks at the clock; full-text search does much in each.
-LOOK_EVERY = 100
-_MAX_ID = 2**63 - 1
+#: SQLite instructions between two checks of that time; an instruction of a full-text search may take long.
+CLOCK_CHECK_INTERVAL = 100
 
 
-def return_address(back: KnownReturn) -> str:
+def return_address(return_: KnownReturn) -> str:
     """Return the address of a return's page."""
-    return f"/return/{back.campaign}/{back.order}/{back.return_id}"
+    return f"/return/{return_.campaign}/{return_.order}/{return_.return_id}"
 
 
 def photo_address(photo: KnownPhoto, page: str) -> str:
@@ -36,7 +36,9 @@ def photo_address(photo: KnownPhoto, page: str) -> str:
     return f"/{page}/{photo.key.campaign}/{photo.key.order}/{photo.key.return_id}/{photo.stem}"
 
 
-class Page(NamedTuple):
+class ResultPage(NamedTuple):
+    """A page of search results."""
+
     returns: list[KnownReturn]
     after: Place | None
     """The last return of this page if there is another page."""
@@ -48,15 +50,17 @@ class Stores:
     """The stores of an archive."""
 
     def __init__(self, archive: Path, views: Path | None = None) -> None:
-        """`views`: the folder for indexes and previews; without it they are kept beside the catalogues."""
+        """Use `views` as the folder for indexes and previews, which are otherwise beside the catalogues."""
         self.archive = archive
         self._views = views
 
     def campaigns(self) -> list[int]:
-        """Return those that have a catalogue. Raises ArchiveUnwritable where the archive may not be read."""
-        return [one for one in known_stores(self.archive) if is_there(self.folder(one) / layout.CATALOG_NAME)]
+        """Return the stores that have a catalogue. Raises ArchiveUnwritable where the archive cannot be read."""
+        stores = known_stores(self.archive)
+        return [campaign for campaign in stores if is_there(self.folder(campaign) / layout.CATALOG_NAME)]
 
     def folder(self, campaign: int) -> Path:
+        """Return the folder of a store in the archive."""
         return layout.store_folder(self.archive, campaign)
 
     def views(self, campaign: int) -> Path:
@@ -67,7 +71,7 @@ class Stores:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
-    def page(self, query: Query, limit: int) -> Page:
+    def page(self, query: Query, limit: int) -> ResultPage:
         """Return a page of at most `limit` matching returns of all stores, newest first."""
         found: list[Place] = []
         troubles: dict[int, str] = {}
@@ -79,7 +83,7 @@ class Stores:
         places = found[:limit]
         shown = self._read(places, troubles)
         after = places[-1] if len(found) > limit else None
-        return Page([shown[place] for place in places if place in shown], after, troubles)
+        return ResultPage([shown[place] for place in places if place in shown], after, troubles)
 
     def _find(self, query: Query, campaign: int, limit: int) -> list[Place]:
         with self.index(campaign) as connection:
@@ -93,12 +97,12 @@ class Stores:
         for campaign in {place.campaign for place in places}:
             of_store = {place.row: place for place in places if place.campaign == campaign}
             with collect_troubles(troubles, campaign), open_reader(self.archive, campaign) as reader:
-                shown |= {of_store[back.row]: back.without_damage() for back in reader.at(of_store)}
+                shown |= {of_store[return_.row]: return_.without_damage() for return_ in reader.at(of_store)}
         return shown
 
     def find_return(self, campaign: int, order: int, return_id: int) -> KnownReturn | None:
         """Return one return, or None. Raises MarketPhotosError where the catalogue is unusable."""
-        if max(campaign, order, return_id) > _MAX_ID or campaign not in self.campaigns():
+        if max(campaign, order, return_id) > layout.MAX_ID or campaign not in self.campaigns():
             return None
         with open_reader(self.archive, campaign) as reader:
             found = reader.find(order, return_id)
@@ -106,21 +110,19 @@ class Stores:
 
     def values(self, kind: str, campaign: int | None) -> dict[str, int]:
         """Return the values of a filter with their numbers of returns, the most frequent first."""
-        found: dict[str, int] = {}
-        for one in self.campaigns() if campaign is None else [campaign]:
-            with collect_troubles({}, one), self.index(one) as connection:
-                for value, n in index.values(connection, kind).items() if connection else ():
-                    found[value] = found.get(value, 0) + n
+        found: Counter[str] = Counter()
+        for store in self.campaigns() if campaign is None else [campaign]:
+            with collect_troubles({}, store), self.index(store) as connection:
+                found.update(index.values(connection, kind) if connection else {})
         return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def names(self) -> dict[int, str]:
         """Return the names of the stores, empty where unknown."""
-        found = {}
-        for campaign in self.campaigns():
-            found[campaign] = ""
+        names = dict.fromkeys(self.campaigns(), "")
+        for campaign in names:
             with collect_troubles({}, campaign), open_reader(self.archive, campaign) as reader:
-                found[campaign] = reader.name
-        return found
+                names[campaign] = reader.name
+        return names
 
     @contextmanager
     def index(self, campaign: int) -> Iterator[sqlite3.Connection | None]:
@@ -136,7 +138,7 @@ class Stores:
         with closing(sqlite3.connect(uri, uri=True, timeout=index.BUSY_SECONDS, isolation_level=None)) as connection:
             is_made = connection.execute("PRAGMA user_version").fetchone()[0] == index.VERSION
             deadline = time.monotonic() + SEARCH_SECONDS
-            connection.set_progress_handler(lambda: time.monotonic() > deadline, LOOK_EVERY)
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, CLOCK_CHECK_INTERVAL)
             try:
                 yield connection if is_made else None
             except sqlite3.OperationalError as error:
@@ -149,7 +151,7 @@ class Stores:
 
 @contextmanager
 def collect_troubles(troubles: dict[int, str], campaign: int) -> Iterator[None]:
-    """Record an error of the block as the store's trouble, and suppress it."""
+    """Suppress an error of the block, and record it as the store's trouble."""
     try:
         yield
     except MarketPhotosError as error:

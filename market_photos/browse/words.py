@@ -2,7 +2,24 @@
 
 from contextlib import suppress
 
-from market_photos.pages import LANGUAGES
+from aiohttp import web
+
+from market_photos.pages import LANGUAGES, Wording
+
+COOKIE = "market_photos_lang"
+_YEAR = 365 * 86_400
+
+
+def language_of(request: web.Request) -> Wording:
+    """Return the texts in the language of the request."""
+    requested, cookie = request.query.get("lang", ""), request.cookies.get(COOKIE, "")
+    return Wording(choose(requested, cookie, request.headers.get("Accept-Language", "")), "market_photos.browse")
+
+
+def remember_language(request: web.Request, response: web.Response) -> None:
+    """Set a cookie if the address of the request contains a language."""
+    if (requested := request.query.get("lang", "")) in LANGUAGES:
+        response.set_cookie(COOKIE, requested, max_age=_YEAR, httponly=True, samesite="Strict")
 
 
 def choose(requested: str, cookie: str, accept: str) -> str:

@@ -1,13 +1,10 @@
 """Read an archived photo, and check that its bytes are those that were downloaded."""
 
-import errno
 import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
+from market_photos.archive import tree
 from market_photos.archive.catalog.reader import KnownPhoto
 from market_photos.archive.image_type import HEAD_BYTES, sniff
 from market_photos.archive.layout import store_folder
@@ -31,7 +28,7 @@ class Evidence:
         self.path = store_folder(archive, photo.key.campaign) / photo.path
         self.size = photo.size or 0
         self._sha256 = photo.sha256
-        self._fetched_at = photo.changed_at
+        self._downloaded_at = photo.changed_at
         self.kind = ""
 
     def chunks(self) -> Iterator[bytes]:
@@ -40,41 +37,23 @@ class Evidence:
         Raises EvidenceBroken where the file is missing or unreadable, or at its end where the hash has changed.
         """
         digest, size = hashlib.sha256(), 0
-        with self._readable() as file:
-            while chunk := self._read(file):
-                if not size:
-                    self.kind = sniff(chunk[:HEAD_BYTES])
-                digest.update(chunk)
-                size += len(chunk)
-                yield chunk
+        try:
+            with tree.open_file(self.path) as file:
+                while chunk := file.read(CHUNK):
+                    if not size:
+                        self.kind = sniff(chunk[:HEAD_BYTES])
+                    digest.update(chunk)
+                    size += len(chunk)
+                    yield chunk
+        except FileNotFoundError as error:
+            raise EvidenceBroken(f"{self.path}: is missing, but the catalogue says archived.", _REPAIR) from error
+        except OSError as error:
+            raise EvidenceBroken(
+                f"{self.path}: cannot be read: {error.strerror}.", f"Fix that first. {_REPAIR}"
+            ) from error
         if digest.digest() != self._sha256:
             raise EvidenceBroken(
-                f"{self.path}: is not what was downloaded at {iso(self._fetched_at)}: {size:,} bytes with SHA-256 "
+                f"{self.path}: is not what was downloaded at {iso(self._downloaded_at)}: {size:,} bytes with SHA-256 "
                 f"{digest.hexdigest()}, but the catalogue has {self.size:,} bytes with {self._sha256.hex()}.",
                 _REPAIR,
             )
-
-    @contextmanager
-    def _readable(self) -> Iterator[BinaryIO]:
-        try:
-            file = open(self.path, "rb", opener=_unfollowed)  # noqa: SIM115 - closed below; only errors of opening are caught
-        except OSError as error:
-            raise self._unreadable(error) from error
-        with file:
-            yield file
-
-    def _read(self, file: BinaryIO) -> bytes:
-        try:
-            return file.read(CHUNK)
-        except OSError as error:
-            raise self._unreadable(error) from error
-
-    def _unreadable(self, error: OSError) -> EvidenceBroken:
-        if error.errno == errno.ENOENT:
-            return EvidenceBroken(f"{self.path}: is missing, but the catalogue says archived.", _REPAIR)
-        return EvidenceBroken(f"{self.path}: cannot be read: {error.strerror}.", f"Fix that first. {_REPAIR}")
-
-
-def _unfollowed(path: str, flags: int) -> int:
-    """Open without following a symbolic link, and without waiting at a named pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

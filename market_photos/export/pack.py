@@ -14,7 +14,7 @@ from market_photos.archive.layout import RECORD_NAME
 from market_photos.errors import UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.evidence import Evidence
-from market_photos.export.page import PackedPhoto, Page, ReturnSection
+from market_photos.export.page import PackedPhoto, ReturnSection, render_page
 from market_photos.export.selection import Selection
 
 _HINT = (
@@ -25,6 +25,8 @@ _HINT = (
 
 @dataclass
 class Packed:
+    """The contents of a pack; `size` is in bytes."""
+
     photos: int = 0
     size: int = 0
     absent: list[KnownPhoto] = field(default_factory=list)
@@ -41,12 +43,12 @@ def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[
         for campaign in campaigns:
             reader = opened.enter_context(snapshot(archive, campaign))
             found += reader.numbered(selection.order, selection.returns)
-    known = {back.return_id for back in found}
+    known = {return_.return_id for return_ in found}
     lacking = [str(number) for number in selection.returns if number not in known]
     if lacking or not found:
         what = f"return {', '.join(lacking)}" if found else selection.describe()
         raise UsageError(f"The archive has no {what}.", _HINT)
-    if not any(back.photos for back in found):
+    if not any(return_.photos for return_ in found):
         raise UsageError(f"The buyer attached no photos to {selection.describe()}.", _HINT)
     return found
 
@@ -66,8 +68,8 @@ def write_pack(
     """
     packed = Packed()
     with Bag(stream, selection.name, made_at) as bag:
-        sections = [_add_return(bag, archive, back, packed) for back in found]
-        bag.add_tag("index.html", Page(language, selection, made_at, sections).render())
+        sections = [_add_return(bag, archive, return_, packed) for return_ in found]
+        bag.add_tag("index.html", render_page(language, selection, made_at, sections))
         bag.seal(_about(selection))
     return packed
 
@@ -80,16 +82,16 @@ def _about(selection: Selection) -> dict[str, str]:
     }
 
 
-def _add_return(bag: Bag, archive: Path, back: KnownReturn, packed: Packed) -> ReturnSection:
-    folder = f"data/{back.campaign}/{back.order}-{back.return_id}"
-    if back.raw:
-        bag.add_text(f"{folder}/{RECORD_NAME}", render(back.raw))
-    shown = list(_add_photos(bag, archive, folder, back, packed))
-    return ReturnSection(back, shown, f"{folder}/{RECORD_NAME}" if back.raw else "")
+def _add_return(bag: Bag, archive: Path, return_: KnownReturn, packed: Packed) -> ReturnSection:
+    folder = f"data/{return_.campaign}/{return_.order}-{return_.return_id}"
+    if return_.raw:
+        bag.add_text(f"{folder}/{RECORD_NAME}", render(return_.raw))
+    shown = list(_add_photos(bag, archive, folder, return_, packed))
+    return ReturnSection(return_, shown, f"{folder}/{RECORD_NAME}" if return_.raw else "")
 
 
-def _add_photos(bag: Bag, archive: Path, folder: str, back: KnownReturn, packed: Packed) -> Iterator[PackedPhoto]:
-    for photo in back.photos:
+def _add_photos(bag: Bag, archive: Path, folder: str, return_: KnownReturn, packed: Packed) -> Iterator[PackedPhoto]:
+    for photo in return_.photos:
         if photo.state is not State.ARCHIVED:
             packed.absent.append(photo)
             yield PackedPhoto(photo)

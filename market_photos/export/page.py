@@ -23,7 +23,7 @@ SHOWN_KINDS = frozenset({".jpg", ".png", ".gif", ".webp", ".bmp", ".avif"})
 
 
 class PackedPhoto(NamedTuple):
-    """A photo on the page. Without a path, the pack does not contain it."""
+    """A photo on the page; its path is empty if the pack does not contain it."""
 
     photo: KnownPhoto
     path: str = ""
@@ -33,22 +33,28 @@ class PackedPhoto(NamedTuple):
 
     @property
     def href(self) -> str:
+        """The address of the file, relative to the page."""
         return quote(self.path)
 
     @property
     def name(self) -> str:
+        """The name of the file."""
         return PurePosixPath(self.path).name
 
     @property
     def is_picture(self) -> bool:
+        """Whether every browser shows the file as a picture."""
         return bool(self.path) and {self.kind, PurePosixPath(self.path).suffix} <= SHOWN_KINDS
 
     @property
-    def fetched(self) -> str:
+    def downloaded(self) -> str:
+        """The time of the download, in UTC."""
         return _spaced(iso(self.photo.changed_at)).replace("Z", " UTC")
 
 
 class DecisionPhotos(NamedTuple):
+    """A decision with the photos that belong to it."""
+
     decision: Decision
     photos: list[PackedPhoto]
 
@@ -57,57 +63,47 @@ class DecisionPhotos(NamedTuple):
 class ReturnSection:
     """One return on the page."""
 
-    back: KnownReturn
+    return_: KnownReturn
     photos: list[PackedPhoto]
     record_path: str
+    """The path of return.json relative to the page; empty if the pack does not contain it."""
 
     @property
     def dates(self) -> list[tuple[str, str]]:
         """The record's dates as (label, text): as the API wrote them, because a pack is evidence."""
-        named = (("created", self.back.record.created), ("updated", self.back.record.updated))
+        named = (("created", self.return_.record.created), ("updated", self.return_.record.updated))
         return [(name, _spaced(date)) for name, date in named if date]
 
     def groups(self) -> list[DecisionPhotos]:
         """Return every decision in the order of the record with its photos, which may be none."""
-        groups = {id(decision): DecisionPhotos(decision, []) for decision in self.back.record.decisions}
+        groups = {id(decision): DecisionPhotos(decision, []) for decision in self.return_.record.decisions}
         for shown in self.photos:
-            decision = self.back.record.decision_of(shown.photo.key)
+            decision = self.return_.record.decision_of(shown.photo.key)
             groups.setdefault(id(decision), DecisionPhotos(decision, [])).photos.append(shown)
         return list(groups.values())
 
 
-@dataclass(frozen=True)
-class Page:
-    language: str
-    """`ru` or `en`."""
-    selection: Selection
-    made_at: float
-    """Seconds since 1970."""
-    returns: Sequence[ReturnSection]
-
-    def render(self) -> Iterator[bytes]:
-        """Yield the page in pieces, as UTF-8."""
-        words = Wording(self.language, ROOM)
-        pieces = (
-            templates(ROOM)
-            .get_template("pack.html")
-            .generate(
-                page=self,
-                w=words,
-                subject=self.selection.describe(words("of_order"), words("of_return")),
-                version=__version__,
-                made_at=iso(self.made_at),
-            )
+def render_page(
+    language: str, selection: Selection, made_at: float, sections: Sequence[ReturnSection]
+) -> Iterator[bytes]:
+    """Yield the page in pieces, as UTF-8. `language` is `ru` or `en`, `made_at` in seconds since 1970."""
+    words = Wording(language, ROOM)
+    photos = [photo for section in sections for photo in section.photos]
+    packed = sum(1 for photo in photos if photo.path)
+    pieces = (
+        templates(ROOM)
+        .get_template("pack.html")
+        .generate(
+            w=words,
+            subject=selection.describe(words("of_order"), words("of_return")),
+            sections=sections,
+            photos=packed,
+            absent=len(photos) - packed,
+            version=__version__,
+            made_at=iso(made_at),
         )
-        return (piece.encode() for piece in pieces)
-
-    @property
-    def photos(self) -> int:
-        return sum(1 for section in self.returns for shown in section.photos if shown.path)
-
-    @property
-    def absent(self) -> int:
-        return sum(1 for section in self.returns for shown in section.photos if not shown.path)
+    )
+    return (piece.encode() for piece in pieces)
 
 
 def _spaced(date: str) -> str:

@@ -1,4 +1,4 @@
-"""The rows of the index: one per photo, with the same columns in every format."""
+"""Read the rows of the index: one per photo, with the same columns in every format."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from market_photos.archive.catalog.photos import State
-from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, snapshot
+from market_photos.archive.catalog.reader import KnownPhoto, snapshot
 from market_photos.clock import iso, moscow_midnight
 from market_photos.record import ReturnRecord
 from market_photos.text import encodable
@@ -67,13 +67,8 @@ def index(archive: Path, campaigns: Iterable[int], days: Days) -> Iterator[Row]:
     with ExitStack() as opened:
         snapshots = [opened.enter_context(snapshot(archive, campaign)) for campaign in campaigns]
         for store in snapshots:
-            for back in store.with_photos(*days.seconds()):
-                yield from rows_of(back)
-
-
-def rows_of(back: KnownReturn) -> Iterator[Row]:
-    """Yield the rows of a return."""
-    return (_row(photo, back.record) for photo in back.photos)
+            for return_ in store.with_photos(*days.seconds()):
+                yield from (_row(photo, return_.record) for photo in return_.photos)
 
 
 def _row(photo: KnownPhoto, record: ReturnRecord) -> Row:

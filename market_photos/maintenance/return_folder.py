@@ -71,7 +71,7 @@ def write_hold(folder: Path, command: str, since: str) -> None:
     """Write the file that keeps a hold when the catalogue is lost. Raises ArchiveUnwritable."""
     atomic.make_folder(folder)
     text = f"Kept from `market-photos prune` since {since} by: {command}\n"
-    atomic.write_whole(folder / layout.HOLD_NAME, text.encode())
+    atomic.write_atomically(folder / layout.HOLD_NAME, text.encode())
 
 
 def remove_hold(folder: Path) -> None:
@@ -96,7 +96,7 @@ def write_tombstone(folder: Path, known: KnownReturn, pruned_at: int) -> None:
         ],
     }
     atomic.make_folder(folder)
-    atomic.write_whole(folder / layout.TOMBSTONE_NAME, json.dumps(content, indent=1).encode() + b"\n")
+    atomic.write_atomically(folder / layout.TOMBSTONE_NAME, json.dumps(content, indent=1).encode() + b"\n")
 
 
 def remove_set_aside(store: Path, folder: Path) -> list[Path]:

@@ -51,7 +51,7 @@ def test_filters_narrow_and_can_be_taken_away(open_page: Open) -> None:
     page.wait_for_url(re.compile("state=failed"))
     assert page.locator("article h2").all_inner_texts() == ["Order 888"]
     assert asked(page) == {"store": ["101"], "state": ["failed"]}
-    page.locator(".chosen a").filter(has_text="could not be fetched").click()
+    page.locator(".chosen a").filter(has_text="could not be downloaded").click()
     page.wait_for_url(re.compile(r"store=101$"))
     assert page.locator("article").count() == 4
     page.get_by_label("Created from").fill("2099-01-01")
@@ -95,7 +95,7 @@ def test_the_pages_are_russian_for_a_russian_browser(open_page: Open) -> None:
     page.get_by_role("link", name="EN", exact=True).click()
     page.get_by_role("heading", name="Newest returns").wait_for()
     page.get_by_role("link", name="Nightly runs").click()
-    page.get_by_role("heading", name="Photos fetched a day").wait_for()
+    page.get_by_role("heading", name="Photos downloaded per day").wait_for()
 
 
 def test_hostile_texts_do_nothing(open_page: Open) -> None:

@@ -383,7 +383,7 @@ async def test_failed_and_gone_photos_show_as_such(store: ArchiveOf) -> None:
     async with served(store.archive) as client:
         home = await text_of(client, "/")
         for back, words, reason in (
-            (failed, "could not be fetched", "cut off after 900 bytes"),
+            (failed, "could not be downloaded", "cut off after 900 bytes"),
             (gone, "gone from the Market", "HTTP 404: no such image"),
         ):
             page = await text_of(client, photo_address("photo", back))

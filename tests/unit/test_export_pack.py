@@ -124,7 +124,7 @@ def test_the_page_lists_what_is_in_the_pack_and_what_is_missing(store: ArchiveOf
         "чайник-1.7л",
     ):
         assert text in page
-    for text in ("503 four times", "the API has it no longer", "not fetched yet", "on request"):
+    for text in ("503 four times", "the API has it no longer", "not downloaded yet", "on request"):
         assert text in page
     manifest = pack.read("order-500/manifest-sha256.txt").decode()
     assert f"SHA-256: <code>{manifest.split()[0]}</code>" in page
