@@ -6,7 +6,7 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
@@ -87,27 +87,16 @@ def opened_folder(store: Path, folder: Path) -> Iterator[int | None]:
 
     Raises OSError if a link or a file is in its place.
     """
-    try:
-        descriptor = os.open(store / folder.parts[0], os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        for part in folder.parts[1:]:
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-    except FileNotFoundError:
-        os.close(descriptor)
-        yield None
-        return
-    except BaseException:
-        os.close(descriptor)
-        raise
-    try:
+    with ExitStack() as opened:
+        descriptor: int | None = None
+        try:
+            for number, part in enumerate(folder.parts):
+                flags = os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if number else 0)
+                descriptor = os.open(part if number else store / part, flags, dir_fd=descriptor)
+                opened.callback(os.close, descriptor)
+        except FileNotFoundError:
+            descriptor = None
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def remove_files(folder: int, names: Iterable[str]) -> list[str]:

@@ -89,6 +89,20 @@ def test_the_import_check_finds_forbidden_imports() -> None:
     assert {"market", "archive", "sync"} <= {room_of(path) for path in MODULES}
 
 
+def test_the_archive_does_not_import_its_catalogue() -> None:
+    """archive/catalog/ imports the rest of archive/, never the other way round."""
+    rest = (PACKAGE / "archive").glob("*.py")
+    assert not [path.name for path in rest if any(".archive.catalog" in name for name in imported(path))]
+
+
+def test_sql_on_the_catalogue_stays_in_its_room() -> None:
+    """Browse uses SQLite for its own index; rebuild asks only which store a damaged catalogue belongs to."""
+    users = {str(path.relative_to(PACKAGE).parent) for path in MODULES if imports_any(path, {"sqlite3"})}
+    assert users <= {"archive/catalog", "browse"}
+    openers = {path.name for path in MODULES if any(".catalog.opening." in name for name in imported(path))}
+    assert openers == {"catalog.py", "connection.py", "reader.py", "rebuild.py"}
+
+
 def test_one_file_opens_connections() -> None:
     """Elsewhere aiohttp is named for its types, or served with; nobody else may send the key anywhere."""
     openers = {"aiohttp.ClientSession", "aiohttp.request", "urllib.request", "http.client", "requests", "httpx"}
