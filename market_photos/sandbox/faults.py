@@ -11,6 +11,7 @@ give a late cut.
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from market_photos.sandbox.api import Call
 from market_photos.sandbox.wire import Reply
@@ -73,20 +74,9 @@ class Faults:
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     rules: list[Fault] = field(default_factory=list)
 
-    def add(
-        self,
-        action: Action,
-        *,
-        kind: str | None = None,
-        campaign: int | None = None,
-        image_hash: str | None = None,
-        when: Callable[[Call], bool] | None = None,
-        nth: int = 1,
-        times: int | None = 1,
-        probability: float = 1.0,
-    ) -> Fault:
-        """Add a fault, see Fault; by default for a single request."""
-        self.rules.append(Fault(action, kind, campaign, image_hash, when, nth, times, probability))
+    def add(self, action: Action, **conditions: Any) -> Fault:
+        """Add a fault, by default for a single request. `conditions`: see Fault."""
+        self.rules.append(Fault(action, **conditions))
         return self.rules[-1]
 
     def clear(self) -> None:

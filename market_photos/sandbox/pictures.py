@@ -32,7 +32,7 @@ def picture(name: str, content_type: str = JPEG) -> bytes:
 
 
 def padded(size: int, content_type: str = JPEG, name: str = "padded") -> bytes:
-    """Return a valid picture of exactly `size` bytes. Raises ValueError where it does not fit; 10 KB always do."""
+    """Return a valid picture of exactly `size` bytes. Raises ValueError if it does not fit; 10 KB always do."""
     plain = picture(name, content_type)
     room, frame = size - len(plain), len(_comment(b"", content_type))
     if room < 0:

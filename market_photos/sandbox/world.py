@@ -175,9 +175,8 @@ class MarketStore:
         )
         self.returns[return_.id] = return_
         self.changed()
-        if content_type or size:
-            for photo in self.photos(return_):
-                self.serve(photo, content_type=content_type, size=size)
+        for photo in self.photos(return_) if content_type or size else ():
+            self.serve(photo, content_type=content_type, size=size)
         return return_
 
     def add_photo(self, return_: Return, image_hash: str | None = None, **served: Any) -> Photo:
@@ -192,8 +191,8 @@ class MarketStore:
     ) -> None:
         """Serve the photo with these bytes, this type, or a picture of this size."""
         options = {"content": body, "content_type": content_type, "size": size}
-        given = {name: value for name, value in options.items() if value is not None}
-        self._served[photo.item, photo.image_hash] = given
+        served = {name: value for name, value in options.items() if value is not None}
+        self._served[photo.item, photo.image_hash] = served
 
     def lose(self, photo: Photo) -> None:
         """Answer 404 for the photo, which stays in the listing."""
@@ -238,10 +237,9 @@ class MarketStore:
         self._listings.clear()
 
     def _photo(self, return_: Return, item: int, image_hash: str) -> Photo:
-        # one in five, depending on the hash, is a PNG
-        usual = {"content_type": PNG if zlib.crc32(image_hash.encode()) % 5 == 0 else JPEG}
-        place = (self.campaign, return_.order, return_.id, item, image_hash)
-        return Photo(*place, **usual | self._served.get((item, image_hash), {}))
+        usual = {"content_type": PNG if zlib.crc32(image_hash.encode()) % 5 == 0 else JPEG}  # one in five is a PNG
+        served = usual | self._served.get((item, image_hash), {})
+        return Photo(self.campaign, return_.order, return_.id, item, image_hash, **served)
 
 
 def _images(decision: Record) -> list[str]:
