@@ -11,10 +11,10 @@ from multidict import CIMultiDict
 from market_photos.market.coding import decoder
 from market_photos.market.refusals import Reaction, Refusal, clean
 
-#: Seconds of waiting for the server in which each LOT_BYTES of a body, or its end, must arrive: 8 KiB/s, so that 50
-#: MB take less than two hours. The read time-out alone never ends a drip, or a chunked body without data.
-PATIENCE_SECONDS = 30
-LOT_BYTES = 240 * 1024
+#: Seconds of waiting for the server in which each MIN_RATE_BYTES of a body, or its end, must arrive: 8 KiB/s, so
+#: that 50 MB take less than two hours. The read time-out alone never ends a drip, or a chunked body without data.
+MIN_RATE_SECONDS = 30
+MIN_RATE_BYTES = 240 * 1024
 #: Bytes that are read of the body of an error or a redirect. If that is all of it, the slot is free at once.
 MAX_ERROR_BYTES = 1024 * 1024
 #: Characters of a header; aiohttp refuses longer ones.
@@ -74,7 +74,7 @@ def _encodings(response: ClientResponse) -> tuple[str, str]:
 async def _raw_chunks(response: ClientResponse) -> AsyncIterator[bytes]:
     """Yield the body as it arrives. Only the time of waiting for the server counts, not that of the caller."""
     now = asyncio.get_running_loop().time
-    size, due, left = 0, LOT_BYTES, float(PATIENCE_SECONDS)
+    size, due, left = 0, MIN_RATE_BYTES, float(MIN_RATE_SECONDS)
     while True:
         began = now()
         chunk = await _next_chunk(response, left)
@@ -83,7 +83,7 @@ async def _raw_chunks(response: ClientResponse) -> AsyncIterator[bytes]:
         left -= now() - began
         size += len(chunk)
         if size >= due:
-            due, left = size + LOT_BYTES, float(PATIENCE_SECONDS)
+            due, left = size + MIN_RATE_BYTES, float(MIN_RATE_SECONDS)
         yield chunk
 
 
@@ -94,7 +94,7 @@ async def _next_chunk(response: ClientResponse, seconds: float) -> bytes:
     except TimeoutError as error:
         if not deadline.expired():
             raise
-        text = f"the answer comes too slowly: less than {LOT_BYTES // 1024} KiB in {PATIENCE_SECONDS} s"
+        text = f"the answer comes too slowly: less than {MIN_RATE_BYTES // 1024} KiB in {MIN_RATE_SECONDS} s"
         raise Refusal(Reaction.RETRY, text) from error
 
 

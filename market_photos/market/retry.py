@@ -22,7 +22,7 @@ ATTEMPTS = 4
 #: Seconds: the longest first pause. Each further pause may be twice as long as the one before.
 FIRST_PAUSE = 1.0
 #: Seconds of a server's Retry-After that are waited for between two attempts.
-LONGEST_WAIT = 60.0
+LONGEST_RETRY_AFTER = 60.0
 #: 420s in a row for one photo or page. They are no attempts, but must end.
 MAX_YIELDS = 60
 #: 420s for one photo while other photos were served in between: the server refuses this photo, not the rate.
@@ -89,7 +89,7 @@ class RetryBudget:
         if refusal.reaction is not Reaction.RETRY or self.attempts >= ATTEMPTS:
             return None
         pause = rng.uniform(0, FIRST_PAUSE * 2 ** (self.attempts - 1))
-        return max(pause, min(refusal.wait or 0.0, LONGEST_WAIT))
+        return max(pause, min(refusal.wait or 0.0, LONGEST_RETRY_AFTER))
 
 
 class OutageDetector:

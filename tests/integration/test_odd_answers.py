@@ -31,7 +31,7 @@ CP1251 = "фото".encode("cp1251")
 def impatient(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines in tenths of a second; the rules stay as they are."""
     monkeypatch.setattr(client, "CONNECT_SECONDS", 0.2)
-    monkeypatch.setattr(body, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(body, "MIN_RATE_SECONDS", 0.3)
     monkeypatch.setattr(store, "Slots", partial(Slots, cool_down=0.1))
 
 

@@ -183,7 +183,7 @@ def test_a_png_served_as_jpeg_keeps_the_header_suffix_and_is_noted(world: World)
 
 def test_a_drip_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that trickles below the floor rate never trips a read time-out, and is hung up on all the same."""
-    monkeypatch.setattr(body, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(body, "MIN_RATE_SECONDS", 0.2)
     photos = fill(world.market.stores[101], returns=2)
     world.sandbox.faults.add(actions.drip(2000), image_hash=photos[0].image_hash)
     assert world.sync().exit_code is ExitCode.COMPLETE

@@ -12,7 +12,7 @@ from market_photos.market.retry import (
     ALIKE_AT_ONE_END,
     ATTEMPTS,
     LONGEST_OUTAGE,
-    LONGEST_WAIT,
+    LONGEST_RETRY_AFTER,
     MAX_YIELDS,
     OutageDetector,
     RetryBudget,
@@ -53,7 +53,7 @@ def test_a_420_is_no_attempt_but_ends_after_a_bound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait", "least", "most"), [(5.0, 5.0, 5.0), (7200.0, LONGEST_WAIT, LONGEST_WAIT), (0, 0, 1)]
+    ("wait", "least", "most"), [(5.0, 5.0, 5.0), (7200.0, LONGEST_RETRY_AFTER, LONGEST_RETRY_AFTER), (0, 0, 1)]
 )
 def test_retry_after_is_followed_within_a_bound(wait: float, least: float, most: float) -> None:
     pause = RetryBudget().after(refused(wait=wait), Random(1))
