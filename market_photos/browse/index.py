@@ -21,19 +21,19 @@ from market_photos.browse.query import Query, unkey
 from market_photos.clock import moscow_day
 
 INDEX_NAME = BROWSE_INDEX
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 10
 
 _SCHEMA = """
-CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
-CREATE TABLE returns(
+CREATE TABLE entries(
     key INTEGER PRIMARY KEY,
     photos INTEGER NOT NULL,
     mark INTEGER NOT NULL,               -- checksum of the catalogue's rows
     tags TEXT NOT NULL                   -- JSON: [[kind, value], …], as counted in days
 );
-CREATE INDEX with_photos ON returns(key) WHERE photos > 0;
+CREATE INDEX with_photos ON entries(key) WHERE photos > 0;
 
 CREATE TABLE days(                       -- number of returns by day of creation; day -1: of all days
     kind TEXT NOT NULL, day INTEGER NOT NULL, value TEXT NOT NULL, n INTEGER NOT NULL,
@@ -117,13 +117,13 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def get_meta(connection: sqlite3.Connection, name: str, default: Any = None) -> Any:
     """Return the decoded JSON value called `name`."""
-    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
     return json.loads(row[0]) if row else default
 
 
 def set_meta(connection: sqlite3.Connection, name: str, value: Any) -> None:
     """Store a value as JSON."""
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
 
 
 def write(connection: sqlite3.Connection, entries: Iterable[Entry], tagged: Iterable[str]) -> None:
@@ -131,7 +131,7 @@ def write(connection: sqlite3.Connection, entries: Iterable[Entry], tagged: Iter
     for entry, tags in zip(entries, tagged, strict=True):
         _forget(connection, entry.key)
         connection.execute(
-            "INSERT INTO returns VALUES (?, ?, ?, ?)",
+            "INSERT INTO entries VALUES (?, ?, ?, ?)",
             (entry.key, entry.photos, entry.mark, json.dumps(entry.tags)),
         )
         connection.execute(
@@ -142,10 +142,10 @@ def write(connection: sqlite3.Connection, entries: Iterable[Entry], tagged: Iter
 
 
 def _forget(connection: sqlite3.Connection, key: int) -> None:
-    row = connection.execute("SELECT tags FROM returns WHERE key = ?", (key,)).fetchone()
+    row = connection.execute("SELECT tags FROM entries WHERE key = ?", (key,)).fetchone()
     if row:
         _count(connection, key, json.loads(row[0]), -1)
-        connection.execute("DELETE FROM returns WHERE key = ?", (key,))
+        connection.execute("DELETE FROM entries WHERE key = ?", (key,))
         connection.execute("DELETE FROM search WHERE rowid = ?", (key,))
 
 
@@ -166,7 +166,7 @@ def find(connection: sqlite3.Connection, query: Query, campaign: int, limit: int
         statement = "SELECT rowid FROM search WHERE search MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid DESC"
         found = connection.execute(f"{statement} LIMIT ?", (match, low, high, limit))
     else:
-        statement = "SELECT key FROM returns WHERE photos > 0 AND key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
+        statement = "SELECT key FROM entries WHERE photos > 0 AND key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
         found = connection.execute(statement, (low, high, limit))
     return [row[0] for row in found]
 

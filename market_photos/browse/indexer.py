@@ -72,7 +72,7 @@ def update(folder: Path, views: Path, *, everything: bool, progress: Progress, s
 def _empty(connection: sqlite3.Connection) -> None:
     """Remove all entries: the rows of another catalogue have other numbers."""
     with index.transaction(connection):
-        for table in ("returns", "days", "search", "meta"):
+        for table in ("entries", "days", "search", "facts"):
             connection.execute(f"DELETE FROM {table}")
 
 
@@ -105,7 +105,7 @@ class _Refresh:
         marks = changes.all_marks(self._reader) if everything else changes.marks_since(self._reader, since)
         for mark in marks:
             number = key(mark.created_at, mark.row)
-            known = self._index.execute("SELECT mark FROM returns WHERE key = ?", (number,)).fetchone()
+            known = self._index.execute("SELECT mark FROM entries WHERE key = ?", (number,)).fetchone()
             if known is None or known[0] != mark.value:
                 yield number
 
