@@ -177,7 +177,7 @@ def test_swapped_catalogues_are_refused_and_rebuilt(tmp_path: Path) -> None:
 @pytest.mark.parametrize("files_are_old", [False, True])
 def test_a_rebuild_counts_the_whole_quota_as_spent(tmp_path: Path, *, files_are_old: bool) -> None:
     """Requests of the last period that left no file count too, and so do files whose times a wrong clock set."""
-    quota, period_s = 12, 4.0
+    quota, period_s = 12, 2.0
     market = Market(seed=5)
     store = market.add_store(CAMPAIGN)
     store.add_return(quota)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from market_photos.console import Redactor, redact
+from market_photos.console import SHORTEST_SECRET, Redactor, redact
 from market_photos.market.refusals import clean, error_texts
 
 KEY = 'ACMA:k/e+y"\\ é:0123456789abcdef'
@@ -29,6 +29,20 @@ def test_the_key_is_removed_in_every_spelling(text: str) -> None:
     redactor = Redactor()
     redactor.hide(KEY)
     assert redactor(f"before {text} after {text}") == "before (key) after (key)"
+
+
+def test_every_hidden_key_is_removed_and_other_text_stays() -> None:
+    redactor = Redactor()
+    for key in ("first-key", "second-key"):
+        redactor.hide(key)
+    assert redactor("first-key, second-key, third-key, first-") == "(key), (key), third-key, first-"
+
+
+def test_a_key_that_is_too_short_is_not_searched_for() -> None:
+    """A key of one letter would hide half of every line."""
+    redactor = Redactor()
+    redactor.hide("k" * (SHORTEST_SECRET - 1))
+    assert redactor("kkkkkkkkkk") == "kkkkkkkkkk"
 
 
 @pytest.mark.parametrize("before", range(285, 301))
