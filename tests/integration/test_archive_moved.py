@@ -12,7 +12,8 @@ import pytest
 
 from market_photos.sandbox import actions
 from tests.integration.harness import CAMPAIGN, Outcome, World, a_world
-from tests.integration.test_disk_faults import IN_FLIGHT, _do, _volume
+from tests.integration.test_disk_faults import IN_FLIGHT
+from tests.integration.volumes import execute, small_volume
 
 #: Photos that come before it happens, and all.
 BEFORE, PHOTOS = 20, 60
@@ -130,24 +131,24 @@ def test_a_volume_unmounted_or_covered_during_a_run_takes_no_photo(
 ) -> None:
     """Unmounted, or covered by another volume: no photo goes into what the path leads to then."""
     with (
-        _volume(tmp_path / "volume", "size=20m") as volume,
+        small_volume(tmp_path / "volume", "size=20m") as volume,
         a_world(tmp_path, returns=PHOTOS // 2, photos=2, archive={"directory": str(volume)}) as world,
     ):
         if marker:
             (volume / marker).touch()
             world.settings["archive"]["marker"] = marker
         if mount_over:
-            harm = lambda: _do("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(volume))  # noqa: E731
+            harm = lambda: execute("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(volume))  # noqa: E731
         else:
-            harm = lambda: _do("umount", "--lazy", str(volume))  # noqa: E731
+            harm = lambda: execute("umount", "--lazy", str(volume))  # noqa: E731
         try:
             _assert_stopped(world, _sync_while(world, harm))
             assert _tree(volume) == []
         finally:
-            if not mount_over:  # `_volume` unmounts one
-                _do("mount", "-t", "tmpfs", "tmpfs", str(volume))
+            if not mount_over:  # `small_volume` unmounts one
+                execute("mount", "-t", "tmpfs", "tmpfs", str(volume))
             else:
-                _do("umount", "--lazy", str(volume))
+                execute("umount", "--lazy", str(volume))
 
 
 def test_a_marker_removed_during_a_run_stops_it(tmp_path: Path) -> None:

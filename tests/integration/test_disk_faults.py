@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import Outcome, World, a_world, assert_adds_up
+from tests.integration.volumes import execute, remount, small_volume
 
 #: parallel_requests, and the workers beside them that may hold a photo.
 IN_FLIGHT = 5
@@ -23,34 +24,10 @@ _NO_RIGHTS = ("--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all")
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *_NO_RIGHTS)
 
 
-def _do(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
-
-
-@contextmanager
-def _volume(folder: Path, options: str) -> Iterator[Path]:
-    """A small tmpfs. Skips where there is no right to mount."""
-    folder.mkdir()
-    try:
-        _do("mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", str(folder))
-    except OSError as error:
-        pytest.skip(f"mounting a tmpfs needs root: {error}")
-    try:
-        yield folder
-    finally:
-        _do("umount", "--lazy", str(folder))
-
-
-def _remount(folder: Path, options: str) -> None:
-    _do("mount", "-o", f"remount,{options}", str(folder))
-
-
 @contextmanager
 def _on_volume(tmp_path: Path, options: str, *, photos: int = 30) -> Iterator[tuple[World, Path]]:
     with (
-        _volume(tmp_path / "volume", options) as volume,
+        small_volume(tmp_path / "volume", options) as volume,
         a_world(tmp_path, returns=0, archive={"directory": str(volume)}) as world,
     ):
         for _ in range(photos // 3):
@@ -82,7 +59,7 @@ def test_a_full_disk_stops_the_run_and_the_next_completes(tmp_path: Path) -> Non
         _assert_stopped(world, world.sync_command(), "Make room")
         assert 0 < len(world.files()) < 30
         assert not list(volume.rglob("*.part"))
-        _remount(volume, "size=20m")
+        remount(volume, "size=20m")
         _assert_goes_on(world)
 
 
@@ -91,7 +68,7 @@ def test_a_disk_full_from_the_start_is_reported(tmp_path: Path, size: str) -> No
     """ENOSPC while the catalogue is made or the listing is recorded."""
     with _on_volume(tmp_path, f"size={size}") as (world, volume):
         assert world.sync_command().code == 5
-        _remount(volume, "size=20m")
+        remount(volume, "size=20m")
         assert world.sync_command().code == 0
         world.assert_complete()
 
@@ -102,7 +79,7 @@ def test_a_disk_without_inodes_is_reported(tmp_path: Path, inodes: int) -> None:
         outcome = world.sync_command()
         assert outcome.code == 5, outcome.text
         assert "inodes" in outcome.text
-        _remount(volume, "size=20m,nr_inodes=10000")
+        remount(volume, "size=20m,nr_inodes=10000")
         _assert_goes_on(world)
 
 
@@ -111,11 +88,11 @@ def test_a_volume_that_turns_read_only_stops_the_run(tmp_path: Path) -> None:
     with _on_volume(tmp_path, "size=20m") as (world, volume):
         assert world.sync_command("--max-photos", "4").code == 7
         asked = world.requests_per_photo()
-        _remount(volume, "ro")
+        remount(volume, "ro")
         outcome = world.sync_command()
         assert outcome.code == 5, outcome.text
         assert world.requests_per_photo() == asked
-        _remount(volume, "rw")
+        remount(volume, "rw")
         _assert_goes_on(world)
 
 
@@ -126,7 +103,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if compiler is None or sys.platform != "linux":
         pytest.skip("no C compiler to make system calls fail with")
     library = tmp_path_factory.mktemp("eio") / "eio.so"
-    _do(compiler, "-shared", "-fPIC", "-o", str(library), str(Path(__file__).with_name("eio.c")), "-ldl")
+    execute(compiler, "-shared", "-fPIC", "-o", str(library), str(Path(__file__).with_name("eio.c")), "-ldl")
     return library
 
 
@@ -204,7 +181,7 @@ def test_too_little_free_space_stops_a_run_that_fills_the_disk(tmp_path: Path) -
         _assert_stopped(world, world.sync_command(), "min_free_bytes")
         assert shutil.disk_usage(volume).free > 700_000 - IN_FLIGHT * SIZE
         world.settings["archive"]["min_free_bytes"] = 0
-        _remount(volume, "size=20m")
+        remount(volume, "size=20m")
         _assert_goes_on(world)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import CAMPAIGN, World, a_world
-from tests.integration.test_disk_faults import _do
+from tests.integration.volumes import execute
 
 #: Runs a command without root's right to pass over the rights of files.
 WITHOUT_OVERRIDE = (
@@ -37,14 +37,14 @@ def seal(request: pytest.FixtureRequest) -> Iterator[Seal]:
         def mounted(world: World) -> tuple[str, ...]:
             if os.geteuid():
                 pytest.skip("mounting needs root")
-            _do("mount", "--bind", str(world.archive), str(world.archive))
-            undone.callback(_do, "umount", "--lazy", str(world.archive))
-            _do("mount", "-o", "remount,bind,ro", str(world.archive))
+            execute("mount", "--bind", str(world.archive), str(world.archive))
+            undone.callback(execute, "umount", "--lazy", str(world.archive))
+            execute("mount", "-o", "remount,bind,ro", str(world.archive))
             return ()
 
         def without_rights(world: World) -> tuple[str, ...]:
-            _do("chmod", "-R", "a-w", str(world.archive))
-            undone.callback(_do, "chmod", "-R", "u+w", str(world.archive))
+            execute("chmod", "-R", "a-w", str(world.archive))
+            undone.callback(execute, "chmod", "-R", "u+w", str(world.archive))
             return _bound_by_rights()
 
         yield mounted if request.param == "mount" else without_rights
