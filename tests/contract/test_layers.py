@@ -62,22 +62,18 @@ def imports_of(path: Path) -> dict[str, int]:
     """Return the modules of ours that a module imports, with the column of the statement: 0 at the top level."""
     found: dict[str, int] = {}
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import hides where it points"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
         for name in names:
-            if name.startswith("market_photos."):
-                below = name.removeprefix("market_photos.")
-                module = (
-                    below
-                    if below in NAMES or (PACKAGE / below.replace(".", "/")).is_dir()
-                    else below.rpartition(".")[0]
-                )
-                if module:
-                    found[module] = max(found.get(module, 0), node.col_offset)
+            below = name.removeprefix("market_photos.")
+            module = below if below in NAMES else below.rpartition(".")[0]
+            if name != below and module in NAMES:
+                found[module] = max(found.get(module, 0), node.col_offset)
     return found
 
 
