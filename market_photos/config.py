@@ -155,8 +155,8 @@ def _origin(detail: ErrorDetails) -> str:
 
 def _variable(*names: str) -> str:
     """Return the environment variable that sets this; empty if none does."""
-    wanted = ENV_PREFIX + "_".join(names).upper()
-    return next((name for name, value in os.environ.items() if name.upper() == wanted and value), "")
+    variable = ENV_PREFIX + "_".join(names).upper()
+    return next((name for name, value in os.environ.items() if name.upper() == variable and value), "")
 
 
 def _allowed(detail: ErrorDetails) -> str:
@@ -178,14 +178,12 @@ def _anchored(settings: Settings, path: Path | None) -> Settings:
     if path is None:
         return settings
     base = path.resolve().parent
-    archive, api, report = settings.archive, settings.api, settings.report
-    if not _variable("archive", "directory"):
-        archive = archive.model_copy(update={"directory": base / archive.directory})
-    if api.key_file is not None and not _variable("api", "key_file"):
-        api = api.model_copy(update={"key_file": base / api.key_file})
-    if report.metrics_file is not None and not _variable("report", "metrics_file"):
-        report = report.model_copy(update={"metrics_file": base / report.metrics_file})
-    return settings.model_copy(update={"archive": archive, "api": api, "report": report})
+    for section, name in (("archive", "directory"), ("api", "key_file"), ("report", "metrics_file")):
+        part = getattr(settings, section)
+        value = getattr(part, name)
+        if value is not None and not _variable(section, name):
+            settings = settings.model_copy(update={section: part.model_copy(update={name: base / value})})
+    return settings
 
 
 def _private_text(path: Path) -> str:

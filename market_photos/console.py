@@ -63,13 +63,8 @@ class _Handler(logging.Handler):
             trace = {"traceback": _traceback(record.exc_info[1])} if record.exc_info and record.exc_info[1] else {}
             _print_json(record.levelname.lower(), record.getMessage(), logger=record.name, **trace)
         else:
-            _print(self.format(record))
-
-
-class _Formatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return redact(text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}")
+            level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+            _print(level + self.format(record))
 
 
 def set_up_logging(verbose: int, quiet: bool, *, as_json: bool = False) -> None:
@@ -82,7 +77,7 @@ def set_up_logging(verbose: int, quiet: bool, *, as_json: bool = False) -> None:
     _is_json = as_json
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     handler = _Handler()
-    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S") if verbose else _Formatter("%(message)s"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s" if verbose else "%(message)s", "%H:%M:%S"))
     root = logging.getLogger("market_photos")
     root.handlers = [handler]
     root.propagate = False
