@@ -94,7 +94,7 @@ class _Refresh:
                 self._progress(start / len(stale))
             self._write(stale[start : start + BATCH])
         with index.transaction(self._index):
-            index.set_meta(self._index, "fetched", changes.archived_by_day(self._reader, PLOTTED_DAYS))
+            index.set_meta(self._index, "downloaded", changes.archived_by_day(self._reader, PLOTTED_DAYS))
             index.set_meta(self._index, "marks", marks)
             index.set_meta(self._index, "fingerprint", seen)
         return len(stale)

@@ -34,8 +34,10 @@ class StoreRuns:
 
 @dataclass
 class Overview:
+    """The state of every store, and the numbers of the charts."""
+
     stores: list[StoreRuns]
-    fetched: dict[int, int]
+    downloaded: dict[int, int]
     """Photos archived, by days since 1970 in Moscow."""
     reasons: dict[str, int]
     today: int
@@ -45,14 +47,14 @@ def overview(stores: Stores, limits: Limits, clock: Clock) -> Overview:
     """Return the state of every store. A store that cannot be read has its `trouble` set."""
     found = [_of_store(stores, campaign, limits, clock) for campaign in stores.campaigns()]
     today = moscow_day(clock.now().wall)
-    fetched: Counter[int] = Counter()
+    downloaded: Counter[int] = Counter()
     reasons: Counter[str] = Counter()
     for campaign in stores.campaigns():
         with collect_troubles({}, campaign), stores.index(campaign) as connection:
             if connection is not None:
-                fetched.update(dict(index.get_meta(connection, "fetched", [])))
+                downloaded.update(dict(index.get_meta(connection, "downloaded", [])))
                 reasons.update(index.values_since(connection, "r", today - REASON_DAYS + 1))
-    return Overview(found, dict(fetched), dict(reasons), today)
+    return Overview(found, dict(downloaded), dict(reasons), today)
 
 
 def _of_store(stores: Stores, campaign: int, limits: Limits, clock: Clock) -> StoreRuns:

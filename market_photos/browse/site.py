@@ -102,7 +102,7 @@ class Site:
 
     def _runs(self, request: web.Request, words: Wording) -> dict[str, Any]:
         found = runs.overview(self.stores, self._limits, self._clock)
-        bars = charts.days(found.fetched, found.today, 30)
+        bars = charts.days(found.downloaded, found.today, 30)
         return {
             "overview": found,
             "bars": bars,

@@ -131,11 +131,11 @@ def prune(
         plans = [prune.plan() for prune in prunes]
         for line in [line for plan in plans for line in plan.lines()]:
             console.say(line)
-        is_wanted = not dry_run and not all(plan.is_empty for plan in plans) and _confirmed(yes=yes)
-        pruned = sum(prune.carry_out() for prune in prunes) if is_wanted else 0
+        is_confirmed = not dry_run and not all(plan.is_empty for plan in plans) and _confirmed(yes=yes)
+        pruned = sum(prune.carry_out() for prune in prunes) if is_confirmed else 0
     if as_json:
         console.give({"dry_run": dry_run, "pruned_returns": pruned, "stores": [plan.as_json() for plan in plans]})
-    console.say(f"Pruned {pruned:,} returns; tombstones stay." if is_wanted else "Nothing was changed.")
+    console.say(f"Pruned {pruned:,} returns; tombstones stay." if is_confirmed else "Nothing was changed.")
     left = [message for prune in prunes for message in prune.left]
     for message in left:
         console.say(f"left as it is: {one_line(message)}")

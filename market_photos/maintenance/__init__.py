@@ -1,0 +1,1 @@
+"""Verify, rebuild and prune an archive, and hold returns. Sends no requests."""

@@ -29,6 +29,8 @@ from market_photos.maintenance.return_folder import return_folders
 
 
 class ProblemKind(StrEnum):
+    """How the disk differs from the catalogue."""
+
     MISSING = "missing"
     """Archived according to the catalogue, but not on disk."""
     CHANGED = "changed"
@@ -40,6 +42,8 @@ class ProblemKind(StrEnum):
 
 
 class Problem(NamedTuple):
+    """A file that differs from the catalogue."""
+
     kind: ProblemKind
     path: Path
     """Relative to the store's folder."""

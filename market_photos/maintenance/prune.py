@@ -39,9 +39,11 @@ class PrunePlan:
 
     @property
     def is_empty(self) -> bool:
+        """Whether there is nothing to delete."""
         return not (self.returns or self.unfinished or self.set_aside)
 
     def lines(self) -> Iterator[str]:
+        """Yield the plan as text for people."""
         if self.returns:
             yield (
                 f"Store {self.campaign}: {self.photos:,} photos ({human_bytes(self.size)}) of {self.returns:,} "
@@ -61,6 +63,7 @@ class PrunePlan:
             yield f"  {self.undated:,} returns have no date and stay"
 
     def as_json(self) -> dict[str, object]:
+        """Return the plan as a JSON object."""
         dates = {name: iso(getattr(self, name)) if self.returns else None for name in ("oldest", "newest")}
         return asdict(self) | dates
 

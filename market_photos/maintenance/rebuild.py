@@ -39,6 +39,8 @@ BATCH = 100
 
 @dataclass
 class RebuildResult:
+    """What a new catalogue contains."""
+
     campaign: int
     set_aside: Path | None = None
     """The damaged catalogue, if there was one."""
@@ -48,6 +50,7 @@ class RebuildResult:
     """Files and folders that were ignored, relative to the store's folder, with the reason."""
 
     def lines(self) -> list[str]:
+        """Return the result as text for people."""
         archived, pending, pruned = (self.photos[state] for state in (State.ARCHIVED, State.PENDING, State.PRUNED))
         lines = [f"Store {self.campaign}: the damaged catalogue is now {self.set_aside}."] if self.set_aside else []
         lines.append(

@@ -32,6 +32,8 @@ _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 @dataclass
 class Salvaged:
+    """The content of a return's folder."""
+
     found: RestoredReturn | None = None
     """None where the folder contains nothing of a return."""
     unexplained: list[tuple[Path, str]] = field(default_factory=list)

@@ -33,9 +33,11 @@ class VerifyResult:
 
     @property
     def exit_code(self) -> ExitCode:
+        """The exit code for this store alone."""
         return ExitCode.VERIFY if self.counts else ExitCode.COMPLETE
 
     def as_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
         return {
             "campaign": self.campaign,
             "photos": self.photos,
@@ -48,6 +50,7 @@ class VerifyResult:
         }
 
     def line(self) -> str:
+        """Return the result as a line of text."""
         problems = [f"{self.counts[kind]:,} {kind}" for kind in ProblemKind if self.counts[kind]]
         others = {
             "pruned": self.pruned,
@@ -121,6 +124,7 @@ def problem_line(campaign: int, problem: Problem) -> str:
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
+    """Return the problem as a JSON object."""
     return {"kind": problem.kind.value, "path": str(problem.path), "detail": problem.detail}
 
 
