@@ -35,7 +35,8 @@ class _Selector(selectors.DefaultSelector):
     busy = 0  # calls that are with the executor
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events = super().select(PATIENCE if self.busy or timeout is None else 0)
+        is_idle = timeout is None or (self.busy > 0 and timeout > 0)
+        events = super().select(PATIENCE if is_idle else 0)
         if not events and timeout is None:
             raise Deadlock("every task waits for another")
         self.now += TICK if events or self.busy else TICK + (timeout or 0)
