@@ -7,7 +7,6 @@ import sqlite3
 from pathlib import Path
 
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import SystemClock
 from market_photos.market.records import read_returns
 from tests.records import record
@@ -32,7 +31,7 @@ def make(folder: Path, photos: int, *, archived: float = 1.0) -> Path:
         for start in range(0, returns, STEP):
             numbers = range(start, min(start + STEP, returns))
             rows, _ = read_returns(CAMPAIGN, [record(number, PER_RETURN) for number in numbers])
-            catalog.returns.record_page(PackedPage(rows), 1)
+            catalog.returns.record_page(rows, 1)
         catalog.returns.move_watermark(clock.now().wall)
     _mark(catalog.path, round(returns * archived))
     return catalog.path

@@ -5,6 +5,13 @@ from typing import Any, NamedTuple
 from market_photos.console import redact
 
 
+class ReturnRef(NamedTuple):
+    """The numbers that name a return within its store."""
+
+    order: int
+    return_id: int
+
+
 class PhotoKey(NamedTuple):
     """The identity of a photo in URLs, the catalogue and file names."""
 
@@ -30,7 +37,7 @@ class Return(NamedTuple):
     order: int
     id: int
     created: str
-    """The API's own text (ISO 8601 with an offset), or empty."""
+    """The API's text (ISO 8601 with an offset), or empty."""
     created_at: int
     """In seconds since 1970: the creation, else the update, else 0."""
     updated: str

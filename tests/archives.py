@@ -14,10 +14,9 @@ from PIL import Image
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim
-from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import Moment
 from market_photos.errors import ExitCode
-from market_photos.model import PhotoKey, Return
+from market_photos.model import PhotoKey, Return, ReturnRef
 
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 NOW = 1_790_000_000
@@ -125,7 +124,7 @@ class ArchiveOf:
             photos=tuple(PhotoKey(campaign, order, return_id, item, image) for image in images),
         )
         with self.catalog() as catalog:
-            catalog.returns.record_page(PackedPage([back]))
+            catalog.returns.record_page([back])
         return back
 
     def bring(
@@ -199,7 +198,7 @@ class ArchiveOf:
 
 def _claims(catalog: Catalog, back: Return) -> list[Claim]:
     found: list[Claim] = []
-    while claim := catalog.photos.claim((back.order, back.id)):
+    while claim := catalog.photos.claim(ReturnRef(back.order, back.id)):
         found.append(claim)
     return found
 

@@ -15,8 +15,8 @@ from market_photos.console import say
 from market_photos.errors import ExitCode
 from market_photos.sandbox import Market, running
 from market_photos.settings import Api, Archive
+from market_photos.sync.plan import Nightly
 from market_photos.sync.run import Options
-from market_photos.sync.store_run import Plan
 
 #: Seconds an answer takes, much like the real API's.
 LATENCY = 0.12
@@ -45,7 +45,7 @@ def run_demo(archive: Path, *, quiet: bool) -> ExitCode:
         settings = Settings(
             api=Api(base_url=sandbox.url, key=SecretStr(market.key)), archive=Archive(directory=archive.absolute())
         )
-        report = execute(settings, Plan(lambda producer: producer.nightly(full=False)), Options("demo"), quiet=quiet)
+        report = execute(settings, Nightly(), Options("demo"), quiet=quiet)
         broken = sum(fault.hits for fault in sandbox.faults.rules)
     print_report(report, quiet=quiet)
     if not quiet:

@@ -13,10 +13,10 @@ from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
 from market_photos.reporting.notifier import notifying
 from market_photos.reporting.report import MEANINGS, Report
+from market_photos.sync.plan import Plan
 from market_photos.sync.progress import measure
 from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
-from market_photos.sync.store_run import Plan
 
 #: Seconds between two lines of progress where there is no terminal.
 LINE_SECONDS = 180

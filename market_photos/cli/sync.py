@@ -21,9 +21,10 @@ from market_photos.cli.options import (
 from market_photos.cli.run import execute, print_report
 from market_photos.config import find_config, load
 from market_photos.errors import MarketPhotosError, UsageError
+from market_photos.model import ReturnRef
 from market_photos.reporting.report import failed_report
+from market_photos.sync.plan import Backfill, Nightly, OneReturn, Plan
 from market_photos.sync.run import Options
-from market_photos.sync.store_run import Plan
 
 run_options = with_options(
     config_option,
@@ -53,7 +54,7 @@ def sync(*, full: bool, campaigns: tuple[int, ...], **options: Any) -> None:
     Lists what was updated since the last complete listing, then fetches every photo that the archive lacks, newest
     return first.
     """
-    _run(Plan(lambda producer: producer.nightly(full=full), everything=full), campaigns, **options)
+    _run(Nightly(full), campaigns, **options)
 
 
 @click.command()
@@ -72,8 +73,7 @@ def backfill(*, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[i
     until = min(last.date(), tomorrow) if last else today
     if first.date() > until:
         raise UsageError(f"--from {first.date()} is after --to {until}.", "Give the earlier day to --from.")
-    plan = Plan(lambda producer: producer.backfill(first.date(), until), refresh_hours=True)
-    _run(plan, campaigns, **options)
+    _run(Backfill(first.date(), until), campaigns, **options)
 
 
 @click.command()
@@ -83,8 +83,7 @@ def backfill(*, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[i
 @run_options
 def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
     """Download the photos of one return."""
-    plan = Plan(lambda producer: producer.one(order, return_id), only=(order, return_id))
-    _run(plan, (campaign,), **options)
+    _run(OneReturn(ReturnRef(order, return_id)), (campaign,), **options)
 
 
 def _run(

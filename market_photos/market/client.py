@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
@@ -40,12 +40,6 @@ MAX_PAGE_BYTES = 64 * 1024 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 #: The check of the current request's address, called before the connection is opened. It may raise OSError.
 _check_address: ContextVar[Callable[[str], None] | None] = ContextVar("check_address", default=None)
-
-
-class AdmissionFor(Protocol):
-    """Leads a request through the limits of its store."""
-
-    def __call__(self, method: str) -> Admission: ...
 
 
 class Photo:
@@ -96,35 +90,36 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def read(self, request: ApiRequest, admission_for: AdmissionFor) -> bytes:
-        """The whole body of a successful answer. Raises Refusal."""
-        async with self._answer(request, admission_for) as response:
+    async def read(self, request: ApiRequest, admission: Admission) -> bytes:
+        """Return the whole body of a successful answer. Raises Refusal."""
+        async with self._answer(request, admission) as response:
             return await body.read(response, MAX_PAGE_BYTES)
 
     @asynccontextmanager
-    async def photo(self, request: ApiRequest, admission_for: AdmissionFor) -> AsyncIterator[Photo]:
-        """A photo whose body is read inside. Raises Refusal, also from there."""
-        async with self._answer(request, admission_for) as response:
+    async def photo(self, request: ApiRequest, admission: Admission) -> AsyncIterator[Photo]:
+        """Yield a photo whose body is read in the block. Raises Refusal, also while it is read."""
+        async with self._answer(request, admission) as response:
             yield Photo(response)
 
     @asynccontextmanager
-    async def _answer(self, request: ApiRequest, admission_for: AdmissionFor) -> AsyncIterator[ClientResponse]:
-        """The successful answer, at the end of redirects. Raises Refusal for all else."""
+    async def _answer(self, request: ApiRequest, admission: Admission) -> AsyncIterator[ClientResponse]:
+        """Yield the successful answer at the end of redirects, each of which passes `admission` again.
+
+        Raises Refusal for every other answer.
+        """
         url = self._base.joinpath(request.path.lstrip("/"), encoded=True).with_query(request.query)
-        for _ in range(MAX_REDIRECTS + 1):
-            with wire_errors(url):
-                async with (
-                    admission_for(request.endpoint) as admission,
-                    self._send(request.method, url, admission) as response,
-                ):
-                    if response.status == 200:
-                        self._observe_headers(response, admission)
-                        yield response
-                        return
-                    if response.status not in _REDIRECTS:
-                        raise await self._refusal(response, admission)
-                    await body.read_what_comes(response)
-                    url = self._next_hop(url, response)
+        async with admission:
+            for _ in range(MAX_REDIRECTS + 1):
+                with wire_errors(url):
+                    async with self._send(request.method, url, admission) as response:
+                        if response.status == 200:
+                            self._observe_headers(response, admission)
+                            yield response
+                            return
+                        if response.status not in _REDIRECTS:
+                            raise await self._refusal(response, admission)
+                        await body.read_what_comes(response)
+                        url = self._next_hop(url, response)
         raise Refusal(Reaction.GIVE_UP, f"redirected more than {MAX_REDIRECTS} times")
 
     @asynccontextmanager

@@ -1,18 +1,18 @@
-"""May this request go, and when: quota and slots of one store.
+"""The limits of one store: when a request may be sent, by quota and parallel requests.
 
-A request passes in this order, and a cancel on the way gives everything back:
+A request passes in this order, and a cancellation at any point returns what it holds:
 
-    quota token → slot → the ledger has it on disk → sent → the answer begins (the token's period starts)
+    quota token → slot → on record in the ledger → sent → the answer begins (the token's period starts)
     → the last byte is read (the slot is free)
 
-The token comes first, as its wait may last an hour: a photo that waits for quota keeps no slot from the listing.
-While a request waits for its slot the server may close the gate; then it waits for that, its token in hand.
+The token comes first, as the wait for it may last an hour: a photo that waits for quota keeps no slot from the
+listing. If the server closes the gate while a request waits for its slot, it waits for the gate and keeps its token.
 """
 
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from aiohttp import (
     ClientHandlerType,
@@ -28,24 +28,34 @@ from market_photos.market.quota import Quota
 from market_photos.market.server_quota import Token
 from market_photos.market.slots import Slots
 
-#: What breaks off an answer from the server's side.
+#: Errors by which the server's side breaks off an answer.
 CUT = (ClientPayloadError, ServerDisconnectedError, ClientOSError)
+#: Seconds for which a request may be on record before it is sent; short beside `quota.TRANSIT`, which includes them.
+RECORDED_SECONDS = 2.0
 
 
 class Ledger(Protocol):
-    """Where requests are kept so that the next run knows them. The catalogue does it; market/ does not import it."""
+    """The record of requests that the next run restores its quota from."""
 
     async def sent(self, method: str, photo: int | None) -> int:
-        """Return its number once it is on disk: a request must not leave before."""
+        """Record a request durably before it is sent; return its number."""
         ...
 
     def answered(self, request_id: int) -> None:
-        """May reach the disk later, or never: a request without an answer weighs more, not less."""
+        """Record an answer or a failure. It may reach the disk later: an unanswered request counts for longer."""
         ...
 
     def withdrawn(self, request_id: int) -> None:
-        """It was not sent after all."""
+        """Remove a request that was not sent."""
         ...
+
+
+class Recorded(NamedTuple):
+    """A request that is on record and not sent yet."""
+
+    request_id: int
+    at: float
+    """Loop time at which it was recorded."""
 
 
 class Limits:
@@ -56,28 +66,31 @@ class Limits:
         self.quotas = quotas
         self.ledger = ledger
 
-    def admission(self, method: str, photo: int | None = None) -> "Admission":
-        """`photo`: what the ledger is to know the request by."""
-        return Admission(method, photo, self.quotas[method], self.slots, self.ledger)
+    def admission(self, method: str, photo: int | None = None, recorded: Recorded | None = None) -> "Admission":
+        """Return the admission of one call. `photo`: its row in the ledger; `recorded`: where it is on record."""
+        return Admission(self, method, photo, recorded)
 
 
 class Admission:
-    """One request's way through the limits, and the client middleware that leads each real request through it.
+    """Passes the requests of one call through the limits: a context manager, and a client middleware.
 
-        async with limits.passage("photo") as passage:
-            async with session.get(url, middlewares=(guard, passage)) as response:
-                ...  # passage.heed, .refused or .crowded; then read the body
+        async with limits.admission("photo") as admission:
+            async with session.get(url, middlewares=(guard, admission)) as response:
+                ...  # observe_headers, quota_refused or parallel_limit_hit; then read the body
 
-    A redirect hop or a retry of the same call gives its slot back and passes again, with a token of its own. The slot
-    is free when the block ends: at once if the server was through, after the cool-down if we hung up first.
+    A redirect hop or a repetition returns the slot and passes again with a token of its own. The slot is free when
+    the block ends, or after a cool-down if the server may still serve the request.
     """
 
-    def __init__(self, method: str, photo: int | None, quota: Quota, slots: Slots, ledger: Ledger) -> None:
+    def __init__(
+        self, limits: Limits, method: str, photo: int | None = None, recorded: Recorded | None = None
+    ) -> None:
         self._method = method
         self._photo = photo
-        self._quota = quota
-        self._slots = slots
-        self._ledger = ledger
+        self._recorded = recorded
+        self._quota = limits.quotas[method]
+        self._slots = limits.slots
+        self._ledger = limits.ledger
         self._token = Token()
         self._has_slot = False
         self._response: ClientResponse | None = None
@@ -90,11 +103,14 @@ class Admission:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._free_slot()
+        if recorded := self._take_recorded():
+            self._ledger.withdrawn(recorded.request_id)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send the request once the limits admit it."""
         self._free_slot()
         async with self._quota.token() as self._token:
-            request_id = await self._admitted()
+            request_id = await self._admit()
             self._quota.send(self._token)
             try:
                 self._response = await handler(request)
@@ -107,29 +123,28 @@ class Admission:
 
     @property
     def in_flight(self) -> bool:
-        """Whether it has its slot: its request is with the server, or about to leave."""
+        """Whether the request has its slot: it is with the server, or about to be sent."""
         return self._has_slot
 
     def observe_headers(self, remaining: int | None, until_in: float | None) -> None:
-        """Any answer but a 420; see `Quota.observe_headers`."""
+        """Take the quota headers of any answer but a 420; see `Quota.observe_headers`."""
         self._quota.observe_headers(self._token, remaining, until_in)
 
     def quota_refused(self, until_in: float | None) -> None:
-        """A quota-420; see `Quota.quota_refused`."""
+        """Record a quota-420; see `Quota.quota_refused`."""
         self._quota.quota_refused(self._token, until_in)
 
     def parallel_limit_hit(self) -> None:
-        """A parallel-420; see `Slots.parallel_limit_hit`."""
+        """Record a parallel-420; see `Slots.parallel_limit_hit`."""
         self._slots.parallel_limit_hit()
 
-    async def _admitted(self) -> int:
-        """The number of the request in the ledger, once there is a slot for it and the gate is open."""
+    async def _admit(self) -> int:
+        """Wait for a slot and an open gate; return the number of the request on record."""
         while True:
             await self._take_slot()
-            request_id = await self._ledger.sent(self._method, self._photo)
+            request_id = await self._record()
             if self._quota.is_open:
                 return request_id
-            # it did not leave, but after a restart it counts as if it had: rare, and on the safe side
             self._ledger.withdrawn(request_id)
             self._free_slot()
 
@@ -141,6 +156,17 @@ class Admission:
             if not self._quota.is_open:
                 self._free_slot()
 
+    async def _record(self) -> int:
+        if recorded := self._take_recorded():
+            if asyncio.get_running_loop().time() - recorded.at < RECORDED_SECONDS:
+                return recorded.request_id
+            self._ledger.withdrawn(recorded.request_id)
+        return await self._ledger.sent(self._method, self._photo)
+
+    def _take_recorded(self) -> Recorded | None:
+        recorded, self._recorded = self._recorded, None
+        return recorded
+
     def _free_slot(self) -> None:
         self._quota.forget_in_flight(self._token)
         if self._has_slot:
@@ -149,9 +175,9 @@ class Admission:
 
 
 def still_served(response: ClientResponse | None, failure: BaseException | None) -> bool:
-    """Whether the server may still be busy with a request whose time here is over: we hung up first."""
+    """Return whether the server may still serve a request that has ended here, because we hung up first."""
     if response is not None:
         return not response.content.is_eof() and not isinstance(response.content.exception(), CUT)
-    # who could not connect has not been counted
+    # a request without a connection was not counted by the server
     gave_up = isinstance(failure, (asyncio.CancelledError, TimeoutError))
     return gave_up and not isinstance(failure, ConnectionTimeoutError)

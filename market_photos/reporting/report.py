@@ -46,6 +46,8 @@ class Counters:
     """Errors of the program itself, each with its traceback in the log. Their photos count as failed."""
     listing: str = ""
     """The dates that are being listed; empty when the listing is finished."""
+    refreshing: str = ""
+    """The dates that a refresh lists beside it; empty if none does."""
     unreadable: int = 0
     problems: list[str] = field(default_factory=list)
     """Why records could not be read; the first few."""

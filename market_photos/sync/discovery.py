@@ -1,4 +1,4 @@
-"""Which stores a run is to visit."""
+"""Which stores a run visits."""
 
 import logging
 from collections.abc import Iterable
@@ -23,85 +23,92 @@ log = logging.getLogger(__name__)
 
 #: Requests an hour for the list of stores, and for the key's scopes. Official.
 CABINET_QUOTAS = {Endpoint.CAMPAIGNS: 1000, Endpoint.TOKEN: 100}
-#: Pages of stores after which something is wrong: 100 000 stores.
+#: Pages of the list of stores at most: 100 000 stores.
 MAX_PAGES = 1000
 #: Further answers that are asked for where one Date contradicts another, or this machine's clock.
 MAX_TIME_REQUESTS = 2
 
 
 class Candidate(NamedTuple):
+    """A store that the run may visit."""
+
     campaign: int
     name: str = ""
     refused: str = ""
-    """Why it cannot be served; empty where it can."""
+    """Why it cannot be served; empty if it can."""
 
     @property
     def title(self) -> str:
+        """The store's number and name, for people."""
         return f"store {self.campaign} {self.name}".strip()
 
 
 class Discovered(NamedTuple):
+    """The stores that were found."""
+
     candidates: list[Candidate]
     skipped: list[Candidate]
-    """Stores that the key sees and that cannot be served; empty where the stores were named."""
+    """Stores that the key sees and that cannot be served; empty if the stores were named."""
     requests: int = 0
-    """How many it took to find out."""
+    """Requests that were sent for it."""
 
 
 class Unrecorded:
-    """A ledger for the cabinet's own requests: a handful a run, never near their quota, so they are only counted."""
+    """A ledger that only counts: a run sends a handful of requests that concern no store."""
 
     def __init__(self) -> None:
         self.requests = 0
 
     async def sent(self, method: str, photo: int | None) -> int:
+        """Count a request."""
         self.requests += 1
         return self.requests
 
     def answered(self, request_id: int) -> None:
-        pass
+        """Do nothing."""
 
     def withdrawn(self, request_id: int) -> None:
+        """Count a request less."""
         self.requests -= 1
 
 
 def cabinet_limits(rng: Random, ledger: Unrecorded | None = None) -> Limits:
-    """For requests that concern no store."""
+    """Return the limits of requests that concern no store."""
     quotas: dict[str, Quota] = {method: Quota(amount, 3600) for method, amount in CABINET_QUOTAS.items()}
     return Limits(Slots(1, rng=rng), quotas, ledger or Unrecorded())
 
 
 async def discover(client: Client, named: Iterable[int], clock: ServerClock, rng: Random) -> Discovered:
-    """Return the stores that were named, or every store the key sees that has photos and an open API, if any.
+    """Return the named stores, or every store of the key that can be served.
 
-    The answers tell `clock` the time, by which a store's earlier requests count: where it is in doubt, one or two
-    more are asked for. Raises KeyRefused or ServerUnavailable. Named stores are visited even where the list of stores
-    cannot be had: it would only tell their names and which of them are closed.
+    The answers set `clock`, by which a store's earlier requests count; while it is in doubt, one or two more requests
+    are sent. Raises KeyRefused or ServerUnavailable. Named stores are visited without the list of stores too: it only
+    adds their names and which of them are closed.
     """
-    wanted, ledger = sorted(set(named)), Unrecorded()
+    campaigns, ledger = sorted(set(named)), Unrecorded()
     limits = cabinet_limits(rng, ledger)
     try:
         seen = {store.id: store for store in await list_stores(client, limits, rng)}
     except Refusal as refusal:
-        if not wanted or refusal.reaction is Reaction.STOP_RUN:
+        if not campaigns or refusal.reaction is Reaction.STOP_RUN:
             raise as_error(refusal, "the list of stores") from refusal
-        log.warning("cannot get the list of stores: %s; going on with the configured ones", refusal)
+        log.warning("cannot get the list of stores: %s; using the configured stores", refusal)
         seen = {}
     await _settle_time(client, limits, clock)
-    if wanted:
-        return Discovered([_candidate(campaign, seen.get(campaign)) for campaign in wanted], [], ledger.requests)
+    if campaigns:
+        return Discovered([_candidate(campaign, seen.get(campaign)) for campaign in campaigns], [], ledger.requests)
     every = sorted(_candidate(store.id, store) for store in seen.values())
     open_stores = [candidate for candidate in every if not candidate.refused]
     return Discovered(open_stores, [candidate for candidate in every if candidate.refused], ledger.requests)
 
 
 async def _settle_time(client: Client, limits: Limits, clock: ServerClock) -> None:
-    """Ask for the list of stores again until its Date is beyond doubt; what is then still in doubt stays unknown."""
+    """Request the list of stores again while the Date of its answers is in doubt, MAX_TIME_REQUESTS times at most."""
     for _ in range(MAX_TIME_REQUESTS):
         if not clock.is_in_doubt:
             return
         with suppress(Refusal):
-            await client.read(campaigns_request(), limits.admission)
+            await client.read(campaigns_request(), limits.admission(Endpoint.CAMPAIGNS))
 
 
 def _candidate(campaign: int, store: Campaign | None) -> Candidate:
@@ -119,7 +126,7 @@ def nothing_to_visit(skipped: list[Candidate]) -> KeyRefused:
 
 
 async def list_stores(client: Client, limits: Limits, rng: Random) -> list[Campaign]:
-    """Every store the key sees. Raises Refusal."""
+    """Return every store that the key sees. Raises Refusal."""
     stores: list[Campaign] = []
     token: str | None = None
     for _ in range(MAX_PAGES):
@@ -134,4 +141,4 @@ async def list_stores(client: Client, limits: Limits, rng: Random) -> list[Campa
 
 
 async def _read_page(client: Client, limits: Limits, token: str | None) -> Page[Campaign]:
-    return parse_campaigns(await client.read(campaigns_request(token), limits.admission))
+    return parse_campaigns(await client.read(campaigns_request(token), limits.admission(Endpoint.CAMPAIGNS)))

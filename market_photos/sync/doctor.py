@@ -1,4 +1,4 @@
-"""Whether a sync would work here: configuration, key, stores, archive, clock. At most three requests."""
+"""Check whether a sync would work here: configuration, key, stores, archive and clock, with two requests."""
 
 import os
 import tempfile
@@ -16,52 +16,55 @@ from market_photos.errors import ExitCode, MarketPhotosError, most_serious
 from market_photos.market.client import Client
 from market_photos.market.records import Campaign, parse_campaigns, parse_key_info
 from market_photos.market.refusals import Reaction, Refusal
-from market_photos.market.requests import campaigns_request, token_request
+from market_photos.market.requests import Endpoint, campaigns_request, token_request
 from market_photos.sync.discovery import cabinet_limits
 from market_photos.sync.refused_photos import as_error
 from market_photos.text import human_bytes, human_time
 
-#: Any of these opens the methods that are used; the API writes them in either case, with `-` and `:` or `_`.
+#: Each of these opens the methods that are used. The API writes them in either case, with `-` and `:` or `_`.
 USEFUL_SCOPES = {
     "INVENTORY_AND_ORDER_PROCESSING",
     "INVENTORY_AND_ORDER_PROCESSING_READ_ONLY",
     "ALL_METHODS",
     "ALL_METHODS_READ_ONLY",
 }
-#: Seconds of difference to the server's clock that are worth a word.
+#: Seconds of difference to the server's clock above which there is a warning.
 SKEW = 60
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. COMPLETE: a sync works with it."""
+    """The result of one check; with COMPLETE a sync works."""
 
     code: ExitCode
     text: str
     hint: str = ""
     is_warning: bool = False
-    """Whether it is to be mended all the same."""
+    """Whether it should be corrected all the same."""
 
     def lines(self) -> list[str]:
+        """Return the finding as lines of text."""
         mark = "WARNING" if self.is_warning else "ok" if self.code is ExitCode.COMPLETE else "PROBLEM"
         return [f"{mark}: {self.text}"] + [f"  {self.hint}"] * bool(self.hint)
 
 
-def well(text: str, hint: str = "") -> Finding:
+def passed(text: str, hint: str = "") -> Finding:
+    """Return a finding without a problem."""
     return Finding(ExitCode.COMPLETE, text, hint)
 
 
 def problem(error: MarketPhotosError) -> Finding:
+    """Return an error as a finding."""
     return Finding(error.exit_code, error.message, error.hint)
 
 
 async def examine(settings: Settings, say: Callable[[str], None]) -> ExitCode:
-    """Says what it finds; the code of the most serious problem."""
+    """Print the findings; return the exit code of the most serious problem."""
     findings = []
     for finding in check_archive(settings):
-        findings.append(_said(finding, say))
+        findings.append(_shown(finding, say))
     async for finding in check_api(settings, SystemClock(), Random()):
-        findings.append(_said(finding, say))
+        findings.append(_shown(finding, say))
     code = most_serious([finding.code for finding in findings])
     say(_conclusion(code, has_warnings=any(finding.is_warning for finding in findings)))
     return code
@@ -73,14 +76,14 @@ def _conclusion(code: ExitCode, *, has_warnings: bool) -> str:
     return "A sync works here; see the warnings above." if has_warnings else "Everything is well."
 
 
-def _said(finding: Finding, say: Callable[[str], None]) -> Finding:
+def _shown(finding: Finding, say: Callable[[str], None]) -> Finding:
     for line in finding.lines():
         say(redact(line))
     return finding
 
 
 def check_archive(settings: Settings) -> Iterator[Finding]:
-    """Writes and removes a file where the archive is, or would be."""
+    """Check the archive by writing and removing a file."""
     folder = settings.archive.directory
     try:
         volume.require_marker(folder, settings.archive.marker)
@@ -91,7 +94,7 @@ def check_archive(settings: Settings) -> Iterator[Finding]:
         yield problem(error)
         return
     free = human_bytes(os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize)
-    yield well(f"the archive {folder} can be written; {free} are free")
+    yield passed(f"the archive {folder} can be written; {free} are free")
     if share := network_share(folder):
         yield Finding(
             ExitCode.ARCHIVE,
@@ -108,7 +111,7 @@ def _try_to_write(folder: Path) -> None:
 
 
 async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncIterator[Finding]:
-    """The key, its scopes, the clock and the stores: two requests."""
+    """Check the key, its scopes, the clock and the stores with two requests."""
     try:
         key = settings.api_key()
     except MarketPhotosError as error:
@@ -119,7 +122,7 @@ async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncItera
     limits, clock = cabinet_limits(rng), ServerClock.of(clock)
     async with Client(api.base_url, key, clock, read_timeout=api.read_timeout_seconds) as client:
         try:
-            info = parse_key_info(await client.read(token_request(), limits.admission))
+            info = parse_key_info(await client.read(token_request(), limits.admission(Endpoint.TOKEN)))
             yield check_scopes(info.name, info.scopes)
             yield check_clock(clock.now())
         except Refusal as refusal:
@@ -127,7 +130,7 @@ async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncItera
             if refusal.reaction is Reaction.STOP_RUN:
                 return
         try:
-            page = parse_campaigns(await client.read(campaigns_request(), limits.admission))
+            page = parse_campaigns(await client.read(campaigns_request(), limits.admission(Endpoint.CAMPAIGNS)))
         except Refusal as refusal:
             yield problem(as_error(refusal, f"the list of stores from {api.base_url}"))
         else:
@@ -136,9 +139,10 @@ async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncItera
 
 
 def check_scopes(name: str, scopes: tuple[str, ...]) -> Finding:
+    """Check that the key may read returns."""
     plain = {scope.upper().replace("-", "_").replace(":", "_") for scope in scopes}
     if plain & USEFUL_SCOPES:
-        return well(f"the key {name!r} is accepted; scopes: {', '.join(scopes)}")
+        return passed(f"the key {name!r} is accepted; scopes: {', '.join(scopes)}")
     return Finding(
         ExitCode.KEY,
         f"the key {name!r} has none of the scopes that open returns; it has: {', '.join(scopes) or 'none'}",
@@ -147,7 +151,7 @@ def check_scopes(name: str, scopes: tuple[str, ...]) -> Finding:
 
 
 def check_clock(now: Moment) -> Finding:
-    """Return what is to be said of this machine's wall clock beside the server's."""
+    """Compare this machine's wall clock with the server's."""
     if now.server is None:
         return Finding(
             ExitCode.COMPLETE,
@@ -158,7 +162,7 @@ def check_clock(now: Moment) -> Finding:
         )
     ahead, behind = now.wall - now.server.latest, now.server.earliest - now.wall
     if max(ahead, behind) <= SKEW:
-        return well("this machine's clock agrees with the server's")
+        return passed("this machine's clock agrees with the server's")
     way = f"{human_time(ahead)} ahead of" if ahead > 0 else f"{human_time(behind)} behind"
     return Finding(
         ExitCode.COMPLETE,
@@ -171,17 +175,18 @@ def check_clock(now: Moment) -> Finding:
 
 
 def check_stores(stores: list[Campaign], ids: tuple[int, ...], *, is_whole: bool) -> Iterator[Finding]:
-    """`ids`: the configured stores, empty for all; `is_whole`: whether these are all that the key sees."""
-    wanted = [store for store in stores if store.id in ids or not ids]
-    for store in wanted:
+    """Check the stores of the key. `ids`: the configured ones, empty for all; `is_whole`: `stores` are all."""
+    for store in stores:
+        if ids and store.id not in ids:
+            continue
         name = f"store {store.id} {store.domain or ''}".strip()
         why = store.why_skipped()
         if not why:
-            yield well(f"{name} will be synced")
+            yield passed(f"{name} will be synced")
         elif ids:
             yield Finding(ExitCode.KEY, f"{name} cannot be served: {why}", "Leave it out of ids in [campaigns].")
         else:
-            yield well(f"{name} will be skipped: {why}")
+            yield passed(f"{name} will be skipped: {why}")
     for missing in sorted(set(ids) - {store.id for store in stores}) if is_whole else ():
         yield Finding(
             ExitCode.KEY,

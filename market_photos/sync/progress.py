@@ -31,7 +31,7 @@ async def measure(run: Run, store: Store, seconds: float) -> StoreProgress:
     at_quota = seconds_at_quota(pending, quota.left, run.settings.limits)
     return StoreProgress(
         title=store.title,
-        listing=counters.listing,
+        listing=counters.listing or counters.refreshing,
         pages=counters.pages,
         returns=counters.returns,
         photos=counters.downloaded,

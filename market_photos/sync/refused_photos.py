@@ -1,47 +1,53 @@
-"""Refusals that concern more than what was asked for: the error for a person, and the evidence for it."""
+"""Refusals that concern the whole store or run: the evidence for them, and the error for a person."""
 
 from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import KeyRefused, MarketPhotosError, ServerUnavailable, StoreRefused
 from market_photos.market.refusals import Reaction, Refusal
+from market_photos.market.retry import ALIKE_AT_ONE_END
 
-#: Photos in a row that are refused as if the store were closed, after which it is believed to be.
+#: Photos refused in a row as if the store were closed, after which it counts as closed.
 MANY = 20
-#: How many are enough at the end of a run, where no photo ever came from the store.
+#: How many are enough at the end of a run if no photo ever came from the store.
 FEW = 3
 
 
 class RefusedPhotos:
-    """Photos whose answers (403, 423) would close the whole store.
+    """Holds photos whose answers (403, 423) would close the whole store.
 
-    They are held until it is known whose fault it is: their own, when another photo comes; the store's, when many
-    different photos in a row say the same. A held photo stays pending.
+    Another photo that comes shows that the refusals are the photos' own; many different photos in a row show that the
+    store is closed. A held photo stays pending.
     """
 
     def __init__(self) -> None:
         self._held: list[tuple[Claim, Refusal]] = []
 
     def hold(self, claim: Claim, refusal: Refusal) -> None:
-        """Raise KeyRefused, StoreRefused or ServerUnavailable where this one makes them MANY."""
+        """Hold a photo. Raises KeyRefused, StoreRefused or ServerUnavailable when they are MANY."""
         self._held.append((claim, refusal))
         if len(self._held) >= MANY:
             raise as_error(refusal, "a photo")
 
     def end(self, *, has_photos: bool) -> None:
-        """Raise as `hold` does where FEW are enough. `has_photos`: whether a photo ever came from this store."""
+        """Raise as `hold` does if FEW are enough. `has_photos`: whether a photo ever came from this store."""
         if len(self._held) >= FEW and not has_photos:
             raise as_error(self._held[-1][1], "a photo")
 
     def take(self) -> list[tuple[Claim, Refusal]]:
-        """Return those that are held, and hold them no more: the refusals are their own."""
+        """Return and remove the held photos: the refusals are their own."""
         taken, self._held = self._held, []
         return taken
+
+    @property
+    def suggest_other_end(self) -> bool:
+        """Whether to try the oldest photo next: one return or one day may be closed."""
+        return len(self._held) >= ALIKE_AT_ONE_END
 
     def __len__(self) -> int:
         return len(self._held)
 
 
 def as_error(refusal: Refusal, what: str) -> MarketPhotosError:
-    """A refusal that ends the work on a store, as the error for a person."""
+    """Return the error for a person of a refusal that ends the run of a store. `what` was requested."""
     if refusal.reaction is Reaction.STOP_RUN:
         return KeyRefused(
             f"The API refuses the key: {refusal}.",

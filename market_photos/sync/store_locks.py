@@ -1,17 +1,17 @@
-"""Which stores are this run's own, and since when: taken before any request is sent."""
+"""The locks of a run on its stores, taken before any request is sent."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from market_photos.archive import atomic, layout, lock
-from market_photos.archive.held_folder import Ground
+from market_photos.archive.held_folder import HeldFolder
 from market_photos.clock import Clock
 from market_photos.errors import AlreadyRunning
 
 
 @dataclass
-class Locks:
+class StoreLocks:
     """The locks of one run; they end with `held`, or with the process."""
 
     archive: Path
@@ -19,27 +19,30 @@ class Locks:
     clock: Clock
     held: ExitStack
     marker: str | None = None
-    """A file that must stay in the archive's folder while the run lasts."""
-    grounds: dict[int, Ground] = field(default_factory=dict)
-    """The folder of each store that is ours."""
+    """A file that must stay in the archive's folder during the run."""
+    grounds: dict[int, HeldFolder] = field(default_factory=dict)
+    """The folder of each locked store."""
     locks: dict[int, lock.Lock] = field(default_factory=dict)
     refused: dict[int, AlreadyRunning] = field(default_factory=dict)
 
     def take_archive(self) -> None:
-        """For a run over every store: excludes another such run before the API is asked which stores there are.
+        """Lock the archive for a run over every store, so that another such run sends no request.
 
         Raises AlreadyRunning.
         """
         self.held.enter_context(lock.Lock(self.archive / layout.LOCK_NAME, self.command, self.clock))
 
     def take_stores(self, campaigns: list[int]) -> set[int]:
-        """The stores that are ours now; the others stand in `refused`. Raises AlreadyRunning where none is ours."""
-        # Alone for this moment, so that of two runs over the same stores one gets them all.
+        """Lock stores; return those that are locked, with the others in `refused`.
+
+        Raises AlreadyRunning where none could be locked.
+        """
+        # One run at a time, so that of two runs over the same stores one gets them all.
         with lock.exclusively(self.archive / layout.TURN_NAME):
-            ours = {campaign for campaign in campaigns if self._take(campaign)}
-        if self.refused and not ours:
+            locked = {campaign for campaign in campaigns if self._take(campaign)}
+        if self.refused and not locked:
             raise next(iter(self.refused.values()))
-        return ours
+        return locked
 
     def _take(self, campaign: int) -> bool:
         folder = layout.store_folder(self.archive, campaign)
@@ -51,6 +54,6 @@ class Locks:
         except AlreadyRunning as error:
             self.refused[campaign] = error
             return False
-        ground = self.grounds[campaign] = self.held.enter_context(Ground(folder, self.marker))
+        ground = self.grounds[campaign] = self.held.enter_context(HeldFolder(folder, self.marker))
         ground.keep(layout.LOCK_NAME, taken.identity)
         return True

@@ -1,15 +1,21 @@
-"""The run of one store: recover, list and fetch side by side, settle."""
+"""The run of one store: clean up after a killed run, list and download side by side, settle what is open."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from functools import partial
 
 from market_photos.archive import layout, photo_file
 from market_photos.archive.catalog import adoption
+from market_photos.archive.catalog.catalog import Catalog
 from market_photos.errors import MarketPhotosError, ServerUnavailable, most_serious
+from market_photos.sync import storing
 from market_photos.sync.download import Worker
-from market_photos.sync.listing import Producer
+from market_photos.sync.ledger import forget_old_requests
+from market_photos.sync.listing import Lister
+from market_photos.sync.outcomes import Outcomes
+from market_photos.sync.photo_queue import PhotoQueue
+from market_photos.sync.plan import Backfill, Plan
+from market_photos.sync.refused_photos import RefusedPhotos
 from market_photos.sync.stop import GRACE_SECONDS
 from market_photos.sync.store import Store
 
@@ -17,61 +23,52 @@ log = logging.getLogger(__name__)
 
 #: Workers beyond the slots: while one waits for the disk, another uses its slot.
 SPARE_WORKERS = 1
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is to do in each store."""
-
-    list: Callable[[Producer], Awaitable[None]]
-    everything: bool = False
-    """Whether photos that were given up, or have been gone for long, are asked for once more."""
-    only: tuple[int, int] | None = None
-    """Order and return, where only that return's photos are wanted."""
-    refresh_hours: bool = False
-    """Whether to look for fresh returns every `refresh_hours` while the run lasts."""
-
-
-def recover(store: Store) -> int:
-    """Archive photos that a killed run left whole, remove its parts; return how many files were removed. Blocks."""
-    swept = 0
-    for claim in store.catalog.photos.unfinished():
-        folder = store.folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
-        is_adopted = adoption.adopt(store.catalog, claim)
-        swept += photo_file.sweep(folder, layout.photo_stem(claim.key), parts_only=is_adopted)
-    return swept
+#: Seconds after which requests that no longer count are removed from the catalogue.
+FORGET_SECONDS = 600.0
 
 
 async def run_store(store: Store, plan: Plan) -> bool:
-    """Brings what the plan wants; whether the listing came to its end.
+    """List and download what the plan wants; return whether the listing came to its end.
 
-    Raises the most serious MarketPhotosError that ended it early; a listing that failed is raised only after the
-    photos already known have been fetched. On a stop it returns, with nothing in flight.
+    Raises the most serious MarketPhotosError that ended it early. A failed listing is raised only after the photos
+    that are known already have been downloaded. On a stop it returns with nothing in flight.
     """
-    do, photos = store.catalog.do, store.catalog.photos
+    catalog = store.catalog
     if not store.is_dry:
-        if swept := await do(recover, store):
-            log.info("store %s: removed %d unfinished file(s) of a run that was cut short", store.title, swept)
-        await store.requests.forget()
-    await do(photos.requeue, everything=plan.everything, only=plan.only)
+        await _clean_up(store)
+    await catalog.do(catalog.photos.requeue, everything=plan.full, only=plan.only)
+    refused = RefusedPhotos()
+    queue = PhotoQueue(
+        catalog=catalog,
+        ledger=store.limits.ledger,
+        outage=store.outage,
+        refused=refused,
+        stop=store.stop,
+        budget=store.budget,
+        only=plan.only,
+    )
+    outcomes = Outcomes(
+        catalog=catalog,
+        title=store.title,
+        counters=store.counters,
+        outage=store.outage,
+        refused=refused,
+        stop=store.stop,
+        rng=store.rng,
+        only=plan.only,
+    )
     try:
-        async with asyncio.TaskGroup() as group:
-            listing = group.create_task(_list(store, plan))
-            workers = [Worker(store, plan.only) for _ in range(_workers(store))]
-            fetching = [group.create_task(worker.run()) for worker in workers]
-            refreshing = group.create_task(_refresh(store, plan))
-            watching = group.create_task(_cut_short(store, listing, list(zip(workers, fetching, strict=True))))
-            await asyncio.wait([listing, *fetching])
-            refreshing.cancel()
-            watching.cancel()
+        listing = await _list_and_download(store, plan, queue, outcomes)
     except BaseExceptionGroup as errors:
+        deferred = queue.close()
         error = _most_serious_of(errors)
         if isinstance(error, ServerUnavailable):
-            await store.settle_attempts()
+            await outcomes.resolve_attempts(deferred)
         raise error from errors
-    await store.settle_refused()
-    await store.settle_attempts()
-    await store.save_outdated_records()
+    await outcomes.resolve_refused()
+    await outcomes.resolve_attempts(queue.close())
+    while await catalog.do(storing.save_outdated_records, catalog, store.ground, 100):
+        pass
     if listing.cancelled():
         return False
     if failure := listing.result():
@@ -79,56 +76,105 @@ async def run_store(store: Store, plan: Plan) -> bool:
     return True
 
 
-def _workers(store: Store) -> int:
-    if store.is_dry:
-        return 0
-    return store.settings.limits.parallel_requests + SPARE_WORKERS
+async def _clean_up(store: Store) -> None:
+    """Archive what a killed run left whole, remove its parts, then forget its requests."""
+    if swept := await store.catalog.do(recover, store.catalog):
+        log.info("store %s: removed %d unfinished file(s) of a run that was cut short", store.title, swept)
+    await store.catalog.do(forget_old_requests, store.catalog, store.settings.limits)
 
 
-async def _list(store: Store, plan: Plan) -> ServerUnavailable | None:
-    """The failure of the listing, if the photos that are known already may still come."""
+def recover(catalog: Catalog) -> int:
+    """Archive photos that a killed run left whole, remove its parts; return how many files were removed. Blocks."""
+    swept = 0
+    for claim in catalog.photos.unfinished():
+        folder = catalog.path.parent / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
+        is_adopted = adoption.adopt(catalog, claim)
+        swept += photo_file.sweep(folder, layout.photo_stem(claim.key), parts_only=is_adopted)
+    return swept
+
+
+async def _list_and_download(
+    store: Store, plan: Plan, queue: PhotoQueue, outcomes: Outcomes
+) -> "asyncio.Task[ServerUnavailable | None]":
+    """Run until the listing and all workers have ended; return the listing's task. Raises BaseExceptionGroup."""
+    workers = [
+        Worker(
+            queue=queue,
+            outcomes=outcomes,
+            client=store.client,
+            limits=store.limits,
+            ground=store.ground,
+            floor=store.settings.archive.min_free_bytes,
+        )
+        for _ in range(0 if store.is_dry else store.settings.limits.parallel_requests + SPARE_WORKERS)
+    ]
+    async with asyncio.TaskGroup() as group:
+        listing = group.create_task(_list(store, plan, queue))
+        downloads = {worker: group.create_task(worker.run()) for worker in workers}
+        helpers = [
+            group.create_task(_refresh(store, plan, queue)),
+            group.create_task(_forget(store)),
+            group.create_task(_end_on_stop(store, queue, listing, downloads)),
+        ]
+        await asyncio.wait([listing, *downloads.values()])
+        for helper in helpers:
+            helper.cancel()
+    return listing
+
+
+async def _list(store: Store, plan: Plan, queue: PhotoQueue) -> ServerUnavailable | None:
+    """List; return the failure after which the photos that are known already may still come."""
     try:
-        await plan.list(Producer(store))
+        await Lister(store, queue.notify).run(plan)
     except ServerUnavailable as failure:
         log.warning("store %s: %s", store.title, failure.message)
         return failure
     finally:
-        store.is_listed = True
-        store.tell()
+        queue.listing_ended()
     return None
 
 
-async def _refresh(store: Store, plan: Plan) -> None:
-    while plan.refresh_hours:
+async def _refresh(store: Store, plan: Plan, queue: PhotoQueue) -> None:
+    """During a backfill, list fresh returns now and then."""
+    while isinstance(plan, Backfill):
         await asyncio.sleep(store.settings.sync.refresh_hours * 3600)
         try:
-            await Producer(store).refresh()
+            await Lister(store, queue.notify, is_refresh=True).refresh()
         except ServerUnavailable as failure:
             log.warning("store %s: cannot look for fresh returns now: %s", store.title, failure.message)
         await store.catalog.do(store.catalog.photos.requeue)
-        store.tell()
+        queue.notify()
 
 
-async def _cut_short(
+async def _forget(store: Store) -> None:
+    """Keep the catalogue's requests few: a backfill sends 120 000 a day."""
+    forget = partial(forget_old_requests, store.own_catalog, store.settings.limits)
+    while not store.is_dry:
+        await asyncio.sleep(FORGET_SECONDS)
+        await store.own_catalog.do(forget)
+
+
+async def _end_on_stop(
     store: Store,
+    queue: PhotoQueue,
     listing: "asyncio.Task[ServerUnavailable | None]",
-    workers: list[tuple[Worker, "asyncio.Task[None]"]],
+    downloads: "dict[Worker, asyncio.Task[None]]",
 ) -> None:
-    """On a stop: what waits ends now, what is in flight has a few seconds to finish."""
+    """On a stop, end what waits at once and give what is in flight GRACE_SECONDS to finish."""
     await store.stop.wait()
     listing.cancel()
-    for worker, task in workers:
+    for worker, task in downloads.items():
         if not worker.is_busy:
             task.cancel()
-    store.tell()
-    if busy := [task for _, task in workers if not task.done()]:
+    queue.notify()
+    if busy := [task for task in downloads.values() if not task.done()]:
         await asyncio.wait(busy, timeout=GRACE_SECONDS)
     for task in busy:
         task.cancel()
 
 
 def _most_serious_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Of all that went wrong side by side, what a person must hear of first: what nobody foresaw, before all."""
+    """Return the error that a person must see first: an unexpected one before all others."""
     found = list(_flat(errors))
     for error in found:
         if not isinstance(error, MarketPhotosError):

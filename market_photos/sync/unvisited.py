@@ -7,6 +7,7 @@ from market_photos.archive.catalog.catalog import Catalog, is_store, numbered_fo
 from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock, iso
 from market_photos.errors import MarketPhotosError, StoreRefused
+from market_photos.model import ReturnRef
 from market_photos.reporting.report import StoreReport
 from market_photos.sync.discovery import Candidate
 
@@ -14,11 +15,11 @@ NOT_LISTED = "it is not among the stores that the key sees"
 
 
 def unvisited(
-    archive: Path, visited: set[int], closed: list[Candidate], clock: Clock, only: tuple[int, int] | None
+    archive: Path, visited: set[int], closed: list[Candidate], clock: Clock, only: ReturnRef | None
 ) -> tuple[list[StoreReport], list[Candidate]]:
     """Return reports of the stores with pending or failed photos, and the other stores with the reason.
 
-    `closed`: stores that the key sees and that cannot be served; `only`: order and return whose photos count.
+    `closed` are the stores that the key sees and that cannot be served; `only` restricts the photos that count.
     Blocks. Raises ArchiveUnwritable.
     """
     reasons = {candidate.campaign: candidate for candidate in closed}
@@ -36,7 +37,7 @@ def unvisited(
 
 
 def _look(
-    archive: Path, candidate: Candidate, clock: Clock, only: tuple[int, int] | None
+    archive: Path, candidate: Candidate, clock: Clock, only: ReturnRef | None
 ) -> StoreReport | Candidate | None:
     """Return the report, the reason why there is none, or None if the folder is not a store's."""
     folder = layout.store_folder(archive, candidate.campaign)
@@ -53,8 +54,8 @@ def _look(
     return report
 
 
-def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: tuple[int, int] | None) -> StoreReport:
-    """Return the report of a store that cannot be served, with what its catalogue counts if it has one.
+def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: ReturnRef | None) -> StoreReport:
+    """Return the report of a store that cannot be served, with the counts of its catalogue if it has one.
 
     Blocks. Raises CatalogUnusable, ArchiveUnwritable.
     """

@@ -44,8 +44,8 @@ from market_photos.model import PhotoKey
 from market_photos.reporting.report import Report
 from market_photos.sandbox import Market, MarketStore, Photo, Sandbox, running
 from market_photos.settings import Api, Archive, Campaigns, Limits, Sync
+from market_photos.sync.plan import Nightly, Plan
 from market_photos.sync.run import Options, Run
-from market_photos.sync.store_run import Plan
 
 CAMPAIGN = 101
 #: Seconds after which a test gives up on the program; nothing here takes half as long.
@@ -106,7 +106,7 @@ class ServerWall:
 
 
 def nightly(*, full: bool = False) -> Plan:
-    return Plan(lambda producer: producer.nightly(full=full), everything=full)
+    return Nightly(full)
 
 
 @dataclass

@@ -6,9 +6,10 @@ import datetime as dt
 import pytest
 
 from market_photos.errors import ExitCode
+from market_photos.model import ReturnRef
 from market_photos.sandbox import MarketStore, actions
+from market_photos.sync.plan import Backfill, OneReturn, Plan
 from market_photos.sync.run import Run
-from market_photos.sync.store_run import Plan
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, counts_of, fill
 
@@ -16,7 +17,7 @@ FIRST, LAST = dt.date(2026, 1, 10), dt.date(2026, 5, 20)
 
 
 def span(first: dt.date = FIRST, last: dt.date = LAST) -> Plan:
-    return Plan(lambda producer: producer.backfill(first, last), refresh_hours=True)
+    return Backfill(first, last)
 
 
 def fill_months(store: MarketStore, each: int = 2) -> None:
@@ -113,7 +114,7 @@ def test_a_backfill_leaves_the_watermark_alone(world: World) -> None:
 
 
 def one(order: int, return_id: int) -> Plan:
-    return Plan(lambda producer: producer.one(order, return_id), only=(order, return_id))
+    return OneReturn(ReturnRef(order, return_id))
 
 
 def test_fetch_downloads_one_return_only(world: World) -> None:

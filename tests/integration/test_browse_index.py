@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.catalog.returns import PackedPage
 from market_photos.browse import index, indexer
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import Query, parse
@@ -103,7 +102,7 @@ def test_changes_of_a_sync_are_found_at_the_next_refresh(tmp_path: Path) -> None
     assert orders(tmp_path) == [third.order, first.order, second.order]
 
     with store.catalog() as catalog:
-        catalog.returns.record_page(PackedPage([with_comment(second, "скол на углу")]))
+        catalog.returns.record_page([with_comment(second, "скол на углу")])
     update(store, everything=True)
     assert orders(tmp_path, q="скол") == [second.order]
     assert orders(tmp_path, q="царапина", state="pending") == [third.order]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.catalog.returns import PackedPage
 from market_photos.model import PhotoKey, Return
 from tests.archives import ArchiveOf
 from tests.integration.harness import CAMPAIGN, Outcome, World
@@ -106,7 +105,7 @@ def test_a_long_index_takes_no_more_memory(tmp_path: Path) -> None:
         keys = ([key._replace(order=number, return_id=number) for key in photo] for number in range(returns))
         page = [Return(101, of[0].order, of[0].return_id, "", 0, "", {}, tuple(of)) for of in keys]
         with store.catalog() as catalog:
-            catalog.returns.record_page(PackedPage(page))
+            catalog.returns.record_page(page)
         store.execute("UPDATE photos SET note = ?", ("x" * 500,))
         peaks.append(_peak_memory(tmp_path / str(returns)))
     assert peaks[1] < peaks[0] + 15_000, peaks

@@ -19,8 +19,8 @@ from market_photos.sandbox import ALWAYS, Market, actions, running
 from market_photos.sandbox.api import Call
 from market_photos.sandbox.faults import Action
 from market_photos.sandbox.wire import Reply
-from market_photos.sync import refused_photos, store
-from market_photos.sync.store import Store
+from market_photos.sync import ledger, refused_photos
+from market_photos.sync.outcomes import Outcomes
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, counts_of, fill
 
@@ -32,7 +32,7 @@ def impatient(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines in tenths of a second; the rules stay as they are."""
     monkeypatch.setattr(client, "CONNECT_SECONDS", 0.2)
     monkeypatch.setattr(body, "MIN_RATE_SECONDS", 0.3)
-    monkeypatch.setattr(store, "Slots", partial(Slots, cool_down=0.1))
+    monkeypatch.setattr(ledger, "Slots", partial(Slots, cool_down=0.1))
 
 
 @pytest.fixture
@@ -269,15 +269,15 @@ def test_an_internal_error_fails_one_photo(
 ) -> None:
     """Whatever is raised outside the foreseen: a traceback in the log, all other photos, exit 1; tried again."""
     photos = fill(world.market.stores[101], returns=5)
-    take_in: Callable[..., Any] = Store.take_in
+    store_photo: Callable[..., Any] = Outcomes.store_photo
 
-    async def fails(self: Store, claim: Any, *arguments: Any) -> Any:
+    async def fails(self: Outcomes, claim: Any, *arguments: Any) -> Any:
         if claim.key.image_hash == photos[4].image_hash:
             raise ZeroDivisionError("on purpose")
-        return await take_in(self, claim, *arguments)
+        return await store_photo(self, claim, *arguments)
 
     with monkeypatch.context() as broken:
-        broken.setattr(Store, "take_in", fails)
+        broken.setattr(Outcomes, "store_photo", fails)
         for _ in range(2):
             report = world.sync()
             assert (report.exit_code, world.states()) == (ExitCode.INTERNAL, {"archived": 4, "failed": 1})

@@ -20,14 +20,15 @@ from market_photos import console
 from market_photos.cli.run import execute
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, KeyRefused
+from market_photos.model import ReturnRef
 from market_photos.reporting.hook import run_hook
 from market_photos.reporting.ping import MOST_BYTES, ping
 from market_photos.sandbox import ALWAYS, Market, Sandbox, actions, running
 from market_photos.settings import Api, Archive, Limits, Report
+from market_photos.sync.plan import Nightly, OneReturn, Plan
 from market_photos.sync.run import Options
-from market_photos.sync.store_run import Plan
 
-SYNC = Plan(lambda producer: producer.nightly(full=False))
+SYNC = Nightly()
 
 
 class Monitor(http.server.ThreadingHTTPServer):
@@ -135,7 +136,7 @@ def test_a_run_that_fails_at_the_start_is_reported_too(sandbox: Sandbox, monitor
     ("plan", "options"),
     [
         (SYNC, Options("sync --dry-run", dry_run=True)),
-        (Plan(lambda producer: producer.one(1, 1), only=(1, 1)), Options("fetch", campaigns=(101,))),
+        (OneReturn(ReturnRef(1, 1)), Options("fetch", campaigns=(101,))),
     ],
 )
 def test_only_sync_and_backfill_report(

@@ -32,7 +32,7 @@ async def taken_after(action: Action | None, *, read: bool = True) -> int:
         if action:
             sandbox.faults.add(action)
         try:
-            async with client.photo(photo_request(key), limits.admission) as found:
+            async with client.photo(photo_request(key), limits.admission("photo")) as found:
                 async for _ in found.chunks():
                     if not read:
                         break
@@ -77,7 +77,9 @@ async def test_a_slot_cools_down_after_a_cancel() -> None:
         Sandbox(market, latency=30) as sandbox,
         Client(sandbox.url, market.key, SystemClock(), read_timeout=60) as client,
     ):
-        asking = asyncio.create_task(client.read(photo_request(PhotoKey(101, 1, 2, 3, "a")), limits.admission))
+        asking = asyncio.create_task(
+            client.read(photo_request(PhotoKey(101, 1, 2, 3, "a")), limits.admission("photo"))
+        )
         while not sandbox.log.count("photo"):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.005)
         asking.cancel()
@@ -90,5 +92,5 @@ async def test_a_refused_connection_holds_no_slot() -> None:
     limits = Limits(slots, {"photo": Quota(100, 3600)}, Unrecorded())
     async with Client("http://127.0.0.1:9", "key", SystemClock(), read_timeout=1) as client:
         with pytest.raises(Refusal, match="cannot connect"):
-            await client.read(photo_request(PhotoKey(101, 1, 2, 3, "a")), limits.admission)
+            await client.read(photo_request(PhotoKey(101, 1, 2, 3, "a")), limits.admission("photo"))
     assert slots.taken == FREE

@@ -7,8 +7,9 @@ import pytest
 
 from market_photos.archive.lock import Lock
 from market_photos.errors import ExitCode, KeyRefused
+from market_photos.model import ReturnRef
 from market_photos.sandbox import ABSENT, actions
-from market_photos.sync.store_run import Plan
+from market_photos.sync.plan import OneReturn
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, counts_of, fill, nightly
 
@@ -232,7 +233,7 @@ def test_a_dry_run_counts_what_full_and_fetch_would_request(world: World) -> Non
     assert world.sync(full=True, dry_run=True).stores[0].would_fetch == 1
     back = store.add_return(photos=3)
     store.add_return(photos=4)
-    plan = Plan(lambda producer: producer.one(back.order, back.id), only=(back.order, back.id))
+    plan = OneReturn(ReturnRef(back.order, back.id))
     assert world.run(plan, campaigns=(101,), dry_run=True).stores[0].would_fetch == 3
 
 

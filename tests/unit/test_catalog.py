@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import MAX_FAILURES, RECHECK_GONE_AFTER, Claim, State, Tally, pause_after
-from market_photos.archive.catalog.returns import PackedPage
-from market_photos.model import PhotoKey, Return
+from market_photos.model import PhotoKey, Return, ReturnRef
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return, python
 
 HOUR = 3600
@@ -37,7 +36,7 @@ def claimed(catalog: Catalog) -> Claim:
     return claim
 
 
-def drained(catalog: Catalog, only: tuple[int, int] | None = None) -> list[str]:
+def drained(catalog: Catalog, only: ReturnRef | None = None) -> list[str]:
     claims = iter(lambda: catalog.photos.claim(only), None)
     return [claim.key.image_hash for claim in claims]
 
@@ -49,47 +48,41 @@ def states(catalog: Catalog) -> dict[str, int]:
 def test_a_page_is_counted_once(catalog: Catalog) -> None:
     """The same return on two pages, a photo named twice, a page again: no more than there are."""
     first = [a_return(1, "a", "b"), a_return(2), a_return(1, "a", "b"), a_return(1, "a", order=2)]
-    assert catalog.returns.record_page(PackedPage(first))[:2] == (3, 3)
-    assert catalog.returns.record_page(PackedPage(first))[:2] == (0, 0)
-    assert catalog.returns.record_page(PackedPage([]))[:2] == (0, 0)
-    assert catalog.returns.record_page(PackedPage([a_return(1, "a", "c"), a_return(2, "late")]))[:2] == (0, 2)
+    assert catalog.returns.record_page(first)[:2] == (3, 3)
+    assert catalog.returns.record_page(first)[:2] == (0, 0)
+    assert catalog.returns.record_page([])[:2] == (0, 0)
+    assert catalog.returns.record_page([a_return(1, "a", "c"), a_return(2, "late")])[:2] == (0, 2)
     assert states(catalog) == {"pending": 5}
 
 
 def test_a_return_that_moves_between_pages_is_noticed(catalog: Catalog) -> None:
     """Within one listing; the next listing brings every return again, and that is no sign of anything."""
-    listed = [
-        catalog.returns.record_page(PackedPage([a_return(1, "a")]), listing).repeated for listing in (7, 7, 8, 8)
-    ]
+    listed = [catalog.returns.record_page([a_return(1, "a")], listing).repeated for listing in (7, 7, 8, 8)]
     assert listed == [0, 1, 0, 1]
 
 
 def test_hashes_that_differ_in_case_are_two_photos(catalog: Catalog) -> None:
     """Text is compared as it is, odd text as well."""
     odd = ["abc", "ABC", "a/b", "a\0b", "é", "e\u0301", "ж" * 300, "..", " "]
-    assert catalog.returns.record_page(PackedPage([a_return(1, *odd)])).photos == len(odd)
+    assert catalog.returns.record_page([a_return(1, *odd)]).photos == len(odd)
     assert sorted(drained(catalog)) == sorted(odd)
 
 
 def test_the_newest_return_comes_first(catalog: Catalog) -> None:
     """Tonight's photos before an old backlog, whichever were listed first; within a return in its order."""
-    catalog.returns.record_page(
-        PackedPage([a_return(1, "old", created_at=10), a_return(2, "new1", "new2", created_at=30)])
-    )
+    catalog.returns.record_page([a_return(1, "old", created_at=10), a_return(2, "new1", "new2", created_at=30)])
     assert claimed(catalog).key.image_hash == "new1"
-    catalog.returns.record_page(PackedPage([a_return(3, "newest", created_at=40), a_return(4, "none", created_at=0)]))
+    catalog.returns.record_page([a_return(3, "newest", created_at=40), a_return(4, "none", created_at=0)])
     assert drained(catalog) == ["newest", "new2", "old", "none"]
 
 
 def test_photos_that_failed_earlier_come_after_those_never_tried(catalog: Catalog) -> None:
     """Order pending photos by fewest failures, then newest return; shelved ones wait for the next run."""
-    catalog.returns.record_page(
-        PackedPage([a_return(number, f"{number}", created_at=number) for number in (3, 4, 5)])
-    )
+    catalog.returns.record_page([a_return(number, f"{number}", created_at=number) for number in (3, 4, 5)])
     for _ in range(2):
         catalog.photos.record_failed(claimed(catalog), "503")
         catalog.photos.requeue()
-    catalog.returns.record_page(PackedPage(a_return(row, f"{row}", created_at=row) for row in (1, 2)))
+    catalog.returns.record_page([a_return(row, f"{row}", created_at=row) for row in (1, 2)])
     assert drained(catalog) == ["3", "2", "1", "5", "4"]
     assert catalog.photos.shelve() == 2
     assert states(catalog) == {"pending": 3, "failed": 2}
@@ -97,9 +90,7 @@ def test_photos_that_failed_earlier_come_after_those_never_tried(catalog: Catalo
 
 def test_claims_can_begin_with_the_oldest_photo_never_tried(catalog: Catalog) -> None:
     """Where none of them is left, the queue's own order."""
-    catalog.returns.record_page(
-        PackedPage([a_return(number, f"{number}", created_at=number) for number in (1, 2, 3)])
-    )
+    catalog.returns.record_page([a_return(number, f"{number}", created_at=number) for number in (1, 2, 3)])
     catalog.photos.record_failed(claimed(catalog), "503")
     catalog.photos.requeue()
     found = [catalog.photos.claim(oldest=True) for _ in range(4)]
@@ -113,7 +104,7 @@ def test_claims_can_begin_with_the_oldest_photo_never_tried(catalog: Catalog) ->
 
 def test_a_claim_carries_all_that_a_worker_needs_and_can_be_released(catalog: Catalog) -> None:
     """Says all that a worker needs; is given again when it was released, or by the next process."""
-    catalog.returns.record_page(PackedPage([a_return(5, "a", order=6)]))
+    catalog.returns.record_page([a_return(5, "a", order=6)])
     claim = claimed(catalog)
     assert claim.key == PhotoKey(CAMPAIGN, 6, 5, 10, "a")
     assert claim.month == "2026-01"
@@ -125,7 +116,7 @@ def test_a_claim_carries_all_that_a_worker_needs_and_can_be_released(catalog: Ca
 def test_a_claim_ends_with_the_process(tmp_path: Path, clock: ToldClock) -> None:
     """A claimed photo is still pending for the next run."""
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
-        catalog.returns.record_page(PackedPage([a_return(1, "a")]))
+        catalog.returns.record_page([a_return(1, "a")])
         claim = claimed(catalog)
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
         assert claimed(catalog) == claim
@@ -133,18 +124,16 @@ def test_a_claim_ends_with_the_process(tmp_path: Path, clock: ToldClock) -> None
 
 def test_claims_can_be_limited_to_one_return(catalog: Catalog) -> None:
     """`fetch` brings its photos, those of others wait; the same return id of another order is another return."""
-    catalog.returns.record_page(
-        PackedPage([a_return(1, "a", "b"), a_return(2, "c", created_at=9), a_return(1, "d", order=2)])
-    )
-    assert drained(catalog, (1, 1)) == ["a", "b"]
-    assert catalog.photos.tally((1, 1))[State.PENDING].photos == 2
-    assert catalog.photos.tally((9, 9))[State.PENDING].photos == 0
+    catalog.returns.record_page([a_return(1, "a", "b"), a_return(2, "c", created_at=9), a_return(1, "d", order=2)])
+    assert drained(catalog, ReturnRef(1, 1)) == ["a", "b"]
+    assert catalog.photos.tally(ReturnRef(1, 1))[State.PENDING].photos == 2
+    assert catalog.photos.tally(ReturnRef(9, 9))[State.PENDING].photos == 0
     assert drained(catalog) == ["c", "d"]
 
 
 def test_each_photo_is_counted_in_exactly_one_state(catalog: Catalog, clock: ToldClock) -> None:
     """Each photo is in one state; bytes are those of archived ones; the failed are told with their reason."""
-    catalog.returns.record_page(PackedPage([a_return(1, "a", "b", "c", "d")]))
+    catalog.returns.record_page([a_return(1, "a", "b", "c", "d")])
     catalog.photos.record_archived(claimed(catalog), STORED)
     catalog.photos.record_gone(claimed(catalog), "HTTP 404")
     catalog.photos.record_failed(claimed(catalog), "HTTP 502")
@@ -162,10 +151,10 @@ def test_each_photo_is_counted_in_exactly_one_state(catalog: Catalog, clock: Tol
 
 def test_an_archived_photo_is_never_asked_for_again(catalog: Catalog) -> None:
     """Not after another listing, not after any requeue."""
-    catalog.returns.record_page(PackedPage([a_return(1, "a")]))
+    catalog.returns.record_page([a_return(1, "a")])
     catalog.photos.record_archived(claimed(catalog), STORED)
-    catalog.returns.record_page(PackedPage([a_return(1, "a", note="changed")]))
-    assert catalog.photos.requeue(everything=True) == catalog.photos.requeue(only=(1, 1)) == 0
+    catalog.returns.record_page([a_return(1, "a", note="changed")])
+    assert catalog.photos.requeue(everything=True) == catalog.photos.requeue(only=ReturnRef(1, 1)) == 0
     assert catalog.photos.claim() is None
 
 
@@ -178,7 +167,7 @@ def test_pauses_let_a_nightly_run_try_every_night(failures: int, hours: int) -> 
 
 def test_a_failed_photo_is_tried_in_ten_runs(catalog: Catalog, clock: ToldClock) -> None:
     """Not before its pause is over; then it is reported, and comes back only with `--full` or `fetch`."""
-    catalog.returns.record_page(PackedPage([a_return(1, "a")]))
+    catalog.returns.record_page([a_return(1, "a")])
     for failures in range(1, MAX_FAILURES + 1):
         catalog.photos.record_failed(claimed(catalog), "HTTP 502")
         pause = pause_after(failures)
@@ -197,7 +186,7 @@ def test_a_failed_photo_is_tried_in_ten_runs(catalog: Catalog, clock: ToldClock)
 
 def test_a_return_fetched_by_name_waits_for_no_pause(catalog: Catalog) -> None:
     """And no other return is touched."""
-    catalog.returns.record_page(PackedPage([a_return(1, "a"), a_return(2, "b")]))
+    catalog.returns.record_page([a_return(1, "a"), a_return(2, "b")])
     for _ in range(5):
         catalog.photos.record_failed(claimed(catalog), "x")
         catalog.photos.record_failed(claimed(catalog), "x")
@@ -205,13 +194,13 @@ def test_a_return_fetched_by_name_waits_for_no_pause(catalog: Catalog) -> None:
     catalog.photos.record_failed(claimed(catalog), "x")
     catalog.photos.record_failed(claimed(catalog), "x")
     assert catalog.photos.requeue() == 0
-    assert catalog.photos.requeue(only=(1, 2)) == 1
+    assert catalog.photos.requeue(only=ReturnRef(1, 2)) == 1
     assert drained(catalog) == ["b"]
 
 
 def test_a_gone_photo_is_asked_for_again_after_thirty_days(catalog: Catalog, clock: ToldClock) -> None:
     """Only `--full` requests it."""
-    catalog.returns.record_page(PackedPage([a_return(1, "a")]))
+    catalog.returns.record_page([a_return(1, "a")])
     catalog.photos.record_gone(claimed(catalog), "HTTP 404")
     clock.pass_time(RECHECK_GONE_AFTER - 1)
     assert catalog.photos.requeue(everything=True) == 0
@@ -224,7 +213,7 @@ def test_a_gone_photo_is_asked_for_again_after_thirty_days(catalog: Catalog, clo
 
 def test_a_record_is_due_when_its_return_has_a_photo_or_has_changed(catalog: Catalog) -> None:
     """return.json is due when a photo is archived, and again when the record has changed; the folder never moves."""
-    catalog.returns.record_page(PackedPage([a_return(1, "a", note="\ud800 ж"), a_return(2)]))
+    catalog.returns.record_page([a_return(1, "a", note="\ud800 ж"), a_return(2)])
     claim = claimed(catalog)
     assert catalog.returns.outdated_records(10) == []
     catalog.photos.record_archived(claim, STORED)
@@ -233,12 +222,12 @@ def test_a_record_is_due_when_its_return_has_a_photo_or_has_changed(catalog: Cat
     catalog.returns.record_saved(claim.return_row)
     assert catalog.returns.outdated_records(10) == []
     assert catalog.returns.unsaved_record(claim.return_row) is None
-    catalog.returns.record_page(PackedPage([a_return(1, "a", note="\ud800 ж")]))
+    catalog.returns.record_page([a_return(1, "a", note="\ud800 ж")])
     assert catalog.returns.outdated_records(10) == []
     later = Return(CAMPAIGN, 1, 1, "2027-09-09", 5, "", {"id": 1, "new": True}, ())
-    catalog.returns.record_page(PackedPage([later]))
+    catalog.returns.record_page([later])
     assert catalog.returns.outdated_records(10) == []  # without photos a record is not kept
-    catalog.returns.record_page(PackedPage([a_return(1, "a", note="other")]))
+    catalog.returns.record_page([a_return(1, "a", note="other")])
     assert catalog.returns.outdated_records(10) == [(claim.return_row, "2026-01", 1, 1)]
 
 
@@ -262,13 +251,13 @@ def test_a_page_is_recorded_whole_or_not_at_all(catalog: Catalog) -> None:
     """What cannot be stored leaves nothing of its page behind, and the next page is recorded."""
     too_great = Return(CAMPAIGN, 1, 2**63, "", 0, "", {}, ())
     with pytest.raises(OverflowError):
-        catalog.returns.record_page(PackedPage([a_return(1, "a"), too_great]))
+        catalog.returns.record_page([a_return(1, "a"), too_great])
     assert states(catalog) == {}
-    assert catalog.returns.record_page(PackedPage([a_return(1, "a")]))[:2] == (1, 1)
+    assert catalog.returns.record_page([a_return(1, "a")])[:2] == (1, 1)
 
 
 def test_photos_asked_for_but_not_archived_are_listed_once_for_sweeping(catalog: Catalog) -> None:
-    catalog.returns.record_page(PackedPage([a_return(1, "archived", "gone", "asked twice", "not asked")]))
+    catalog.returns.record_page([a_return(1, "archived", "gone", "asked twice", "not asked")])
     for _ in range(3):
         claim = claimed(catalog)
         catalog.requests.sent("photo", claim.row)
@@ -283,9 +272,7 @@ def test_photos_asked_for_but_not_archived_are_listed_once_for_sweeping(catalog:
 
 async def test_concurrent_tasks_claim_each_photo_once(catalog: Catalog) -> None:
     """Any number of tasks at once: each photo is given out once, and what they record adds up."""
-    catalog.returns.record_page(
-        PackedPage([a_return(n, *(f"h{m}" for m in range(20)), created_at=n) for n in range(10)])
-    )
+    catalog.returns.record_page([a_return(n, *(f"h{m}" for m in range(20)), created_at=n) for n in range(10)])
     seen: list[int] = []
 
     async def work() -> None:
@@ -301,13 +288,12 @@ async def test_concurrent_tasks_claim_each_photo_once(catalog: Catalog) -> None:
 WORK = """
 import sys
 from pathlib import Path
-from market_photos.archive.catalog.returns import PackedPage
 from market_photos.archive.catalog.catalog import Catalog
 from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
 catalog = Catalog(Path(sys.argv[1]), CAMPAIGN, ToldClock())
 first = int(sys.argv[2])
 for n in range(first, first + 100_000):
-    catalog.returns.record_page(PackedPage([a_return(n, "a", "b", created_at=n)]))
+    catalog.returns.record_page([a_return(n, "a", "b", created_at=n)])
     print("page", n)
     claim = catalog.photos.claim()
     print("request", catalog.requests.sent("photo", claim.row))
@@ -361,14 +347,12 @@ class Accounting(RuleBasedStateMachine):
     @rule(number=st.integers(1, 4), hashes=st.lists(st.sampled_from("abcA"), max_size=4, unique=True))
     def page(self, number: int, hashes: list[str]) -> None:
         new = {(number, image_hash) for image_hash in hashes} - self.model.keys()
-        assert self.catalog.returns.record_page(
-            PackedPage([a_return(number, *hashes, created_at=number)])
-        ).photos == len(new)
+        assert self.catalog.returns.record_page([a_return(number, *hashes, created_at=number)]).photos == len(new)
         self.model.update(dict.fromkeys(new, "pending"))
 
     @rule(number=st.none() | st.integers(1, 4))
     def claim(self, number: int | None) -> None:
-        claim = self.catalog.photos.claim(None if number is None else (1, number))
+        claim = self.catalog.photos.claim(None if number is None else ReturnRef(1, number))
         busy = {(taken.key.return_id, taken.key.image_hash) for taken in self.at_work}
         free = {
             key: state

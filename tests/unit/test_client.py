@@ -11,7 +11,6 @@ from yarl import URL
 
 from market_photos.clock import SystemClock
 from market_photos.market.client import Client, shortened
-from market_photos.market.limits import Admission
 from market_photos.market.refusals import Reaction, Refusal
 from market_photos.market.requests import MAX_PHOTO_BYTES, photo_request, returns_request
 from market_photos.model import PhotoKey
@@ -29,13 +28,9 @@ def body(message: str = "", code: str = "") -> str:
 async def photo(answers: aioresponses) -> bytes:
     """Ask for the photo once; its bytes."""
     limits = cabinet_limits(Random(1), Unrecorded())
-
-    def admission(method: str) -> Admission:
-        return limits.admission("campaigns")
-
     async with (
         Client(BASE, "key", SystemClock(), read_timeout=5) as client,
-        client.photo(photo_request(KEY), admission) as found,
+        client.photo(photo_request(KEY), limits.admission("campaigns")) as found,
     ):
         return b"".join([chunk async for chunk in found.chunks()])
 
@@ -113,7 +108,7 @@ async def test_an_error_of_the_caller_passes_through(answers: aioresponses) -> N
     limits = cabinet_limits(Random(1))
     async with Client(BASE, "key", SystemClock(), read_timeout=5) as client:
         with pytest.raises(KeyError):
-            async with client.photo(photo_request(KEY), lambda _: limits.admission("campaigns")):
+            async with client.photo(photo_request(KEY), limits.admission("campaigns")):
                 raise KeyError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_photos.sync.date_ranges import DAY, Span, day_of, fresh, months
+from market_photos.sync.date_ranges import DAY, DateRange, day_of, fresh, months
 
 JAN = dt.date(2026, 1, 1)
 MIDNIGHT = dt.datetime(2026, 3, 10, tzinfo=dt.UTC).timestamp()
@@ -15,14 +15,14 @@ MIDNIGHT = dt.datetime(2026, 3, 10, tzinfo=dt.UTC).timestamp()
 @pytest.mark.parametrize(
     ("span", "asked"),
     [
-        (Span(None, None), (None, None)),
-        (Span(JAN, None), ("2025-12-31", None)),
-        (Span(JAN, JAN), ("2025-12-31", "2026-01-02")),
-        (Span(None, JAN), (None, "2026-01-02")),
+        (DateRange(None, None), (None, None)),
+        (DateRange(JAN, None), ("2025-12-31", None)),
+        (DateRange(JAN, JAN), ("2025-12-31", "2026-01-02")),
+        (DateRange(None, JAN), (None, "2026-01-02")),
     ],
 )
-def test_a_span_is_listed_with_a_day_of_padding(span: Span, asked: tuple[str | None, str | None]) -> None:
-    assert span.asked() == asked
+def test_a_span_is_listed_with_a_day_of_padding(span: DateRange, asked: tuple[str | None, str | None]) -> None:
+    assert span.padded() == asked
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_span_is_listed_with_a_day_of_padding(span: Span, asked: tuple[str | N
 def test_the_fresh_span_reaches_back_by_the_overlap(
     watermark: float | None, overlap: int, first_from: dt.date | None, first: dt.date | None
 ) -> None:
-    assert fresh(watermark, overlap, first_from) == Span(first, None)
+    assert fresh(watermark, overlap, first_from) == DateRange(first, None)
 
 
 @given(st.dates(dt.date(1990, 1, 1), dt.date(2090, 1, 1)), st.integers(0, 3000))
@@ -59,7 +59,7 @@ def test_the_day_of_a_moment_is_the_one_in_moscow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "text"), [(Span(None, None), "the beginning to now"), (Span(JAN, JAN), f"{JAN} to {JAN}")]
+    ("span", "text"), [(DateRange(None, None), "the beginning to now"), (DateRange(JAN, JAN), f"{JAN} to {JAN}")]
 )
-def test_a_span_is_shown_as_its_two_dates(span: Span, text: str) -> None:
+def test_a_span_is_shown_as_its_two_dates(span: DateRange, text: str) -> None:
     assert str(span) == text

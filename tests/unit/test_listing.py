@@ -1,13 +1,13 @@
-"""A listing is recorded in its order, each page once, and the next page does not wait for that."""
+"""A listing records its pages in order, each once; two listings of a store do not disturb each other."""
 
 import asyncio
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -15,9 +15,10 @@ from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.errors import ServerUnavailable
 from market_photos.market.requests import ApiRequest
+from market_photos.model import ReturnRef
 from market_photos.reporting.report import Counters
-from market_photos.sync.listing import MAX_BARREN, Producer
-from market_photos.sync.store import CatalogLedger, Store
+from market_photos.sync.listing import MAX_BARREN, Lister
+from market_photos.sync.plan import Backfill, Nightly, OneReturn, Plan
 from tests.records import page, record
 from tests.unit.worlds import CAMPAIGN, ToldClock
 
@@ -42,7 +43,7 @@ class Pages:
         self.first_days: list[str | None] = []
         self.on_read: Callable[[], None] = lambda: None
 
-    async def read(self, ask: ApiRequest, admission_for: Callable[[str], object]) -> bytes:
+    async def read(self, ask: ApiRequest, admission: object) -> bytes:
         self.tokens.append(dict(ask.query).get("pageToken"))
         self.first_days.append(dict(ask.query).get("fromDate"))
         self.on_read()
@@ -57,52 +58,30 @@ def with_depth(content: bytes, levels: int) -> bytes:
     return content.replace(name, b'"deep":' + b"[" * levels + b"]" * levels + b"," + name, 1)
 
 
-def a_store(catalog: Catalog, client: Pages, clock: ToldClock) -> Any:
-    """What a producer needs of one."""
-    counters = Counters()
-    store = SimpleNamespace(
+def a_store(catalog: Catalog, client: Any, clock: ToldClock) -> Any:
+    """The part of a store that a lister needs."""
+    return SimpleNamespace(
         campaign=CAMPAIGN,
         title="7",
         catalog=catalog,
-        is_dry=False,
         client=client,
         clock=clock,
         rng=Random(1),
-        counters=counters,
+        counters=Counters(),
         started_at=clock.now().wall,
         settings=SimpleNamespace(sync=SimpleNamespace(overlap_days=3, first_sync_from=None)),
-        requests=CatalogLedger(catalog, clock, counters, 3600),
-        admission_for=lambda: None,
-        tell=lambda: None,
+        limits=SimpleNamespace(admission=lambda _: None),
     )
-    store.record_page = lambda *given, **named: Store.record_page(cast(Store, store), *given, **named)
-    return store
+
+
+async def listed(store: Any, plan: Plan) -> None:
+    await Lister(store, lambda: None).run(plan)
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Any:
     with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
         yield catalog
-
-
-async def test_the_next_page_is_requested_before_the_last_is_recorded(catalog: Catalog) -> None:
-    """The second page is on its way before the first is recorded: recording waits for that, and all goes on."""
-    client = Pages("two", None)
-    store = a_store(catalog, client, ToldClock(wall=5, server=SERVER))
-    real = store.record_page
-
-    async def record_once_two_are_asked_for(*given: Any, **named: Any) -> Any:
-        async with asyncio.timeout(10):
-            while len(client.tokens) < 2:
-                client.asked.clear()
-                await client.asked.wait()
-        return await real(*given, **named)
-
-    store.record_page = record_once_two_are_asked_for
-    await Producer(store).nightly(full=True)
-    assert client.tokens == [None, "two"]
-    assert store.counters.returns == store.counters.found == 2 * SIZE
-    assert catalog.returns.watermark() == SERVER
 
 
 @pytest.mark.parametrize(
@@ -121,7 +100,7 @@ async def test_the_watermark_follows_the_servers_clock(
     if known is not None:
         catalog.returns.move_watermark(known)
     client = Pages(None)
-    await Producer(a_store(catalog, client, ToldClock(wall=SERVER + 400 * DAY, server=server))).nightly(full=False)
+    await listed(a_store(catalog, client, ToldClock(wall=SERVER + 400 * DAY, server=server)), Nightly(full=False))
     assert client.first_days == [first_day]
     assert catalog.returns.watermark() == moved_to
 
@@ -132,7 +111,7 @@ async def test_a_watermark_found_to_be_ahead_lists_the_days_before_it_again(cata
     clock = ToldClock()
     client = Pages(None, None)
     client.on_read = lambda: setattr(clock, "server", SERVER)
-    await Producer(a_store(catalog, client, clock)).nightly(full=False)
+    await listed(a_store(catalog, client, clock), Nightly(full=False))
     assert client.first_days == ["2026-11-23", None]
     assert catalog.returns.watermark() == SERVER
 
@@ -146,25 +125,16 @@ async def test_a_window_is_finished_by_the_servers_clock(
     clock = ToldClock(wall=SERVER + 400 * DAY, server=server)
     for runs in (1, 2):
         client = Pages(None)
-        await Producer(a_store(catalog, client, clock)).backfill(*november)
+        await listed(a_store(catalog, client, clock), Backfill(*november))
         assert len(client.tokens) == (0 if is_finished and runs == 2 else 1)
         clock.pass_time(1)
-
-
-async def test_an_unsent_reserved_request_is_given_back(catalog: Catalog) -> None:
-    """No request is left on record that was never sent, so none is missing from the quota."""
-    store = a_store(catalog, Pages("two", "three", None), ToldClock(server=SERVER))
-    await Producer(store).nightly(full=True)
-    await catalog.do(catalog.requests.flush)
-    assert catalog.requests.past_requests() == []  # this client passes no limits, so nothing was sent
-    assert store.counters.pages == 3
 
 
 async def test_a_listing_in_circles_keeps_what_it_brought(catalog: Catalog) -> None:
     """A token that comes twice ends it; the page that brought it is recorded, the watermark stays."""
     store = a_store(catalog, Pages("two", "three", "two", None), ToldClock(server=SERVER))
     with pytest.raises(ServerUnavailable, match="in circles"):
-        await Producer(store).nightly(full=True)
+        await listed(store, Nightly(full=True))
     assert store.counters.pages == 3
     assert catalog.photos.tally()[State.PENDING].photos == 3 * SIZE
     assert catalog.returns.watermark() is None
@@ -188,7 +158,7 @@ async def test_a_record_that_is_too_deep_spoils_only_itself(catalog: Catalog, le
     client = Pages(None)
     client.change = lambda content: with_depth(content, levels)
     store = a_store(catalog, client, ToldClock(server=SERVER))
-    await Producer(store).nightly(full=True)
+    await listed(store, Nightly(full=True))
     assert (store.counters.returns, store.counters.unreadable) == ((SIZE, 0) if is_kept else (SIZE - 1, 1))
     assert is_kept or "its record is nested more than 500 levels deep" in store.counters.problems[0]
     assert is_kept or catalog.returns.watermark() is None
@@ -200,7 +170,7 @@ async def test_a_single_return_that_is_too_deep_is_named(catalog: Catalog, level
     client = Pages(None)
     client.change = lambda _: with_depth(json.dumps({"result": record(1, 1)}, separators=(",", ":")).encode(), levels)
     store = a_store(catalog, client, ToldClock())
-    await Producer(store).one(1, 1)
+    await listed(store, OneReturn(ReturnRef(1, 1)))
     assert (store.counters.returns, store.counters.unreadable) == ((1, 0) if is_kept else (0, 1))
     assert is_kept or "nested more than 500 levels deep" in store.counters.problems[0]
 
@@ -208,7 +178,7 @@ async def test_a_single_return_that_is_too_deep_is_named(catalog: Catalog, level
 class Endless(Pages):
     """The same page for ever, or an empty one, each time with another token."""
 
-    async def read(self, ask: ApiRequest, admission_for: Callable[[str], object]) -> bytes:
+    async def read(self, ask: ApiRequest, admission: object) -> bytes:
         self.tokens.append(dict(ask.query).get("pageToken"))
         return self.change(body(0, f"token {len(self.tokens)}"))
 
@@ -221,7 +191,7 @@ async def test_ever_new_tokens_without_new_returns_end_the_listing(catalog: Cata
         client.change = lambda content: page([], json.loads(content)["result"]["paging"]["nextPageToken"])
     store = a_store(catalog, client, ToldClock())
     with pytest.raises(ServerUnavailable, match="nothing new"):
-        await Producer(store).nightly(full=True)
+        await listed(store, Nightly(full=True))
     assert len(client.tokens) <= MAX_BARREN + 2
     assert catalog.photos.tally()[State.PENDING].photos == rows
     assert catalog.returns.watermark() is None
@@ -233,9 +203,78 @@ async def test_a_long_listing_with_gaps_is_not_cut(catalog: Catalog) -> None:
     client = Pages(*following, None)
     client.change = lambda content: content if len(client.tokens) % 200 == 0 else without_rows(content)
     store = a_store(catalog, client, ToldClock())
-    await Producer(store).nightly(full=True)
+    await listed(store, Nightly(full=True))
     assert store.counters.pages == len(following) + 1
 
 
 def without_rows(content: bytes) -> bytes:
     return page([], json.loads(content)["result"].get("paging", {}).get("nextPageToken"))
+
+
+class Windows:
+    """A client that serves one page for each range of dates, and runs `meanwhile` before it answers."""
+
+    def __init__(self, pages: dict[str | None, bytes]) -> None:
+        self._pages = pages
+        self.asked: list[str | None] = []
+        self.meanwhile: Callable[[str | None], Awaitable[None]] | None = None
+
+    async def read(self, ask: ApiRequest, admission: object) -> bytes:
+        first_day = dict(ask.query).get("fromDate")
+        self.asked.append(first_day)
+        if self.meanwhile:
+            await self.meanwhile(first_day)
+        return self._pages[first_day]
+
+
+async def test_a_refresh_beside_a_main_listing_lists_nothing_twice(catalog: Catalog) -> None:
+    """Each listing has a number of its own, so what the other one has listed has not moved between pages."""
+    returns = page([record(number, 1) for number in range(SIZE)], None)
+    client = Windows({"2026-10-31": returns, "2026-11-13": returns})
+    catalog.returns.move_watermark(SERVER - DAY)
+    store = a_store(catalog, client, ToldClock(server=SERVER))
+
+    async def refresh_first(first_day: str | None) -> None:
+        if first_day == "2026-10-31":
+            await Lister(store, lambda: None, is_refresh=True).refresh()
+
+    client.meanwhile = refresh_first
+    await listed(store, Backfill(dt.date(2026, 11, 1), dt.date(2026, 11, 12)))
+    assert client.asked == ["2026-10-31", "2026-11-13"]
+
+
+async def test_an_unreadable_record_leaves_only_its_own_window_unfinished(catalog: Catalog) -> None:
+    """Neither the next window nor the listing beside a refresh inherits the count."""
+    good, bad = page([record(1, 1)], None), page([{"id": "odd"}], None)
+    client = Windows({"2026-09-30": bad, "2026-08-31": good, "2026-11-13": bad})
+    catalog.returns.move_watermark(SERVER - DAY)
+    store = a_store(catalog, client, ToldClock(server=SERVER))
+
+    async def refresh_during_september(first_day: str | None) -> None:
+        if first_day == "2026-08-31":
+            await Lister(store, lambda: None, is_refresh=True).refresh()
+
+    client.meanwhile = refresh_during_september
+    await listed(store, Backfill(dt.date(2026, 9, 1), dt.date(2026, 10, 31)))
+    assert catalog.returns.finished_windows() == {("2026-09-01", "2026-09-30")}
+    assert store.counters.unreadable == 2
+    assert catalog.returns.watermark() == SERVER - DAY
+
+
+async def test_progress_shows_the_main_listing_while_a_refresh_lists(catalog: Catalog) -> None:
+    """A refresh shows its dates apart from those of the main listing, and leaves them alone."""
+    catalog.returns.move_watermark(SERVER - DAY)
+    client = Windows({None: page([], None), "2026-11-13": page([], None)})
+    store = a_store(catalog, client, ToldClock(server=SERVER))
+    shown: list[tuple[str, str]] = []
+
+    async def look(first_day: str | None) -> None:
+        if first_day is None:
+            await Lister(store, lambda: None, is_refresh=True).refresh()
+        shown.append((store.counters.listing, store.counters.refreshing))
+
+    client.meanwhile = look
+    await listed(store, Nightly(full=True))
+    main = "the beginning to now"
+    assert shown == [(main, "2026-11-14 to now"), (main, "")]
+    assert store.counters.listing == ""

@@ -9,7 +9,6 @@ import pytest
 
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.requests import KEEP_REQUESTS, PastRequest
-from market_photos.archive.catalog.returns import PackedPage
 from market_photos.clock import Moment, ServerTime, age
 from market_photos.errors import CatalogUnusable, ExitCode
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
@@ -39,7 +38,7 @@ def test_a_request_is_on_record_at_once(tmp_path: Path) -> None:
         answered = Moment(0, "b", 52.25, ServerTime(1002.5, 1002.5))
         assert reader.requests.past_requests()[1].answered == answered
         run.requests.answered(first, clock.now())
-        run.returns.record_page(PackedPage([a_return(1)]))
+        run.returns.record_page([a_return(1)])
         assert reader.requests.past_requests()[0].answered == answered
 
 

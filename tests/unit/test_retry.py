@@ -4,7 +4,6 @@ from random import Random
 
 import pytest
 
-from market_photos.archive.catalog.photos import Claim
 from market_photos.errors import ServerUnavailable
 from market_photos.market.refusals import Reaction, Refusal
 from market_photos.market.retry import (
@@ -17,8 +16,6 @@ from market_photos.market.retry import (
     OutageDetector,
     RetryBudget,
 )
-from market_photos.model import PhotoKey
-from market_photos.sync.deferred import MAX_DEFERRED, Attempt, Deferred
 
 
 def refused(reaction: Reaction = Reaction.RETRY, status: int | None = 503, wait: float | None = None) -> Refusal:
@@ -144,22 +141,3 @@ def test_photos_that_fail_again_never_stop_the_run() -> None:
     assert not outage.is_in_doubt
     outage.succeeded()
     assert not outage.retries_in_vain
-
-
-def test_the_attempt_that_is_due_first_is_taken_first() -> None:
-    deferred = Deferred()
-    assert (deferred.next_due, deferred.take(9.0)) == (None, None)
-    attempts = [Attempt(Claim(row, row, PhotoKey(1, 2, 3, 4, "a"), "2026-01"), due=float(row)) for row in (3, 1, 2)]
-    for attempt in attempts:
-        deferred.add(attempt)
-    assert (deferred.next_due, deferred.take(0.5)) == (1.0, None)
-    assert [deferred.take(2.5), deferred.take(2.5), deferred.take(2.5)] == [attempts[1], attempts[2], None]
-    assert (deferred.drain(), deferred.drain()) == ([attempts[0]], [])
-
-
-def test_no_more_than_a_hundred_photos_wait_for_their_next_attempt() -> None:
-    deferred = Deferred()
-    for row in range(MAX_DEFERRED):
-        assert not deferred.is_full
-        deferred.add(Attempt(Claim(row, row, PhotoKey(1, 2, 3, 4, "a"), "2026-01")))
-    assert deferred.is_full

@@ -17,7 +17,6 @@ from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.errors import unusable
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.archive.catalog.record_codec import unpack
-from market_photos.archive.catalog.returns import PackedPage
 from market_photos.archive.catalog.schema import APPLICATION_ID, VERSION
 from market_photos.archive.layout import CATALOG_NAME
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, ExitCode
@@ -32,9 +31,7 @@ def store(tmp_path: Path) -> Path:
     (folder / "photos/2026-01/1-1/10-h0.jpg").write_bytes(b"x" * 1000)
     shutil.move(folder / "photos", tmp_path / "photos")
     with Catalog(folder, CAMPAIGN, ToldClock()) as catalog:
-        catalog.returns.record_page(
-            PackedPage([a_return(n, *(f"h{m}" for m in range(10)), note="n" * 500) for n in range(30)])
-        )
+        catalog.returns.record_page([a_return(n, *(f"h{m}" for m in range(10)), note="n" * 500) for n in range(30)])
         claim = catalog.photos.claim()
         assert claim is not None
         catalog.photos.record_archived(claim, STORED)
@@ -190,11 +187,11 @@ def test_a_catalogue_locked_by_another_program_can_be_read(store: Path, lock: st
         other.execute(lock)
         assert catalog.photos.tally()[State.ARCHIVED] == Tally(1, 1000)
         with pytest.raises(CatalogUnusable, match="another program") as caught:
-            catalog.returns.record_page(PackedPage([a_return(99, "new")]))
+            catalog.returns.record_page([a_return(99, "new")])
         assert "Close the program" in caught.value.hint
         other.execute("ROLLBACK")
         other.close()
-        assert catalog.returns.record_page(PackedPage([a_return(99, "new")]))[:2] == (1, 1)
+        assert catalog.returns.record_page([a_return(99, "new")])[:2] == (1, 1)
 
 
 def test_an_old_sqlite_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,12 +216,12 @@ def test_a_catalogue_locked_while_it_is_opened_is_reported(store: Path) -> None:
 def test_other_users_cannot_read_the_catalogue(tmp_path: Path) -> None:
     """Buyers' words are in the log beside the file as well; an older file that was open is closed."""
     with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
-        catalog.returns.record_page(PackedPage([a_return(1, "a")]))
+        catalog.returns.record_page([a_return(1, "a")])
         assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
         assert len(list(tmp_path.iterdir())) == 3
     (tmp_path / CATALOG_NAME).chmod(0o644)
     with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
-        catalog.returns.record_page(PackedPage([a_return(2, "a")]))
+        catalog.returns.record_page([a_return(2, "a")])
         assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 
@@ -234,7 +231,7 @@ def test_reading_disturbs_nobody(store: Path) -> None:
         Catalog(store, CAMPAIGN, ToldClock()) as run,
         Catalog(store, CAMPAIGN, ToldClock(), read_only=True, busy_seconds=0.01) as reader,
     ):
-        run.returns.record_page(PackedPage([a_return(99, "new")]))
+        run.returns.record_page([a_return(99, "new")])
         assert reader.photos.tally()[State.PENDING].photos == 300
         with pytest.raises(ArchiveUnwritable):
             reader.returns.set_meta("a", "b")
@@ -286,7 +283,7 @@ def test_an_sqlite_error_names_who_must_act(text: str, kind: type[Exception]) ->
 
 def do_one(catalog: Catalog, name: str, number: int) -> None:
     if name == "page":
-        catalog.returns.record_page(PackedPage([a_return(number, "a", "b"), a_return(number + 1, str(number))]))
+        catalog.returns.record_page([a_return(number, "a", "b"), a_return(number + 1, str(number))])
     elif name == "requeue":
         catalog.photos.requeue(everything=True)
     elif claim := catalog.photos.claim():
@@ -309,9 +306,9 @@ def test_a_record_packed_differently_is_not_a_change(store: Path) -> None:
     with Catalog(store, CAMPAIGN, ToldClock()) as catalog:
         for row in range(1, 31):
             catalog.returns.record_saved(row)
-        assert catalog.returns.record_page(PackedPage(page), 5) == (0, 0, 0)
+        assert catalog.returns.record_page(page, 5) == (0, 0, 30, 0, ())
         assert [catalog.returns.unsaved_record(row) for row in range(1, 31)] == [None] * 30
-        catalog.returns.record_page(PackedPage([a_return(0, "h0", note="other")]), 6)
+        catalog.returns.record_page([a_return(0, "h0", note="other")], 6)
         assert (catalog.returns.unsaved_record(1) or {})["note"] == "other"
 
 
@@ -319,7 +316,7 @@ def test_a_damaged_record_is_replaced(store: Path) -> None:
     """The next listing replaces it."""
     damaged_records(store / CATALOG_NAME)
     with Catalog(store, CAMPAIGN, ToldClock()) as catalog:
-        catalog.returns.record_page(PackedPage([a_return(0, "h0", note="good")]), 5)
+        catalog.returns.record_page([a_return(0, "h0", note="good")], 5)
         assert (catalog.returns.unsaved_record(1) or {})["note"] == "good"
 
 

@@ -11,7 +11,6 @@ from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, State
 from market_photos.archive.catalog.reader import snapshot
 from market_photos.archive.catalog.record_codec import pack
-from market_photos.archive.catalog.returns import PackedPage
 from market_photos.archive.catalog.rules import STATES
 from market_photos.archive.layout import CATALOG_NAME
 from market_photos.errors import CatalogDamaged, ExitCode
@@ -25,9 +24,7 @@ def archive(tmp_path: Path) -> Path:
     folder = tmp_path / str(CAMPAIGN)
     folder.mkdir()
     with Catalog(folder, CAMPAIGN, ToldClock(server=1_795_000_000.0)) as catalog:
-        catalog.returns.record_page(
-            PackedPage([a_return(n, f"h{n}", created_at=1_700_000_000 + n) for n in range(5)])
-        )
+        catalog.returns.record_page([a_return(n, f"h{n}", created_at=1_700_000_000 + n) for n in range(5)])
         archived, failed, gone = (claim for _ in range(3) if (claim := catalog.photos.claim()))
         catalog.photos.record_archived(archived, STORED)
         catalog.photos.record_failed(failed, "HTTP 500")

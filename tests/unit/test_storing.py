@@ -9,8 +9,7 @@ import pytest
 
 from market_photos.archive import photo_file
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.photos import Archived, State, Turn
-from market_photos.archive.catalog.returns import PackedPage
+from market_photos.archive.catalog.photos import Archived, Claim, State
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.errors import ArchiveUnwritable
@@ -24,18 +23,18 @@ FOLDER = Path("photos/2026-01/1-1")
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
     with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
-        catalog.returns.record_page(PackedPage([a_return(1, "a", "b", note="as it was")]))
+        catalog.returns.record_page([a_return(1, "a", "b", note="as it was")])
         yield catalog
 
 
-async def taken_in(store: Path, catalog: Catalog) -> tuple[Archived, Turn]:
+async def stored(store: Path, catalog: Catalog) -> tuple[Archived, Claim | None]:
     """The next photo, as a worker does it."""
     claim = catalog.photos.claim()
     assert claim
     async with photo_file.part(store / FOLDER / f"10-{claim.key.image_hash}.part") as part:
         await part.write(BODY)
         found = Archived(".jpg", 0, b"", "image/jpeg", "")
-        return storing.take_in(catalog, store, claim, part, found, method="photo")
+        return storing.store_photo(catalog, claim, part, found)
 
 
 def names(store: Path) -> list[str]:
@@ -44,12 +43,12 @@ def names(store: Path) -> list[str]:
 
 async def test_a_photo_is_stored_with_its_record_and_row(tmp_path: Path, catalog: Catalog) -> None:
     """File, record and row agree, and the next photo is claimed with its request on record."""
-    archived, turn = await taken_in(tmp_path, catalog)
+    archived, following = await stored(tmp_path, catalog)
     assert (archived.size, archived.sha256) == (len(BODY), hashlib.sha256(BODY).digest())
     assert names(tmp_path) == ["10-a.jpg", RECORD_NAME]
     assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "as it was"
-    assert turn.claim
-    assert (turn.claim.key.image_hash, turn.request) == ("b", 1)
+    assert following
+    assert (following.key.image_hash, following.request) == ("b", 1)
     assert catalog.photos.tally()[State.ARCHIVED] == (1, len(BODY))
     assert catalog.returns.outdated_records(9) == []
 
@@ -58,7 +57,7 @@ async def test_a_record_that_cannot_be_written_does_not_cost_the_photo(tmp_path:
     """It is said, and stays to be written; the photo is there with its row and is not asked for again."""
     (tmp_path / FOLDER / RECORD_NAME).mkdir(parents=True)
     with pytest.raises(ArchiveUnwritable, match=RECORD_NAME):
-        await taken_in(tmp_path, catalog)
+        await stored(tmp_path, catalog)
     assert catalog.photos.tally()[State.ARCHIVED] == (1, len(BODY))
     assert names(tmp_path) == ["10-a.jpg", RECORD_NAME]
     assert catalog.returns.outdated_records(9) == [(1, "2026-01", 1, 1)]
@@ -66,8 +65,8 @@ async def test_a_record_that_cannot_be_written_does_not_cost_the_photo(tmp_path:
 
 async def test_a_record_that_changed_is_written_anew(tmp_path: Path, catalog: Catalog) -> None:
     """Once, and only for returns with photos in the archive."""
-    await taken_in(tmp_path, catalog)
-    catalog.returns.record_page(PackedPage([a_return(1, "a", "b", note="other"), a_return(2, "a", note="other")]))
+    await stored(tmp_path, catalog)
+    catalog.returns.record_page([a_return(1, "a", "b", note="other"), a_return(2, "a", note="other")])
     with HeldFolder(tmp_path) as held_folder:
         assert storing.save_outdated_records(catalog, held_folder, 9) == 1
         assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "other"

@@ -1,11 +1,10 @@
-"""Photos that are on disk though the catalogue calls them pending: a kill came in between, or it is an older copy.
+"""Photos that are on disk while the catalogue says pending: after a kill, or where the catalogue is an older copy.
 
-Under its final name a photo is complete, so its file is taken as it is. Every run leaves a stamp in the store's lock
-file, and the catalogue keeps the last ones: a catalogue that does not know the stamp beside it is older than the last
-run, so it was put back from a backup, or a new one was begun because it was lost.
+Under its final name a photo is complete, so its file is recorded as it is. Every run writes a stamp into the store's
+lock file, and the catalogue keeps the last stamps: a catalogue that does not know the stamp beside it is older than
+the last run. It was put back from a backup, or a new one was created after a loss.
 """
 
-import re
 import secrets
 from pathlib import Path
 
@@ -16,16 +15,15 @@ from market_photos.archive.hashing import file_sha256
 from market_photos.archive.lock import Lock
 
 NOTE = "it was on disk already, and the catalogue did not know"
-#: Stamps that a catalogue keeps: a lock file that was put back from a backup raises no alarm.
+#: Stamps that a catalogue keeps, so that a lock file from a backup raises no alarm.
 KEPT_STAMPS = 64
-#: Pending photos that are looked for on disk before a run: an older copy lacks first those that were fetched next.
+#: Pending photos that are looked up on disk before a run: an older copy lacks the first of the queue.
 PROBES = 20
 BATCH = 500
-_SUFFIX = re.compile(r"\.[a-z0-9]{1,12}", re.ASCII)
 
 
 def stamp(catalog: Catalog, lock: Lock) -> None:
-    """Leave a new stamp, first in the catalogue: a kill in between raises no alarm. Blocks."""
+    """Write a new stamp, first into the catalogue, so that a kill in between raises no alarm. Blocks."""
     mark = secrets.token_hex(8)
     kept = _stamps(catalog)[-KEPT_STAMPS + 1 :]
     catalog.returns.set_meta("stamps", " ".join([*kept, mark]))
@@ -33,14 +31,14 @@ def stamp(catalog: Catalog, lock: Lock) -> None:
 
 
 def accept(catalog: Catalog, lock: Lock) -> None:
-    """Let a new catalogue know the last run's stamp: whoever makes it has counted what that run sent. Blocks."""
+    """Write the last run's stamp into a new catalogue whose requests include that run's. Blocks."""
     catalog.returns.set_meta("stamps", lock.stamp)
 
 
 def is_older(catalog: Catalog, lock: Lock) -> bool:
-    """Return whether the catalogue is older than what happened since, by the last run's stamp or by photos on disk.
+    """Return whether the catalogue is older than the last run, by that run's stamp or by photos on disk.
 
-    Blocks. Photos that were being asked for when a run was killed are no sign.
+    Photos that were in flight when a run was killed do not count. Blocks.
     """
     if lock.stamp and lock.stamp not in _stamps(catalog):
         return True
@@ -58,7 +56,7 @@ def adopt_all(catalog: Catalog) -> int:
 
 
 def adopt(catalog: Catalog, claim: Claim) -> bool:
-    """Record the photo as archived where it is on disk; return whether it is. Blocks. Raises ArchiveUnwritable."""
+    """Record the photo as archived if it is on disk; return whether it was. Blocks. Raises ArchiveUnwritable."""
     path = _file_of(catalog.path.parent, claim)
     if path is None:
         return False
@@ -68,7 +66,7 @@ def adopt(catalog: Catalog, claim: Claim) -> bool:
 
 
 def is_on_disk(folder: Path, claim: Claim) -> bool:
-    """Return whether there may be something to adopt; takes some microseconds. `folder`: of the store."""
+    """Return whether the photo is on disk. Takes some microseconds. `folder` is the store's."""
     return _file_of(folder, claim) is not None
 
 
@@ -77,7 +75,7 @@ def _file_of(folder: Path, claim: Claim) -> Path | None:
     stem = layout.photo_stem(claim.key)
     with volume.disk_errors(place):
         try:
-            found = [path for path in place.iterdir() if path.stem == stem and _SUFFIX.fullmatch(path.suffix)]
+            found = [path for path in place.iterdir() if path.stem == stem and layout.is_suffix(path.suffix)]
         except FileNotFoundError:
             return None
         photos = [path for path in found if path.suffix != layout.PART_SUFFIX and _is_photo(path)]
@@ -85,7 +83,7 @@ def _file_of(folder: Path, claim: Claim) -> Path | None:
 
 
 def _is_photo(path: Path) -> bool:
-    """A file that was emptied, say, is no sign of anything, and is asked for again."""
+    """Return whether the file holds a photo. One that was emptied, for example, is downloaded again."""
     if path.is_symlink() or not path.is_file():
         return False
     with path.open("rb") as file:

@@ -10,22 +10,23 @@ from market_photos.archive import layout, tree, volume
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.mending import Mending
 from market_photos.archive.catalog.opening import BUSY_SECONDS
-from market_photos.archive.catalog.photos import Archived, Claim, Photos, Turn
+from market_photos.archive.catalog.photos import Archived, Claim, Photos
 from market_photos.archive.catalog.reader import Reader
 from market_photos.archive.catalog.requests import Requests, Runs
 from market_photos.archive.catalog.restore import Restoring
 from market_photos.archive.catalog.retention import Pruning
-from market_photos.archive.catalog.returns import PackedPage, PageResult, Returns
+from market_photos.archive.catalog.returns import Returns
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.clock import Clock, Moment
 from market_photos.errors import UsageError
+from market_photos.model import ReturnRef
 
 
 def known_stores(archive: Path) -> list[int]:
-    """The stores that have a folder with a catalogue, or with photos whose catalogue is lost, in the archive.
+    """Return the stores of the archive: the folders with a catalogue, or with photos whose catalogue is lost.
 
-    Raises ArchiveUnwritable where the archive, or such a folder, is there but may not be read.
+    Raises ArchiveUnwritable where the archive or such a folder may not be read.
     """
     return [store for store in numbered_folders(archive) if is_store(layout.store_folder(archive, store))]
 
@@ -45,31 +46,34 @@ def select_stores(archive: Path, campaigns: Collection[int]) -> list[int]:
 
 
 def numbered_folders(archive: Path) -> list[int]:
-    """Return the numbers of what may be folders of stores. Raises ArchiveUnwritable."""
+    """Return the numbers of the folders that are named like stores. Raises ArchiveUnwritable."""
     numbers = (layout.parse_store_folder(name) for name in _names(archive))
     return sorted(number for number in numbers if number is not None)
 
 
 def is_store(folder: Path) -> bool:
-    """Whether there is a catalogue in the folder, or photos. Raises ArchiveUnwritable."""
+    """Return whether the folder holds a catalogue or photos. Raises ArchiveUnwritable."""
     return not {CATALOG_NAME, PHOTOS}.isdisjoint(_names(folder))
 
 
 def _names(folder: Path) -> list[str]:
-    """What is in the folder; nothing where there is none, or it is a file."""
+    """Return the names in the folder, none where it is missing or a file."""
     with volume.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
-        return [path.name for path in folder.iterdir()]  # Path.glob finds nothing in a folder that may not be read
+        return [path.name for path in folder.iterdir()]  # Path.glob hides that a folder may not be read
     return []
 
 
 def _has_photos(photos: Path) -> bool:
-    """Return whether anything lies in a month's folder. Raises ArchiveUnwritable."""
+    """Return whether a month's folder holds anything. Raises ArchiveUnwritable."""
     with volume.disk_errors(photos):
         return any(is_folder and tree.folders(photos / month) for month, is_folder in tree.folders(photos))
 
 
 class Catalog:
-    """Blocks; inside the event loop use `await catalog.do(catalog.photos.claim)`."""
+    """The tables of one store on one connection.
+
+    Its methods block; in an event loop use `await catalog.do(catalog.photos.claim)`.
+    """
 
     def __init__(
         self,
@@ -82,12 +86,12 @@ class Catalog:
         name: str = CATALOG_NAME,
         ground: HeldFolder | None = None,
     ) -> None:
-        """Opens `<folder>/catalog.sqlite3`, or makes it. `name`: another one, while a catalogue is rebuilt.
+        """Open `<folder>/<name>`, or create it unless `read_only`.
 
-        `ground`: of the run that holds the store; without it a catalogue that is written to has one of its own.
+        `ground` is that of the run that holds the store's lock; without it a writable catalogue opens its own.
 
-        Raises CatalogUnusable where it is damaged, locked, newer, or missing beside photos: going on without it would
-        download everything again. With `read_only` also where there is none yet.
+        Raises CatalogUnusable if the catalogue is damaged, locked, newer, or missing beside photos (a new one would
+        download everything again), and with `read_only` also if there is none.
         """
         path = folder / name
         has_photos = name == CATALOG_NAME and _has_photos(folder / PHOTOS)
@@ -116,47 +120,31 @@ class Catalog:
         self.restoring = Restoring(self._database)
 
     def now(self) -> Moment:
-        """Return the moment with the server's time, estimated where this process has not been told."""
+        """Return the moment with the server's time, which is estimated until an answer has shown it."""
         return self._database.moment()
 
     def check(self) -> None:
-        """Reads all of it. Raises CatalogDamaged."""
+        """Read all of the catalogue. Raises CatalogDamaged."""
         self._database.check()
 
-    def record_page(self, page: PackedPage, listing: int, method: str) -> tuple[PageResult, int]:
-        """A page is recorded, and a request put on record: the one after that which is on its way meanwhile; its id.
+    def store_and_claim_next(
+        self, claim: Claim, stored: Archived, only: ReturnRef | None = None, *, is_record_saved: bool = False
+    ) -> Claim | None:
+        """Record a photo as archived, claim the next one and record its request; return that claim.
 
-        In one transaction. `method`: of the request; empty where there shall be none (0). See `Returns.record_page`.
-        """
-        with self._database.transaction(durable=bool(method)):
-            found = self.returns.record_page(page, listing)
-            request = self.requests.sent(method, None) if method else 0
-        return found, request
-
-    def turn(
-        self,
-        claim: Claim,
-        stored: Archived,
-        method: str,
-        only: tuple[int, int] | None = None,
-        *,
-        has_record: bool = False,
-    ) -> Turn:
-        """One photo is recorded as archived, the next one claimed and its request put on record.
-
-        One transaction, and so one wait for the disk a photo. `method`: of the request; `only`: see `Photos.claim`;
-        `has_record`: whether its return.json was written with it.
+        One transaction, so that a photo waits for the disk once and holds no slot meanwhile: a commit of its own for
+        each request costs 9 to 12 % of the photos a second (bench/README.md). `only`: see `Photos.claim`;
+        `is_record_saved`: whether return.json was written with the photo.
         """
         with self._database.transaction():
             self.photos.record_archived(claim, stored)
-            if has_record:
+            if is_record_saved:
                 self.returns.record_saved(claim.return_row)
             following = self.photos.claim(only)
-            request = self.requests.sent(method, following.row) if following else 0
-        return Turn(following, request)
+            return following and following._replace(request=self.requests.sent("photo", following.row))
 
     def close(self) -> None:
-        """Waits for what is under way on its thread and writes what is left to write."""
+        """Wait for the catalogue's thread, write what is left, and close the connection."""
         with self._closing:
             self._database.close(self.requests.flush)
 

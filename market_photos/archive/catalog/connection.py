@@ -2,10 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,8 +14,6 @@ from market_photos.archive.catalog.rules import sound
 from market_photos.archive.catalog.soundness import problem_anywhere
 from market_photos.clock import Clock, Moment, ServerTime
 
-#: Rows in one statement; SQLite takes 999 values before its version 3.32.
-ROWS = 100
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -154,17 +151,3 @@ _LAST_ANSWER = (
 def moment_of(server: float | None, boot: str, uptime: float) -> Moment:
     """Return a moment from the catalogue, which stores no wall clock."""
     return Moment(0.0, boot, uptime, None if server is None else ServerTime(server, server))
-
-
-def execute_rows(connection: sqlite3.Connection, query: str, rows: Sequence[tuple[Any, ...]]) -> int:
-    """Execute a query for many rows at a time, in place of its `{rows}`, and return the number of changed rows.
-
-    SQLite releases the interpreter during each statement; row by row, threads would wait for each other.
-    """
-    changed = 0
-    for start in range(0, len(rows), ROWS):
-        some = rows[start : start + ROWS]
-        marks = f"({', '.join('?' * len(some[0]))})"
-        filled = query.replace("{rows}", ", ".join([marks] * len(some)))
-        changed += connection.execute(filled, list(chain.from_iterable(some))).rowcount
-    return changed

@@ -1,8 +1,8 @@
 """Photos and their states: the queue of the run.
 
-Pending photos are claimed newest return first, those that failed in earlier runs after all others. A photo has
-exactly one state, so discovered = the sum over the states, always; `archived` is recorded only after the file is
-durably under its final name.
+Pending photos are claimed newest return first, and those that failed in earlier runs after all others. A photo has
+exactly one state, so the number of discovered photos is the sum over the states. `archived` is recorded only after
+the file is durably under its final name.
 """
 
 import sqlite3
@@ -13,17 +13,19 @@ from typing import NamedTuple
 from market_photos import failpoints
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.rules import ALL, sound
-from market_photos.model import PhotoKey
+from market_photos.model import PhotoKey, ReturnRef
 
-#: After so many runs that failed to bring it, a photo is reported every night but no longer asked for.
+#: Failed runs after which a photo is reported every night but no longer requested.
 MAX_FAILURES = 10
-#: Seconds for which a photo that failed is left alone, at most.
+#: The longest pause before a failed photo is requested again, seconds.
 LONGEST_PAUSE = 12 * 3600
-#: A photo that is gone is asked for once more by `sync --full` after this time, seconds.
+#: Seconds after which `sync --full` requests a photo that is gone once more.
 RECHECK_GONE_AFTER = 30 * 86_400
 
 
 class State(StrEnum):
+    """The state of a photo."""
+
     ARCHIVED = "archived"
     PENDING = "pending"
     FAILED = "failed"
@@ -32,18 +34,20 @@ class State(StrEnum):
 
 
 class Claim(NamedTuple):
-    """A photo that a worker is to bring."""
+    """A photo that one worker downloads."""
 
     row: int
     return_row: int
     key: PhotoKey
     month: str
     failures: int = 0
-    """Earlier runs that failed to bring it."""
+    """Earlier runs in which it failed."""
+    request: int = 0
+    """The number of its request where that is on record already, else 0."""
 
 
 class Archived(NamedTuple):
-    """What is recorded of a stored photo."""
+    """A stored photo as the catalogue records it."""
 
     suffix: str
     size: int
@@ -52,20 +56,22 @@ class Archived(NamedTuple):
     note: str
 
 
-class Turn(NamedTuple):
-    """What comes after a photo that was archived."""
-
-    claim: Claim | None
-    """The next photo."""
-    request: int
-    """The next photo's request, on record already; 0 where there is none."""
-
-
 class Tally(NamedTuple):
-    """How many photos are in a state, and their bytes."""
+    """The number of photos in a state, and their bytes."""
 
     photos: int = 0
     size: int = 0
+
+
+class FailedPhoto(NamedTuple):
+    """A failed photo, for reports."""
+
+    key: PhotoKey
+    reason: str
+    failures: int
+    """Runs in which it failed."""
+    not_before: int
+    """When it is requested again, seconds since 1970."""
 
 
 _SOUND = f"{sound('photos', 'p')} AND {sound('returns', 'r')}"
@@ -100,16 +106,17 @@ _PENDING_AFTER = (
 
 
 class Photos:
+    """The table `photos`. Every method but `release` blocks."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
         self._claimed: set[int] = set()
 
-    def claim(self, only: tuple[int, int] | None = None, *, oldest: bool = False) -> Claim | None:
-        """The pending photo of the newest return that nobody is at work on; None where there is none.
+    def claim(self, only: ReturnRef | None = None, *, oldest: bool = False) -> Claim | None:
+        """Claim the pending photo of the newest return that is not claimed; return None where there is none.
 
-        `only`: order and return, where just that return's photos are wanted. `oldest`: the photo of the oldest return
-        instead, where one is left that was never tried. A claim lives in memory: it ends with
-        `release`, with a recorded outcome, or with the process.
+        `only` restricts it to the photos of one return. `oldest` prefers the photo of the oldest return that never
+        failed. A claim lives in memory: it ends with `release`, a recorded outcome or the process.
         """
         queries = [_NEXT_OF_RETURN] if only else [_OLDEST, _NEXT] if oldest else [_NEXT]
         for query in queries:
@@ -120,14 +127,17 @@ class Photos:
         return None
 
     def _claim(self, row: sqlite3.Row) -> Claim:
-        key = PhotoKey(self._db.campaign, row["order_id"], row["return_id"], row["item"], row["image_hash"])
-        return Claim(row["id"], row["return_row"], key, row["month"], row["failures"])
+        return Claim(row["id"], row["return_row"], self._key(row), row["month"], row["failures"])
+
+    def _key(self, row: sqlite3.Row) -> PhotoKey:
+        return PhotoKey(self._db.campaign, row["order_id"], row["return_id"], row["item"], row["image_hash"])
 
     def release(self, claim: Claim) -> None:
-        """The photo stays pending."""
+        """End a claim; the photo stays pending."""
         self._claimed.discard(claim.row)
 
     def record_archived(self, claim: Claim, stored: Archived) -> None:
+        """Record a photo whose file is durably under its final name."""
         with self._db.transaction() as connection:
             connection.execute(
                 "UPDATE photos SET state = 'archived', changed_at = ?, suffix = ?, size = ?, sha256 = ?, "
@@ -138,6 +148,7 @@ class Photos:
         self._claimed.discard(claim.row)
 
     def record_gone(self, claim: Claim, reason: str) -> None:
+        """Record that the API no longer has the photo."""
         with self._db.transaction() as connection:
             connection.execute(
                 "UPDATE photos SET state = 'gone', changed_at = ?, note = ? WHERE id = ?",
@@ -146,7 +157,7 @@ class Photos:
         self._claimed.discard(claim.row)
 
     def record_failed(self, claim: Claim, reason: str) -> None:
-        """Failed in this run; a later one tries again when its pause is over."""
+        """Record that the photo failed in this run; a later run requests it again after its pause."""
         with self._db.transaction() as connection:
             failures = connection.execute("SELECT failures FROM photos WHERE id = ?", (claim.row,)).fetchone()[0] + 1
             now = self._db.now()
@@ -158,7 +169,7 @@ class Photos:
         self._claimed.discard(claim.row)
 
     def adopt(self, claim: Claim, found: Archived) -> bool:
-        """Record a photo that is on disk as archived, unless it was pruned or is archived; return whether it was."""
+        """Record a photo on disk as archived unless it is pruned or archived; return whether it was recorded."""
         known = self._db.rows("SELECT state FROM photos WHERE id = ?", claim.row)[0]["state"]
         if known in {State.PRUNED, State.ARCHIVED}:
             return False
@@ -166,18 +177,18 @@ class Photos:
         return True
 
     def untried(self, most: int) -> list[Claim]:
-        """Return the first pending photos of the queue that were not asked for lately."""
+        """Return the first `most` pending photos of the queue without a request on record."""
         return [self._claim(row) for row in self._db.rows(_UNTRIED, most)]
 
     def pending_after(self, last: int, most: int) -> list[Claim]:
-        """Return pending photos whose row is higher than `last`, in the order of their rows."""
+        """Return up to `most` pending photos whose row is higher than `last`, in the order of their rows."""
         return [self._claim(row) for row in self._db.rows(_PENDING_AFTER, last, most)]
 
-    def requeue(self, *, everything: bool = False, only: tuple[int, int] | None = None) -> int:
-        """Failed photos whose pause is over become pending again; how many.
+    def requeue(self, *, everything: bool = False, only: ReturnRef | None = None) -> int:
+        """Make failed photos whose pause is over pending again; return how many.
 
-        `everything`: also those that were given up, and those that have been gone for 30 days.
-        `only`: order and return, whose photos are wanted now.
+        `everything` includes those that were given up and those that have been gone for RECHECK_GONE_AFTER; `only`
+        restricts it to one return, and includes the same.
         """
         statement = (
             f"UPDATE photos AS p SET state = 'pending', changed_at = :now WHERE {_due(everything, only)} "
@@ -186,23 +197,23 @@ class Photos:
         with self._db.transaction() as connection:
             return connection.execute(statement, self._due_values(only)).rowcount
 
-    def _due_values(self, only: tuple[int, int] | None) -> dict[str, int | None]:
+    def _due_values(self, only: ReturnRef | None) -> dict[str, int | None]:
         order, return_id = only or (None, None)
         limits = {"most": MAX_FAILURES, "gone": RECHECK_GONE_AFTER, "pause": LONGEST_PAUSE}
         return {"now": self._db.now(), "order": order, "return": return_id, **limits}
 
     def shelve(self) -> int:
-        """Put photos that failed in earlier runs, and were not tried in this one, back to failed; return how many."""
+        """Make pending photos that failed in earlier runs failed again; return how many."""
         statement = "UPDATE photos SET state = 'failed', changed_at = ? WHERE state = 'pending' AND failures > 0"
         with self._db.transaction() as connection:
             return connection.execute(statement, (self._db.now(),)).rowcount
 
     def unfinished(self) -> list[Claim]:
-        """Photos that were asked for lately and are not archived: a killed run may have left parts of them."""
+        """Return photos with a request on record that are not archived: a killed run may have left parts of them."""
         return [self._claim(row) for row in self._db.rows(_UNFINISHED)]
 
-    def tally(self, only: tuple[int, int] | None = None) -> dict[State, Tally]:
-        """Photos and bytes by state; of one return where `only` names order and return."""
+    def tally(self, only: ReturnRef | None = None) -> dict[State, Tally]:
+        """Return photos and bytes by state, of one return where `only` is given."""
         query = f"SELECT state, photos, size FROM tallies WHERE state != '{ALL}'"
         if only:
             query = (
@@ -212,10 +223,10 @@ class Photos:
         found = {state: Tally(photos, size) for state, photos, size in self._db.rows(query, *(only or ()))}
         return {state: found.get(state, Tally()) for state in State}
 
-    def lacking(self, listed: Path, *, everything: bool = False, only: tuple[int, int] | None = None) -> int:
-        """Photos in the catalogue at `listed` (of a dry run) and here together that a run would ask for.
+    def lacking(self, listed: Path, *, everything: bool = False, only: ReturnRef | None = None) -> int:
+        """Return how many photos a run would request, of this catalogue and the one at `listed` (of a dry run).
 
-        `everything`, `only`: as the run would have given them to `requeue`.
+        `everything` and `only` are those of `requeue`.
         """
         queue = f"({_due(everything, only)}) OR state = 'pending'{_OF_RETURN if only else ''}"
         known = self._db.rows(f"SELECT count(*) n FROM photos WHERE {queue}", self._due_values(only))[0]["n"]
@@ -229,37 +240,31 @@ class Photos:
         return int(known + new)
 
     def given_up(self) -> int:
-        """Photos that failed in so many runs that they are no longer asked for."""
+        """Return how many photos failed in so many runs that they are no longer requested."""
         query = "SELECT count(*) n FROM photos WHERE state = 'failed' AND failures >= ?"
         return int(self._db.rows(query, MAX_FAILURES)[0]["n"])
 
-    def failures(self, most: int, only: tuple[int, int] | None = None) -> list[tuple[PhotoKey, str, int, int]]:
-        """(photo, reason, failed runs, not before) of the newest failed ones; `only`: of that order and return."""
+    def failures(self, most: int, only: ReturnRef | None = None) -> list[FailedPhoto]:
+        """Return the `most` newest failed photos, of one return where `only` is given."""
         of_return = "AND r.order_id = ? AND r.return_id = ?" if only else ""
         query = (
             f"SELECT p.item, p.image_hash, r.order_id, r.return_id, p.note, p.failures, p.not_before FROM photos p "
             f"JOIN returns r ON r.id = p.return_row WHERE p.state = 'failed' {of_return} "
             f"AND {_SOUND} ORDER BY p.created_at DESC LIMIT ?"
         )
-        campaign = self._db.campaign
         return [
-            (
-                PhotoKey(campaign, r["order_id"], r["return_id"], r["item"], r["image_hash"]),
-                r["note"],
-                r["failures"],
-                r["not_before"],
-            )
-            for r in self._db.rows(query, *(only or ()), most)
+            FailedPhoto(self._key(row), row["note"], row["failures"], row["not_before"])
+            for row in self._db.rows(query, *(only or ()), most)
         ]
 
 
 _OF_RETURN = " AND return_row IN (SELECT id FROM returns WHERE order_id = :order AND return_id = :return)"
 
 
-def _due(everything: bool, only: tuple[int, int] | None) -> str:
-    """Which photos that have had their outcome are to be asked for once more.
+def _due(everything: bool, only: ReturnRef | None) -> str:
+    """Return the SQL condition of photos that `requeue` makes pending.
 
-    A time further ahead than any pause was told by a clock that was wrong: it keeps nothing back.
+    A `not_before` further ahead than the longest pause was set by a wrong clock, and is ignored.
     """
     if not (everything or only):
         return "state = 'failed' AND failures < :most AND not_before NOT BETWEEN :now + 1 AND :now + :pause"
@@ -268,9 +273,9 @@ def _due(everything: bool, only: tuple[int, int] | None) -> str:
 
 
 def pause_after(failures: int) -> int:
-    """Seconds before a photo is tried again after so many failed runs.
+    """Return the seconds before a photo is requested again after so many failed runs.
 
-    The first three nights (or a person who runs it again at once) wait for nothing; then 1 h, 2 h … at most 12 h, so
+    None after the first three, so that a person may repeat the command; then 1 h, 2 h … at most LONGEST_PAUSE, so
     that a nightly run still tries every night.
     """
     return 0 if failures <= 3 else min(LONGEST_PAUSE, 2 ** (failures - 4) * 3600)

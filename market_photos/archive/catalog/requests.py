@@ -1,6 +1,6 @@
 """The requests that still count against a quota, and the runs.
 
-A request is on record before it is sent, so that neither a restart nor `kill -9` gives the quota back.
+A request is on record before it is sent, so neither a restart nor `kill -9` makes the quota forget it.
 """
 
 import json
@@ -13,9 +13,9 @@ from market_photos.archive.catalog.rules import sound
 from market_photos.clock import SLACK, Moment, iso, span
 from market_photos.errors import ExitCode
 
-#: Requests are kept at least this long, seconds: they also tell which parts a killed run may have left.
+#: Seconds for which requests are kept at least: they also show which parts a killed run may have left.
 KEEP_REQUESTS = 3600
-#: Seconds by which the end of a run may lie ahead of the clock: it is set a little now and then.
+#: Seconds by which the end of a run may lie ahead of the clock, which is corrected now and then.
 CLOCK_SLACK = 300
 
 
@@ -28,37 +28,42 @@ class PastRequest(NamedTuple):
 
 
 class Requests:
+    """The table `requests`. Every method but `answered` and `withdrawn` blocks."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
         self._answers: list[tuple[float | None, float, int]] = []
-        self._unsent: list[tuple[int]] = []
-        database.before_commit = self._flush_answers
+        self._withdrawn: list[tuple[int]] = []
+        database.before_commit = self._write_waiting
 
     def sent(self, method: str, photo: int | None) -> int:
-        """Puts a request on record, durably, before it is sent; its id."""
+        """Record a request durably before it is sent; return its number."""
         moment = self._db.clock.now()
         with self._db.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO requests(method, photo, sent, boot, sent_uptime) VALUES (?, ?, ?, ?, ?)",
-                (method, photo, _told(moment), moment.boot, moment.uptime),
+                (method, photo, _server_time(moment), moment.boot, moment.uptime),
             )
         return cursor.lastrowid or 0
 
     def assume(self, method: str, ages: Sequence[float]) -> None:
-        """Put requests on record that must have been sent and answered so many seconds ago."""
+        """Record requests that were sent and answered so many seconds ago."""
         now = self._db.clock.now()
         moments = [now.ago(seconds) for seconds in ages]
         with self._db.transaction() as connection:
             connection.executemany(
                 "INSERT INTO requests(method, sent, boot, sent_uptime, answered, answered_uptime) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                [(method, _told(one), one.boot, one.uptime, _told(one), one.uptime) for one in moments],
+                [
+                    (method, _server_time(moment), moment.boot, moment.uptime, _server_time(moment), moment.uptime)
+                    for moment in moments
+                ],
             )
 
     def settle_ages(self) -> None:
-        """Let each request whose age no clock tells, or that comes from the future, count as sent now.
+        """Record each request whose age no clock knows, or that lies in the future, as sent now.
 
-        It is on record as such from here on, so it counts for one period, not for one more in each run.
+        It then counts for one period, and not for one more in each run.
         """
         now = self._db.clock.now()
         lost = [
@@ -71,47 +76,37 @@ class Requests:
                 "UPDATE requests SET sent = :server, boot = :boot, sent_uptime = :uptime, "
                 "answered = CASE WHEN answered_uptime IS NOT NULL THEN :server END, "
                 "answered_uptime = CASE WHEN answered_uptime IS NOT NULL THEN :uptime END WHERE id = :id",
-                [{"server": _told(now), "boot": now.boot, "uptime": now.uptime, "id": row} for row in lost],
+                [{"server": _server_time(now), "boot": now.boot, "uptime": now.uptime, "id": row} for row in lost],
             )
 
-    def renew(self, request: int, method: str, photo: int | None) -> int:
-        """A request that was put on record a while ago is sent only now; its id, which may be another."""
-        with self._db.transaction() as connection:
-            connection.execute("DELETE FROM requests WHERE id = ?", (request,))
-            return self.sent(method, photo)
-
-    def unsent(self, request: int) -> None:
-        """It will not be sent. Taken off the record with the next transaction."""
-        self._unsent.append((request,))
+    def withdrawn(self, request: int) -> None:
+        """Remove a request that was not sent, with the next transaction."""
+        self._withdrawn.append((request,))
 
     def answered(self, request: int, moment: Moment) -> None:
-        """Written with the next transaction: until then the request counts from a restart, the safe side."""
-        self._answers.append((_told(moment), moment.uptime, request))
+        """Record an answer with the next transaction: until then the request counts as unanswered, the safe side."""
+        self._answers.append((_server_time(moment), moment.uptime, request))
 
     def flush(self) -> None:
-        """Writes what is known of answers; at the end of a run."""
-        if self._answers or self._unsent:
+        """Write what waits for the next transaction."""
+        if self._answers or self._withdrawn:
             with self._db.transaction():
                 pass
 
-    def _flush_answers(self, connection: sqlite3.Connection) -> None:
-        answers, unsent = (
-            tuple(self._answers),
-            tuple(self._unsent),
-        )  # others may come in from the event loop meanwhile
-        statement = "UPDATE requests SET answered = ?, answered_uptime = ? WHERE id = ?"
-        connection.executemany(statement, answers)
-        connection.executemany("DELETE FROM requests WHERE id = ?", unsent)
-        del self._answers[: len(answers)], self._unsent[: len(unsent)]
+    def _write_waiting(self, connection: sqlite3.Connection) -> None:
+        answers, withdrawn = tuple(self._answers), tuple(self._withdrawn)  # the event loop may append meanwhile
+        connection.executemany("UPDATE requests SET answered = ?, answered_uptime = ? WHERE id = ?", answers)
+        connection.executemany("DELETE FROM requests WHERE id = ?", withdrawn)
+        del self._answers[: len(answers)], self._withdrawn[: len(withdrawn)]
 
     def past_requests(self) -> list[PastRequest]:
-        """Those on record, oldest first."""
+        """Return the requests on record, oldest first."""
         return [_past_request(row) for row in self._db.rows(_PAST)]
 
     def forget_requests(self, period: float) -> None:
-        """Drop requests that count no more. `period` in seconds.
+        """Remove requests older than `period` seconds.
 
-        Only after a sweep of `Photos.unfinished`, which knows by them what a killed run has left.
+        Call it after a sweep of `Photos.unfinished`, which finds by them what a killed run has left.
         """
         now, keep = self._db.clock.now(), max(period, KEEP_REQUESTS)
         server = now.server.earliest - keep if now.server else None
@@ -120,7 +115,7 @@ class Requests:
 
 
 _PAST = f"SELECT * FROM requests q WHERE {sound('requests', 'q')} ORDER BY id"
-#: As `clock.span`: of this boot by the uptime, unless the server's clock contradicts; of another one by the server's.
+#: The rule of `clock.span`: this boot by the uptime unless the server's clock contradicts, others by the latter.
 _FORGET = """
 DELETE FROM requests WHERE
     CASE boot WHEN :boot THEN max(sent_uptime, coalesce(answered_uptime, sent_uptime)) < :uptime ELSE true END
@@ -129,7 +124,7 @@ DELETE FROM requests WHERE
 """
 
 
-def _told(moment: Moment) -> float | None:
+def _server_time(moment: Moment) -> float | None:
     return moment.server.latest if moment.server else None
 
 
@@ -147,6 +142,8 @@ def _last(request: PastRequest) -> Moment:
 
 
 class PastRun(NamedTuple):
+    """A run on record."""
+
     command: str
     started_at: int
     ended_at: int | None
@@ -154,6 +151,7 @@ class PastRun(NamedTuple):
     summary: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
+        """Return the run as `status --json` shows it."""
         return {
             "command": self.command,
             "started_at": iso(self.started_at),
@@ -164,10 +162,13 @@ class PastRun(NamedTuple):
 
 
 class Runs:
+    """The table `runs`. Every method blocks."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def begin(self, command: str) -> int:
+        """Record the start of a run; return its number."""
         with self._db.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO runs(command, started_at) VALUES (?, ?)", (command, self._db.now())
@@ -175,6 +176,7 @@ class Runs:
         return cursor.lastrowid or 0
 
     def end(self, run: int, exit_code: ExitCode, summary: dict[str, Any]) -> None:
+        """Record the end of a run."""
         with self._db.transaction() as connection:
             connection.execute(
                 "UPDATE runs SET ended_at = ?, exit_code = ?, summary = ? WHERE id = ?",
@@ -182,14 +184,14 @@ class Runs:
             )
 
     def last(self, most: int = 1) -> list[PastRun]:
-        """Newest first."""
+        """Return the `most` last runs, newest first."""
         query = f"SELECT * FROM runs r WHERE {sound('runs', 'r')} ORDER BY id DESC LIMIT ?"
         return [_past_run(row) for row in self._db.rows(query, most)]
 
     def last_complete(self, command: str) -> int | None:
-        """When the last run of this command ended with exit code 0, seconds since 1970; None where none ever did.
+        """Return when the last run of this command ended with exit code 0, seconds since 1970; None without one.
 
-        Dry runs bring nothing and do not count, nor does an end that lies ahead: the clock was wrong then.
+        Dry runs do not count, and neither does an end in the future, which a wrong clock recorded.
         """
         query = (
             "SELECT max(ended_at) ended FROM runs r "

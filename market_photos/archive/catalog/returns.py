@@ -1,11 +1,11 @@
-"""Returns as listings gave them: records, how far the listing has come, what is saved beside the photos."""
+"""Returns as listings gave them: their records, how far the listing has come, and what is saved beside the photos."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from market_photos import failpoints
-from market_photos.archive.catalog.connection import Database, execute_rows
+from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.errors import record_of
 from market_photos.archive.catalog.record_codec import pack, unpack
 from market_photos.archive.catalog.rules import sound
@@ -17,54 +17,35 @@ AHEAD = 60
 
 
 class PageResult(NamedTuple):
-    """What a page added to the catalogue."""
+    """What a page changed in the catalogue."""
 
     returns: int
+    """Returns that are new to the catalogue."""
     photos: int
+    """Photos that are new to the catalogue."""
+    listed: int
+    """Returns of the page that are on record now."""
     repeated: int
-    """Returns that this listing had already brought: they moved between pages while we read."""
+    """Those of them that this listing had recorded before: they moved between pages meanwhile."""
+    unreadable: tuple[str, ...] = ()
+    """Why a return cannot be kept, one text each."""
 
 
-class ReturnRow(NamedTuple):
-    id: int
-    order: int
+class OutdatedRecord(NamedTuple):
+    """A return whose return.json on disk is not up to date."""
+
+    row: int
     month: str
-    created_at: int
-    record: bytes | None
-    """Packed; only where there are photos."""
+    order: int
+    return_id: int
 
 
-class PackedPage:
-    """Returns ready for the catalogue.
-
-    Packed in the event loop they are ready sooner than on the catalogue's thread: the many short steps of two busy
-    threads wait for their turn each time.
-    """
-
-    def __init__(self, page: Iterable[Return] = ()) -> None:
-        self.returns: list[ReturnRow] = []
-        self.photos: list[tuple[int, int, int, str]] = []
-        """Return, order, item, image hash."""
-        self.unreadable: list[str] = []
-        """What the archive cannot keep, in words."""
-        self.add(page)
-
-    def add(self, page: Iterable[Return]) -> None:
-        for found in page:
-            try:
-                record = pack(found.record) if found.photos else None
-            except ValueError as error:
-                self.unreadable.append(f"return {found.id}: {error}")
-                continue
-            self.returns.append(ReturnRow(found.id, found.order, month_of(found.created), found.created_at, record))
-            self.photos += [(key.return_id, key.order, key.item, key.image_hash) for key in found.photos]
-
-
-_ADD = "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, listed) VALUES {rows}"
-_ADD_PHOTOS = (
+_ADD_RETURN = (
+    "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, listed) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_ADD_PHOTO = (
     "INSERT OR IGNORE INTO photos(return_row, item, image_hash, created_at, state, changed_at) "
-    "SELECT r.id, new.column3, new.column4, r.created_at, 'pending', new.column5 FROM (VALUES {rows}) new "
-    "CROSS JOIN returns r ON r.return_id = new.column1 AND r.order_id = new.column2"
+    "SELECT id, ?, ?, created_at, 'pending', ? FROM returns WHERE return_id = ? AND order_id = ?"
 )
 _MARK_LISTED = "UPDATE returns SET listed = ? WHERE return_id = ? AND order_id = ? AND listed != ?"
 _RECORD = "SELECT record FROM returns WHERE return_id = ? AND order_id = ?"
@@ -74,88 +55,126 @@ _UPDATE_RECORD = (
     "AND EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state NOT IN ('pruned', 'gone') "
     "UNION ALL SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state = 'pruned'))"
 )
+_NEXT_LISTING = (
+    "INSERT INTO meta(key, value) VALUES ('listing', '1') "
+    "ON CONFLICT(key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
+)
 
 
 class Returns:
+    """The tables `returns`, `windows` and `meta`. Every method blocks."""
+
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def record_page(self, page: PackedPage, listing: int = 0) -> PageResult:
-        """Returns and photos of one page. Known ones keep their state; a changed record is to be saved again.
+    def next_listing(self) -> int:
+        """Return a number that no other listing of this store has."""
+        with self._db.transaction(durable=False) as connection:
+            return int(connection.execute(_NEXT_LISTING).fetchall()[0]["value"])
 
-        `listing`: a number of its own for each listing. A power cut may undo the last pages, and with them all that
-        came after them: the watermark, which is durable and moves last, is never ahead of its pages.
+    def record_page(self, page: Sequence[Return], listing: int = 0) -> PageResult:
+        """Add the returns and photos of one page; known photos keep their state, changed records are replaced.
+
+        `listing` comes from `next_listing`. The transaction is not durable: a power cut may undo the last pages, and
+        with them all that came later, so the watermark, which moves last, is never ahead of its pages.
         """
+        packed: list[tuple[Return, bytes | None]] = []
+        unreadable: list[str] = []
+        for found in page:
+            try:
+                packed.append((found, pack(found.record) if found.photos else None))
+            except ValueError as error:
+                unreadable.append(f"return {found.id}: {error}")
         now = self._db.now()
         with self._db.transaction(durable=False) as connection:
-            added = execute_rows(connection, _ADD, [(*row, listing) for row in page.returns])
-            photos = execute_rows(connection, _ADD_PHOTOS, [(*row, now) for row in page.photos])
-            listed = self._update(connection, page, listing) if added < len(page.returns) else 0
-        return PageResult(added, photos, len(page.returns) - added - listed)
+            added = connection.executemany(
+                _ADD_RETURN,
+                [
+                    (found.id, found.order, month_of(found.created), found.created_at, record, listing)
+                    for found, record in packed
+                ],
+            ).rowcount
+            photos = connection.executemany(
+                _ADD_PHOTO,
+                [
+                    (key.item, key.image_hash, now, key.return_id, key.order)
+                    for found, _ in packed
+                    for key in found.photos
+                ],
+            ).rowcount
+            first_seen = self._update(connection, packed, listing) if added < len(packed) else 0
+        return PageResult(added, photos, len(packed), len(packed) - added - first_seen, tuple(unreadable))
 
-    def _update(self, connection: sqlite3.Connection, page: PackedPage, listing: int) -> int:
-        """Brings known returns up to date; how many of the page this listing had not brought before."""
-        changed = [row for row in page.returns if row.record is not None and self._is_news(connection, row)]
-        connection.executemany(_UPDATE_RECORD, [(row.record, row.id, row.order) for row in changed])
-        marks = [(listing, row.id, row.order, listing) for row in page.returns]
+    def _update(
+        self, connection: sqlite3.Connection, page: Sequence[tuple[Return, bytes | None]], listing: int
+    ) -> int:
+        """Bring known returns up to date; return how many of them this listing had not recorded before."""
+        for found, record in page:
+            if record is not None and self._has_changed(connection, found, record):
+                connection.execute(_UPDATE_RECORD, (record, found.id, found.order))
+        marks = [(listing, found.id, found.order, listing) for found, _ in page]
         return connection.executemany(_MARK_LISTED, marks).rowcount
 
-    def _is_news(self, connection: sqlite3.Connection, row: ReturnRow) -> bool:
-        """Whether its record says something else: the same words may have been packed in another way."""
-        known = connection.execute(_RECORD, (row.id, row.order)).fetchone()[0]
+    def _has_changed(self, connection: sqlite3.Connection, found: Return, record: bytes) -> bool:
+        """Compare the contents: equal records may be packed differently."""
+        known = connection.execute(_RECORD, (found.id, found.order)).fetchone()[0]
         if known is None:
             return True
-        if known == row.record:
+        if known == record:
             return False
         try:
-            return unpack(known) != unpack(row.record or b"")
-        except ValueError:  # damaged: this one is good
+            return unpack(known) != unpack(record)
+        except ValueError:  # the known one is damaged
             return True
 
     def watermark(self) -> int | None:
-        """Up to when every return has been listed without error, seconds since 1970; None before the first time."""
+        """Return up to when every return has been listed without error, seconds since 1970; None before that."""
         value = self.meta("watermark")
         return int(value) if value else None
 
     def move_watermark(self, moment: float) -> None:
+        """Set the watermark, seconds since 1970."""
         self.set_meta("watermark", str(int(moment)))
 
     def meta(self, key: str) -> str | None:
+        """Return a value of the table `meta`, None where it has none."""
         rows = self._db.rows(f"SELECT value FROM meta m WHERE key = ? AND {sound('meta', 'm')}", key)
         return rows[0]["value"] if rows else None
 
     def set_meta(self, key: str, value: str) -> None:
+        """Set a value of the table `meta`."""
         with self._db.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?, ?)", (key, value))
 
     def finished_windows(self) -> set[tuple[str, str]]:
-        """Return the windows that need not be listed again; not those finished by a clock that was ahead."""
+        """Return the windows that need not be listed again, without those finished by a clock that was ahead."""
         query = f"SELECT first, last FROM windows w WHERE {sound('windows', 'w')} AND done_at <= ?"
         return {(row["first"], row["last"]) for row in self._db.rows(query, self._db.now() + AHEAD)}
 
     def finish_window(self, first: str, last: str) -> None:
+        """Record that a window (dates, both included) need not be listed again."""
         with self._db.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO windows VALUES (?, ?, ?)", (first, last, self._db.now()))
 
     def unsaved_record(self, return_row: int) -> dict[str, Any] | None:
-        """The API's record of a return whose return.json is not up to date; None where it is."""
+        """Return the API's record of a return whose return.json is not up to date; None where it is."""
         rows = self._db.rows(
             "SELECT record FROM returns WHERE id = ? AND saved = 0 AND record IS NOT NULL", return_row
         )
         return record_of(self._db.path, rows[0]["record"]) if rows else None
 
-    def outdated_records(self, most: int) -> list[tuple[int, str, int, int]]:
-        """(row, month, order, return) of returns with archived photos whose return.json is not up to date."""
+    def outdated_records(self, most: int) -> list[OutdatedRecord]:
+        """Return up to `most` returns with archived photos whose return.json is not up to date."""
         rows = self._db.rows(
             "SELECT id, month, order_id, return_id FROM returns r WHERE saved = 0 AND record IS NOT NULL AND EXISTS "
             "(SELECT 1 FROM photos WHERE return_row = r.id AND +state = 'archived') "
             f"AND {sound('returns', 'r')} LIMIT ?",
             most,
         )
-        return [tuple(row) for row in rows]
+        return [OutdatedRecord(*row) for row in rows]
 
     def record_saved(self, return_row: int) -> None:
-        """Where a power cut undoes it, return.json is written once more."""
+        """Record that return.json is up to date. Where a power cut undoes it, the file is written once more."""
         with self._db.transaction(durable=False) as connection:
             connection.execute("UPDATE returns SET saved = 1 WHERE id = ?", (return_row,))
             failpoints.point("record-saved")
