@@ -90,7 +90,3 @@ class HeldFolder(AbstractContextManager["HeldFolder"]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-#: The former name, which sync/ still uses.
-Ground = HeldFolder

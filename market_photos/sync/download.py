@@ -36,7 +36,7 @@ class Worker:
         outcomes: Outcomes,
         client: Client,
         limits: Limits,
-        ground: HeldFolder,
+        held_folder: HeldFolder,
         floor: int | None,
     ) -> None:
         """`floor`: bytes that stay free on the disk, see `photo_file.require_room`."""
@@ -44,7 +44,7 @@ class Worker:
         self._outcomes = outcomes
         self._client = client
         self._limits = limits
-        self._ground = ground
+        self._held_folder = held_folder
         self._floor = floor
         self._admission: Admission | None = None
         self._state = WorkerState.IDLE
@@ -94,11 +94,11 @@ class Worker:
     async def _fetch(self, attempt: Attempt) -> None:
         """Request the photo and archive it. Raises Refusal, ArchiveUnwritable or CatalogUnusable."""
         claim = attempt.claim
-        path = self._ground.folder / layout.photo_path(claim.month, claim.key, layout.PART_SUFFIX)
+        path = self._held_folder.folder / layout.photo_path(claim.month, claim.key, layout.PART_SUFFIX)
         self._admission = self._limits.admission(Endpoint.PHOTO, claim.row, attempt.take_recorded())
         self._state = WorkerState.REQUESTING
         try:
-            async with photo_file.part(path, self._floor, self._ground.make_folder) as part:
+            async with photo_file.part(path, self._floor, self._held_folder.make_folder) as part:
                 async with self._client.photo(photo_request(claim.key), self._admission) as photo:
                     self._state = WorkerState.STORING
                     failpoints.point("answer-begun")

@@ -127,7 +127,7 @@ class Run:
         report = StoreReport(candidate.campaign, candidate.name)
         try:
             if candidate.refused:
-                folder = locks.grounds[candidate.campaign].folder
+                folder = locks.folders[candidate.campaign].folder
                 report = await asyncio.to_thread(refused_report, folder, candidate, self.clock, self.plan.only)
             else:
                 async with self._opened(candidate, client, locks) as store:
@@ -145,9 +145,15 @@ class Run:
     @asynccontextmanager
     async def _opened(self, candidate: Candidate, client: Client, locks: StoreLocks) -> AsyncIterator[Store]:
         """Open the store's catalogue, restore its limits, and keep it in `stores` during the block."""
-        settings, ground, lock = self.settings, locks.grounds[candidate.campaign], locks.locks[candidate.campaign]
+        settings, held_folder, lock = (
+            self.settings,
+            locks.folders[candidate.campaign],
+            locks.locks[candidate.campaign],
+        )
         async with AsyncExitStack() as opened:
-            catalog = await asyncio.to_thread(Catalog, ground.folder, candidate.campaign, self.clock, ground=ground)
+            catalog = await asyncio.to_thread(
+                Catalog, held_folder.folder, candidate.campaign, self.clock, held_folder=held_folder
+            )
             opened.push_async_callback(asyncio.to_thread, catalog.close)
             await catalog.do(self._prepare_catalog, catalog, candidate, lock)
             opened.push_async_callback(catalog.do, adoption.stamp, catalog, lock)
@@ -156,7 +162,7 @@ class Run:
             store = Store(
                 campaign=candidate.campaign,
                 name=candidate.name,
-                ground=ground,
+                held_folder=held_folder,
                 catalog=await opened.enter_async_context(scratch(catalog, self.clock)) if self._is_dry else catalog,
                 own_catalog=catalog,
                 client=client,

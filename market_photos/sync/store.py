@@ -21,7 +21,7 @@ class Store:
 
     campaign: int
     name: str
-    ground: HeldFolder
+    held_folder: HeldFolder
     catalog: Catalog
     """The catalogue that is listed into: in a dry run a temporary one."""
     own_catalog: Catalog
@@ -41,7 +41,7 @@ class Store:
     @property
     def folder(self) -> Path:
         """The folder of the store in the archive."""
-        return self.ground.folder
+        return self.held_folder.folder
 
     @property
     def is_dry(self) -> bool:

@@ -20,7 +20,7 @@ class StoreLocks:
     held: ExitStack
     marker: str | None = None
     """A file that must stay in the archive's folder during the run."""
-    grounds: dict[int, HeldFolder] = field(default_factory=dict)
+    folders: dict[int, HeldFolder] = field(default_factory=dict)
     """The folder of each locked store."""
     locks: dict[int, lock.Lock] = field(default_factory=dict)
     refused: dict[int, AlreadyRunning] = field(default_factory=dict)
@@ -54,6 +54,6 @@ class StoreLocks:
         except AlreadyRunning as error:
             self.refused[campaign] = error
             return False
-        ground = self.grounds[campaign] = self.held.enter_context(HeldFolder(folder, self.marker))
-        ground.keep(layout.LOCK_NAME, taken.identity)
+        held_folder = self.folders[campaign] = self.held.enter_context(HeldFolder(folder, self.marker))
+        held_folder.keep(layout.LOCK_NAME, taken.identity)
         return True

@@ -67,7 +67,7 @@ async def run_store(store: Store, plan: Plan) -> bool:
         raise error from errors
     await outcomes.resolve_refused()
     await outcomes.resolve_attempts(queue.close())
-    while await catalog.do(storing.save_outdated_records, catalog, store.ground, 100):
+    while await catalog.do(storing.save_outdated_records, catalog, store.held_folder, 100):
         pass
     if listing.cancelled():
         return False
@@ -103,7 +103,7 @@ async def _list_and_download(
             outcomes=outcomes,
             client=store.client,
             limits=store.limits,
-            ground=store.ground,
+            held_folder=store.held_folder,
             floor=store.settings.archive.min_free_bytes,
         )
         for _ in range(0 if store.is_dry else store.settings.limits.parallel_requests + SPARE_WORKERS)

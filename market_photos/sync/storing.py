@@ -41,15 +41,15 @@ def store_photo(
     return archived, following
 
 
-def save_outdated_records(catalog: Catalog, ground: HeldFolder, most: int) -> int:
+def save_outdated_records(catalog: Catalog, held_folder: HeldFolder, most: int) -> int:
     """Write return.json of up to `most` returns whose record changed after their photos came; return how many.
 
     Blocks. Raises ArchiveUnwritable or CatalogUnusable.
     """
     outdated = catalog.returns.outdated_records(most)
     for row, month, order, return_id in outdated:
-        folder = ground.folder / layout.return_folder(month, order, return_id)
-        ground.make_folder(folder)
+        folder = held_folder.folder / layout.return_folder(month, order, return_id)
+        held_folder.make_folder(folder)
         if _write_record(catalog, row, folder):
             with volume.disk_errors(folder):
                 atomic.sync_folder(folder)

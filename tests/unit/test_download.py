@@ -37,7 +37,7 @@ WHOLE = cast(Any, SimpleNamespace(content=SimpleNamespace(is_eof=lambda: True)))
 class World:
     """A worker, a client whose answers are told, and a store's catalogue."""
 
-    def __init__(self, catalog: Catalog, ground: HeldFolder) -> None:
+    def __init__(self, catalog: Catalog, held_folder: HeldFolder) -> None:
         self.answers: list[bytes | Exception] = []
         self.on_request: Callable[[], None] = lambda: None
         self.on_body: Callable[[], None] = lambda: None
@@ -65,7 +65,7 @@ class World:
             outcomes=self.outcomes,
             client=cast(Any, self),
             limits=limits,
-            ground=ground,
+            held_folder=held_folder,
             floor=0,
         )
         self.queue.listing_ended()
@@ -96,9 +96,9 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog, HeldFolder(tmp_path) as ground:
+    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog, HeldFolder(tmp_path) as held_folder:
         catalog.returns.record_page([a_return(1, "a", "b"), a_return(2, "c")])
-        yield World(catalog, ground)
+        yield World(catalog, held_folder)
 
 
 def test_a_worker_archives_every_photo(world: World, tmp_path: Path) -> None:

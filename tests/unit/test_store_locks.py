@@ -28,8 +28,8 @@ def test_a_run_takes_the_stores_that_are_free_and_names_the_others(tmp_path: Pat
         locks(tmp_path, first).take_stores([1])
         others = locks(tmp_path, second)
         assert others.take_stores([1, 2]) == {2}
-        assert (set(others.refused), set(others.locks), set(others.grounds)) == ({1}, {2}, {2})
-        assert others.grounds[2].folder == tmp_path / "2"
+        assert (set(others.refused), set(others.locks), set(others.folders)) == ({1}, {2}, {2})
+        assert others.folders[2].folder == tmp_path / "2"
 
 
 def test_two_runs_over_every_store_exclude_each_other(tmp_path: Path) -> None:

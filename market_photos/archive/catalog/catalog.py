@@ -84,11 +84,11 @@ class Catalog:
         read_only: bool = False,
         busy_seconds: float = BUSY_SECONDS,
         name: str = CATALOG_NAME,
-        ground: HeldFolder | None = None,
+        held_folder: HeldFolder | None = None,
     ) -> None:
         """Open `<folder>/<name>`, or create it unless `read_only`.
 
-        `ground` is that of the run that holds the store's lock; without it a writable catalogue opens its own.
+        `held_folder` is that of the run that holds the store's lock; without it a writable catalogue opens its own.
 
         Raises CatalogUnusable if the catalogue is damaged, locked, newer, or missing beside photos (a new one would
         download everything again), and with `read_only` also if there is none.
@@ -96,16 +96,16 @@ class Catalog:
         path = folder / name
         has_photos = name == CATALOG_NAME and _has_photos(folder / PHOTOS)
         with ExitStack() as opened:
-            if ground:
-                ground.require_same()
+            if held_folder:
+                held_folder.require_same()
             elif not read_only:
-                ground = opened.enter_context(HeldFolder(folder))
+                held_folder = opened.enter_context(HeldFolder(folder))
             self._database = Database(
                 path, campaign, clock, read_only=read_only, may_be_new=not has_photos, busy_seconds=busy_seconds
             )
-            if ground:
-                ground.keep(name)
-                self._database.require_same_file = ground.require_same
+            if held_folder:
+                held_folder.keep(name)
+                self._database.require_same_file = held_folder.require_same
             self._closing = opened.pop_all()
         self.do = self._database.do
         self.path = path
