@@ -79,7 +79,7 @@ class HeldFolder(AbstractContextManager["HeldFolder"]):
         self._open.close()
 
     def _keep_photos(self) -> None:
-        if (self.folder / PHOTOS).is_dir():
+        if volume.is_there(self.folder / PHOTOS):
             self.keep(PHOTOS, identity(os.fstat(self._hold(self.folder / PHOTOS))))
 
     def _hold(self, folder: Path) -> int:

@@ -24,7 +24,7 @@ from market_photos.archive.layout import (
     TOMBSTONE_NAME,
     parse_return_folder,
 )
-from market_photos.archive.volume import disk_errors
+from market_photos.archive.volume import disk_errors, is_there
 from market_photos.maintenance.return_folder import return_folders
 
 
@@ -94,7 +94,8 @@ class Verifier:
                 if self._full and folder.record:
                     yield from self._changed_record(folder.path / RECORD_NAME, folder.record)
             for row, path in self._reader.archived_folders():
-                if not (self._store / path).is_dir():
+                folder_path = self._store / path
+                if not (is_there(folder_path) and folder_path.is_dir()):
                     yield from self._missing_folder(self._reader.get(row))
             yield from self._current_leftovers()
 
@@ -151,7 +152,7 @@ class Verifier:
 
     def _is_current(self, problem: Problem) -> bool:
         """Return whether the problem still exists: a sync or a user may have changed the archive since."""
-        if problem.kind is ProblemKind.MISSING and (self._store / problem.path).exists():
+        if problem.kind is ProblemKind.MISSING and is_there(self._store / problem.path):
             return False
         if problem.photo is None:
             return problem.return_row is None or self._reader.get(problem.return_row).is_saved

@@ -66,7 +66,7 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
     Raises UsageError where the catalogue is in order; AlreadyRunning, CatalogUnusable, ArchiveUnwritable.
     """
     folder = layout.store_folder(archive, campaign)
-    if not folder.is_dir():
+    if not volume.is_there(folder):
         raise UsageError(f"{archive}: there is no store {campaign}.", "Check the number, and directory in [archive].")
     with lock.Lock(folder / layout.LOCK_NAME, command, clock) as held:
         _require_damaged(folder, campaign, clock)
@@ -103,7 +103,7 @@ def copies(archive: Path, stores: Iterable[int]) -> dict[int, UsageError]:
 def _require_damaged(folder: Path, campaign: int, clock: Clock) -> None:
     """Raise UsageError where the catalogue is in order."""
     path = folder / layout.CATALOG_NAME
-    if not path.exists() or not path.stat().st_size:
+    if not volume.is_there(path) or not path.stat().st_size:
         return
     try:
         with Catalog(folder, campaign, clock, read_only=True) as catalog:
@@ -123,7 +123,7 @@ def _set_aside(folder: Path, clock: Clock) -> Path | None:
     with volume.disk_errors(folder):
         for suffix in SQLITE_SUFFIXES:
             old = folder / f"{layout.CATALOG_NAME}{suffix}"
-            if old.exists():
+            if volume.is_there(old):
                 moved.append(old.rename(folder / f"{renamed}{suffix}"))
             (folder / f"{UNFINISHED_NAME}{suffix}").unlink(missing_ok=True)
         atomic.sync_folder(folder)
