@@ -123,7 +123,7 @@ import re, sys, time
 from pathlib import Path
 from market_photos.browse import draw
 status = draw.main(*sys.argv[1:])
-peak = re.search("VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1]
+peak = re.search(r"VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1]
 print(peak, time.process_time(), file=sys.stderr)
 sys.exit(status)
 """
