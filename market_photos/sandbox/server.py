@@ -28,6 +28,9 @@ HOST = "127.0.0.1"
 #: The reply to a connection that a fault breaks off before a request.
 _NO_REPLY = Reply(head=False)
 
+#: Steps of the event loop after which a connection that the system has just accepted has reached `Sandbox._accept`.
+_ACCEPT_STEPS = 5
+
 
 class Sandbox:
     """A server for one market, with its own limits, faults and log.
@@ -72,6 +75,8 @@ class Sandbox:
     async def __aexit__(self, *exc_info: object) -> None:
         if self._server:
             self._server.close()
+        for _ in range(_ACCEPT_STEPS):
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -82,6 +87,8 @@ class Sandbox:
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before its first step has closed nothing.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the one request of a connection."""

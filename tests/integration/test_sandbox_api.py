@@ -1,7 +1,10 @@
 """The embedded Market keeps to the documented API, asked over real sockets."""
 
 import asyncio
+import contextlib
+import gc
 import json
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -336,3 +339,17 @@ async def test_the_sandbox_serves_until_cancelled(market: Market) -> None:
         await serving
     with pytest.raises(OSError, match="Connect"):
         await asyncio.open_connection("127.0.0.1", sandbox.port)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 4, 5, 6])  # after 2 steps asyncio itself loses the connection
+async def test_a_sandbox_that_ends_closes_connections_it_has_just_accepted(steps: int) -> None:
+    """A task that is cancelled before its first step closes nothing itself; a connection left open is a warning."""
+    with socket.socket() as client:
+        async with Sandbox(Market()) as sandbox:
+            client.connect(("127.0.0.1", sandbox.port))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        client.settimeout(2)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    gc.collect()
