@@ -78,8 +78,9 @@ def test_browse_on_another_host_prints_a_token(tmp_path: Path) -> None:
         where, _, token = address.partition("?token=")
         port = where.rstrip("/").rpartition(":")[2]
         assert len(token) >= 32
-        with pytest.raises(urllib.error.HTTPError, match="401"):
+        with pytest.raises(urllib.error.HTTPError, match="401") as refused:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=SECONDS)
+        refused.value.close()
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/?token={token}", timeout=SECONDS) as response:
             assert token in response.headers["Set-Cookie"]
 
