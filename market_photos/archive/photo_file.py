@@ -157,10 +157,11 @@ async def to_the_end(work: Awaitable[T]) -> T:
     """
     task = asyncio.ensure_future(work)
     try:
-        return await asyncio.shield(task)
+        await asyncio.wait([task])  # unlike `shield`, logs no error of work whose caller was cancelled
     except asyncio.CancelledError:
         await asyncio.gather(task, return_exceptions=True)
         raise
+    return task.result()
 
 
 @asynccontextmanager

@@ -313,7 +313,8 @@ class World:
     def assert_no_key(self) -> None:
         """The key stands in nothing that was printed or written; no traceback was printed."""
         key = self.market.key
-        assert not any(key in text or "Traceback" in text for text in self.written)
+        found = [text for text in self.written if key in text or "Traceback" in text]
+        assert not found, found
         photos = set(self.files())
         for path in self.archive.rglob("*"):
             if path.is_file() and path not in photos:
