@@ -8,7 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,9 +39,10 @@ def browse(archive: Path, *options: str) -> "subprocess.CompletedProcess[str]":
 
 
 @contextmanager
-def browsing(archive: Path, *options: str) -> "Iterator[tuple[subprocess.Popen[str], str]]":
+def started(arguments: list[str], archive: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
+    """browse as a process, and its address."""
     with subprocess.Popen(
-        command("--port", "0", *options),
+        arguments,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -54,6 +55,10 @@ def browsing(archive: Path, *options: str) -> "Iterator[tuple[subprocess.Popen[s
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def browsing(archive: Path, *options: str) -> "AbstractContextManager[tuple[subprocess.Popen[str], str]]":
+    return started(command("--port", "0", *options), archive)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

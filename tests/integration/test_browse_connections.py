@@ -7,14 +7,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.archives import ArchiveOf, photo_address
-from tests.integration.test_browse_command import SECONDS, command, environment
+from tests.integration.test_browse_command import SECONDS, command, started
 
 #: More than the files that the process may open.
 MANY = 1100
@@ -25,25 +25,6 @@ def store(tmp_path: Path) -> ArchiveOf:
     store = ArchiveOf(tmp_path / "archive")
     store.bring(store.add(order=40000123, return_id=9))
     return store
-
-
-@contextmanager
-def started(arguments: list[str], archive: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
-    """browse as a process, and its address."""
-    with subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(archive),
-        cwd=archive.parent,
-    ) as process:
-        assert process.stdout
-        try:
-            yield process, process.stdout.readline().strip()
-        finally:
-            if process.poll() is None:
-                process.kill()
 
 
 FEW_FILES = ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh", *command("--port", "0")]
