@@ -1,1 +1,1 @@
-"""Measurements: how fast against the bound and beside other tools, and how flat as an archive grows."""
+"""Measurements: speed beside other tools and beside the bound, and the cost of a growing archive."""

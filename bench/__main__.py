@@ -1,4 +1,4 @@
-"""`python -m bench [speed|quota|growth|stores] [--quick]`: measures, and writes results.md and speed.svg."""
+"""`python -m bench [speed|quota|growth|stores] [--quick]`: measure, and write results.md."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import growth, plot, quota, speed, stores
+from bench import growth, quota, speed, stores
 from bench.table import machine
 
 PARTS: dict[str, tuple[str, Callable[..., str]]] = {
@@ -19,12 +19,12 @@ PARTS: dict[str, tuple[str, Callable[..., str]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which; all of them where none is named")
-    parser.add_argument("--quick", action="store_true", help="less than two minutes: small cells, one round")
-    parser.add_argument("--rounds", type=int, default=5, help="of the side by side")
-    parser.add_argument("--against", default="", help="another checkout, to see what a change brought")
-    parser.add_argument("--only", default="", help="cells of the side by side whose name holds this: '1 MB, 0 ms'")
-    parser.add_argument("--out", type=Path, default=Path("bench"), help="folder for results.md and speed.svg")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="what to measure; default: all")
+    parser.add_argument("--quick", action="store_true", help="two minutes: small cells, one round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of speed")
+    parser.add_argument("--against", default="", help="another checkout to compare speed with")
+    parser.add_argument("--only", default="", help="only the cells of speed whose name contains this: '1 MB, 0 ms'")
+    parser.add_argument("--out", type=Path, default=Path("bench"), help="folder for results.md")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     text = f"# Results\n\n{machine()}\n"
@@ -36,8 +36,6 @@ def main() -> None:
         (options.out / "results.md").write_text(text)
         sys.stderr.write(f"{name}: done\n")
     sys.stdout.write(text)
-    if rows := [row for row in plot.rows_of(text) if row]:
-        (options.out / "speed.svg").write_text(plot.svg(rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who fetches: our sync, and what a person would take instead. Each as a command for one process."""
+"""The programs that are compared: our sync and common alternatives, each as one command."""
 
 import shutil
 import sys
@@ -15,17 +15,15 @@ Command = tuple[list[str], dict[str, str]]
 
 @dataclass(frozen=True)
 class Contender:
-    """`command(corpus, url, folder)`: arguments and environment of the process that fetches all into the folder."""
+    """`command(corpus, url, folder)` returns arguments and environment of a process that fetches all photos."""
 
     name: str
     command: Callable[[Corpus, str, Path], Command]
     needs: str = ""
-    """A program that has to be installed."""
+    """A program that must be installed."""
 
     def missing(self) -> str:
-        if self.needs and not shutil.which(self.needs):
-            return f"{self.needs} is not installed"
-        return ""
+        return f"{self.needs} is not installed" if self.needs and not shutil.which(self.needs) else ""
 
 
 def sync_environment(url: str, folder: Path) -> dict[str, str]:
@@ -45,7 +43,7 @@ def _sync(corpus: Corpus, url: str, folder: Path) -> Command:
 
 
 def sync_of(checkout: str) -> Contender:
-    """The program as it stands in another folder: what a change brought."""
+    """Return the program of another checkout."""
 
     def command(corpus: Corpus, url: str, folder: Path) -> Command:
         arguments, environment = _sync(corpus, url, folder)
@@ -64,30 +62,20 @@ def _without(*what: str) -> Callable[[Corpus, str, Path], Command]:
 def _aria2c(corpus: Corpus, url: str, folder: Path) -> Command:
     targets = folder / "urls"
     targets.write_text("".join(f"{url}/{path}\n out={Path(path).name}\n" for path in corpus.paths))
-    trusted = f"--ca-certificate={folder.parent / 'nginx' / CERT}"  # where there is TLS
+    trusted = f"--ca-certificate={folder.parent / 'nginx' / CERT}"  # used with TLS only
     quiet = [trusted, "--quiet", "--no-conf", "--console-log-level=error"]
     return ["aria2c", "-j4", "-x1", "-s1", "-i", str(targets), "-d", str(folder / "aria2c"), *quiet], {}
 
 
 def _curl(corpus: Corpus, url: str, folder: Path) -> Command:
-    """Without --parallel-immediate it waits, to see whether a connection could be shared, and fetches one by one."""
+    """Return the command; without --parallel-immediate curl waits for a shared connection and fetches one by one."""
     targets = folder / "urls"
     out = folder / "curl"
     targets.write_text(
         "".join(f'url = "{url}/{path}"\noutput = "{out}/{Path(path).name}"\n' for path in corpus.paths)
     )
-    return [
-        "curl",
-        "-s",
-        "-q",
-        "--create-dirs",
-        "--parallel",
-        "--parallel-immediate",
-        "--parallel-max",
-        "4",
-        "-K",
-        str(targets),
-    ], {}
+    options = "-s -q --create-dirs --parallel --parallel-immediate --parallel-max 4"
+    return ["curl", *options.split(), "-K", str(targets)], {}
 
 
 def _script(corpus: Corpus, url: str, folder: Path) -> Command:
@@ -101,7 +89,7 @@ ARIA2C = Contender("aria2c -j4", _aria2c, needs="aria2c")
 CURL = Contender("curl --parallel", _curl, needs="curl")
 SCRIPT = Contender("gather script", _script)
 SIDE_BY_SIDE = (SYNC, ARIA2C, CURL, SCRIPT)
-#: Ours, less one of the things that the others do not do.
+#: Our sync without one of the steps that the others do not do.
 ABLATIONS = (
     Contender("… without fsync", _without("fsync")),
     Contender("… without SHA-256", _without("hash")),

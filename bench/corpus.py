@@ -1,4 +1,4 @@
-"""Photos and pages as files, laid out as the API's paths, for a static server."""
+"""Write photos and pages as files under the API's paths, for a static server."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _BLOCK = Random(7).randbytes(1 << 20)
 
 @dataclass
 class Corpus:
-    """What a server serves, and what must arrive: SHA-256 by image hash."""
+    """What a server serves; `digests` has the SHA-256 of each photo by its image hash."""
 
     root: Path
     campaigns: list[int] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Corpus:
 
 
 def make(root: Path, size: int, photos: int, *, stores: int = 1, per_return: int = 2, first: int = 0) -> Corpus:
-    """`photos` of `size` bytes in each of `stores`, `per_return` on a return; returns are numbered from `first`."""
+    """Write `photos` of `size` bytes for each of `stores`, `per_return` each; returns are numbered from `first`."""
     corpus = Corpus(root, [100 + store for store in range(stores)], size=size)
     for store, campaign in enumerate(corpus.campaigns):
         numbers = range(first + store * photos, first + store * photos + photos // per_return)
@@ -53,7 +53,7 @@ def _add(corpus: Corpus, path: str, name: str) -> None:
 
 
 def body(name: str, size: int) -> Iterator[bytes]:
-    """So many bytes that no other name has, with the first and last bytes of a JPEG."""
+    """Yield `size` bytes that differ for each name, with the first and last bytes of a JPEG."""
     start, end = b"\xff\xd8\xff\xe0" + name.encode(), b"\xff\xd9"
     left = size - len(start) - len(end)
     yield start
@@ -64,7 +64,7 @@ def body(name: str, size: int) -> Iterator[bytes]:
 
 
 def write_pages(root: Path, campaign: int, numbers: list[int], per_return: int) -> None:
-    """The list of returns, a file a page: `first`, then `1`, `2` …, the last without a token."""
+    """Write the listing, one file per page: `p`, `p1`, `p2` …; the last one has no token."""
     folder = root / "pages" / str(campaign)
     folder.mkdir(parents=True, exist_ok=True)
     pages = [numbers[start : start + PAGE] for start in range(0, len(numbers), PAGE)] or [[]]

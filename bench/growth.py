@@ -1,18 +1,18 @@
-"""A night with nothing new, a first listing, status, start-up and memory, from 10³ photos to 10⁶."""
+"""Measure a night with nothing new, a first listing, status, start-up and memory, from 10³ photos to 10⁶."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import corpus, nginx
+from bench import catalogs, corpus, nginx
+from bench.catalogs import CAMPAIGN, PER_RETURN
 from bench.contenders import sync_environment
 from bench.process import Usage, measured
-from bench.served_catalog import CAMPAIGN, PER_RETURN, make
 from bench.table import markdown
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 QUICK = (1_000, 10_000)
-#: Photos fetched while a million wait.
+#: Photos fetched while the others stay pending.
 FETCHED = 200
 ROUNDS = 5
 
@@ -22,7 +22,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def measured_often(arguments: list[str], environment: dict[str, str], log: Path, rounds: int = ROUNDS) -> Usage:
-    """The median by wall."""
+    """Return the median run by wall time."""
     usages = [measured(command(*arguments), environment, log) for _ in range(rounds)]
     if any(usage.code not in (0, 7) for usage in usages):
         raise RuntimeError(log.read_text()[-500:])
@@ -30,30 +30,25 @@ def measured_often(arguments: list[str], environment: dict[str, str], log: Path,
 
 
 def night(photos: int) -> list[str]:
-    """Everything is archived, and the list of returns brings a page of what is known."""
+    """Return the row of a catalogue whose photos are all archived; the listing brings two pages of known returns."""
     with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:
         root = Path(folder)
-        path = make(root / "archive" / str(CAMPAIGN), photos)
+        path = catalogs.make(root / "archive" / str(CAMPAIGN), photos)
         size = path.stat().st_size / photos
         corpus.make(root / "files", 1000, 2 * corpus.PAGE, per_return=PER_RETURN)
         with nginx.serving(root / "files", root / "nginx") as server:
             environment = sync_environment(server.url, root)
             nothing = measured_often(["sync", "-q"], environment, root / "log")
             status = measured_often(["status"], environment, root / "log")
-        return [
-            f"{photos:,}",
-            f"{nothing.wall:.2f}",
-            f"{nothing.peak / 1e6:.0f}",
-            f"{status.wall:.2f}",
-            f"{size:.0f}",
-        ]
+        found = f"{nothing.wall:.2f}", f"{nothing.peak / 1e6:.0f}", f"{status.wall:.2f}", f"{size:.0f}"
+        return [f"{photos:,}", *found]
 
 
 def backlog(photos: int) -> list[str]:
-    """Everything is pending, and the newest photos are fetched."""
+    """Return the row of a catalogue whose photos are all pending; the newest ones are fetched."""
     with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:
         root = Path(folder)
-        make(root / "archive" / str(CAMPAIGN), photos, archived=0)
+        catalogs.make(root / "archive" / str(CAMPAIGN), photos, archived=False)
         corpus.make(root / "files", 40_000, FETCHED, first=(photos - FETCHED) // PER_RETURN)
         with nginx.serving(root / "files", root / "nginx") as server:
             arguments = command("sync", "-q", "--max-photos", str(FETCHED))
@@ -64,7 +59,7 @@ def backlog(photos: int) -> list[str]:
 
 
 def listing(returns: int, rounds: int) -> tuple[Usage, Usage]:
-    """A first listing of so many returns with a photo each, and one of a single page; nothing is fetched."""
+    """Return the cost of a first listing of `returns` with a photo each, and of a single page; fetch nothing."""
     with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:
         root = Path(folder)
         found = []
@@ -99,6 +94,6 @@ def report(*, quick: bool = False) -> str:
         start = measured_often(["--help"], {}, Path(folder) / "log")
     return (
         f"{nights}\n{backlogs}\nFirst listing of {returns:,} returns with a photo each: {many.wall:.1f} s, "
-        f"{rate:,.0f} returns/s beside the start; peak {many.peak / 1e6:.0f} MB (one page: {few.peak / 1e6:.0f} MB)."
-        f"\n\n`--help`: {start.wall:.2f} s.\n"
+        f"{rate:,.0f} returns/s without the start-up; peak {many.peak / 1e6:.0f} MB "
+        f"(one page: {few.peak / 1e6:.0f} MB).\n\n`--help`: {start.wall:.2f} s.\n"
     )

@@ -1,4 +1,4 @@
-"""nginx over a corpus: static files under the API's paths, a delay before each photo, a log of who asked when."""
+"""Serve a corpus with nginx: static files under the API's paths, a delay before each photo, a log of requests."""
 
 import os
 import shutil
@@ -12,17 +12,17 @@ from pathlib import Path
 
 ECHO = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
 
-#: Of the server with TLS, in its root.
+#: The certificate of a server with TLS, in its root.
 CERT = "cert.pem"
 
 _CONFIG = """
 {load}{user}daemon off; worker_processes 2; pid {root}/nginx.pid; error_log {root}/error.log error;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off; sendfile on; tcp_nopush on; {keepalive}
+  access_log off; sendfile on; tcp_nopush on; keepalive_timeout 0;
   client_body_temp_path {root}/t1; proxy_temp_path {root}/t2; fastcgi_temp_path {root}/t3;
   uwsgi_temp_path {root}/t4; scgi_temp_path {root}/t5;
-  log_format times '$msec $request_time $body_bytes_sent $uri';
+  log_format times '$msec $request_time $uri';
   server {{
     listen 127.0.0.1:{port} {ssl}backlog=1024; {certificate} root {files}; default_type image/jpeg;
     location = /v2/campaigns {{ default_type application/json; try_files /campaigns =404; }}
@@ -38,11 +38,10 @@ http {{
 
 @dataclass(frozen=True)
 class Answer:
-    """A photo as the server sent it; seconds since 1970, of milliseconds."""
+    """A photo that the server sent; times in seconds since 1970, exact to a millisecond."""
 
     began: float
     ended: float
-    size: int
     path: str
 
 
@@ -53,25 +52,25 @@ class Nginx:
         self._log = root / "access.log"
 
     def trust(self) -> dict[str, str]:
-        """The environment in which its certificate is good; aria2c is told by an argument."""
+        """Return the environment in which its certificate is trusted; aria2c needs an argument instead."""
         names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE") if self.url.startswith("https") else ()
         return dict.fromkeys(names, str(self._root / CERT))
 
     def take_log(self) -> list[Answer]:
-        """The photos served since it was taken last, in the order of their end."""
+        """Return the photos served since the last call, in the order of their end."""
         lines = self._log.read_text().splitlines()
-        with self._log.open("r+") as file:  # nginx appends: it goes on at the new end
+        with self._log.open("r+") as file:  # nginx appends, so it continues at the new end
             file.truncate(0)
         return [_answer(line) for line in lines]
 
 
 def _answer(line: str) -> Answer:
-    ended, took, size, path = line.split(" ", 3)
-    return Answer(float(ended) - float(took), float(ended), int(size), path)
+    ended, took, path = line.split(" ", 2)
+    return Answer(float(ended) - float(took), float(ended), path)
 
 
 def missing() -> str:
-    """Why it cannot be used here; empty where it can."""
+    """Return why nginx cannot be used here; empty if it can."""
     if not executable():
         return "nginx is not installed (Debian: nginx-light)"
     return "" if ECHO.exists() else "nginx has no echo module (Debian: libnginx-mod-http-echo)"
@@ -82,12 +81,10 @@ def executable() -> str | None:
 
 
 @contextmanager
-def serving(
-    files: Path, root: Path, *, delay: float = 0, keep_alive: bool = False, tls: bool = False
-) -> Iterator[Nginx]:
-    """A server on a free port of loopback; `delay`: seconds that it thinks before a photo.
+def serving(files: Path, root: Path, *, delay: float = 0, tls: bool = False) -> Iterator[Nginx]:
+    """Run a server on a free port of loopback that waits `delay` seconds before each photo.
 
-    `tls`: with a certificate of its own, `cert.pem` in its root.
+    `tls` uses a new certificate, `cert.pem` in its root.
     """
     root.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -97,12 +94,11 @@ def serving(
             root=root,
             files=files,
             port=port,
-            user="user root; " if os.geteuid() == 0 else "",  # or its workers may not read our folder
+            user="user root; " if os.geteuid() == 0 else "",  # otherwise its workers cannot read our folder
             load=f"load_module {ECHO}; " if delay else "",
             ssl="ssl " if tls else "",
             certificate=_certificate(root) if tls else "",
             delay=f"echo_sleep {delay}; echo_exec @photo;" if delay else "",
-            keepalive="keepalive_requests 100000;" if keep_alive else "keepalive_timeout 0;",
         )
     )
     (root / "access.log").touch()
@@ -116,7 +112,7 @@ def serving(
 
 
 def _certificate(root: Path) -> str:
-    """A new one, for a month; how the configuration names it."""
+    """Make a certificate for a month; return the lines of the configuration that name it."""
     kind = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=127.0.0.1"
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(root / "key.pem"), "-out", str(root / CERT)]
     subprocess.run(["openssl", "req", *kind.split(), *names], check=True, capture_output=True)
@@ -130,7 +126,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int) -> None:
-    """Until it answers; five seconds at most."""
+    """Wait until the port answers, five seconds at most."""
     for _ in range(500):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return

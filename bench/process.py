@@ -1,4 +1,4 @@
-"""One process, measured: wall, CPU, peak RSS."""
+"""Measure one process: wall time, CPU time, peak resident memory."""
 
 import os
 import re
@@ -8,25 +8,25 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Seconds between two looks at its memory.
-LOOK = 0.01
+#: Seconds between two readings of its memory.
+INTERVAL = 0.01
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Of a process and the children that it waited for."""
+    """The cost of a process and of the children that it waited for."""
 
     wall: float
     """Seconds."""
     cpu: float
     """Seconds, user and system."""
     peak: int
-    """Bytes resident at the most, as last seen shortly before its end."""
+    """The largest resident memory in bytes, last read shortly before its end."""
     code: int
 
 
 def measured(arguments: list[str], environment: dict[str, str], log: Path, *, limit: float = 300) -> Usage:
-    """Runs it to its end, output into `log`; killed after `limit` seconds, then RuntimeError."""
+    """Run a command with its output in `log`. Kill it after `limit` seconds and raise RuntimeError."""
     with log.open("wb") as output:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -44,14 +44,17 @@ def measured(arguments: list[str], environment: dict[str, str], log: Path, *, li
 
 
 def _wait(process: "subprocess.Popen[bytes]", until: float) -> tuple[int, resource.struct_rusage, int]:
-    """wait4 tells the CPU time of this process. Its `maxrss` would be ours where we are larger: we look instead."""
+    """Wait for the process; return its status, CPU time and peak memory.
+
+    The `maxrss` of wait4 includes the memory of the parent at the fork, so /proc is read instead.
+    """
     peak = 0
     while time.perf_counter() < until:
         pid, status, spent = os.wait4(process.pid, os.WNOHANG)
         if pid:
             return status, spent, peak
         peak = max(peak, _peak(process.pid))
-        time.sleep(LOOK)
+        time.sleep(INTERVAL)
     raise RuntimeError(f"{process.args!r} did not end in time")
 
 

@@ -1,8 +1,8 @@
-"""The quota on a virtual clock: what each kind of limiter lets through, beside what may go at the most."""
+"""Measure limiters on a virtual clock: how many requests each lets through, and how long photos take."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from aiolimiter import AsyncLimiter
@@ -14,49 +14,41 @@ from tests import virtual
 
 AMOUNT, PERIOD = 5000, 3600.0
 SLOTS, LATENCY = 4, 0.15
-#: A burst of this many, and what is then left of the quota for the refill.
+#: Requests of a burst; the rest of the quota is the refill.
 BURST = 300
 
 Let = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 def naive() -> Let:
-    """What everybody writes."""
+    """Return the usual limiter."""
     limiter = AsyncLimiter(AMOUNT, PERIOD)
     return lambda: limiter
 
 
 def small_burst() -> Let:
-    """Strict: burst + refill stay below the quota."""
+    """Return a strict limiter: burst and refill together stay below the quota."""
     limiter = AsyncLimiter(BURST, PERIOD * BURST / (AMOUNT - BURST))
     return lambda: limiter
 
 
 def paced() -> Let:
-    """Strict and even: one each 0.72 s."""
+    """Return a strict and even limiter: one request every 0.72 s."""
     limiter = AsyncLimiter(1, PERIOD / AMOUNT)
     return lambda: limiter
 
 
 def ours() -> Let:
+    """Return the limiter of this program."""
     quota = Quota(AMOUNT, PERIOD)
 
-    def token() -> AbstractAsyncContextManager[Any]:
-        return _sent(quota)
+    @asynccontextmanager
+    async def sent() -> AsyncIterator[None]:
+        async with quota.token() as token:
+            quota.send(token)
+            yield
 
-    return token
-
-
-class _sent(AbstractAsyncContextManager[None]):  # noqa: N801 - used like a function
-    def __init__(self, quota: Quota) -> None:
-        self._quota = quota
-        self._token = quota.token()
-
-    async def __aenter__(self) -> None:
-        self._quota.send(await self._token.__aenter__())
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self._token.__aexit__(*error)
+    return sent
 
 
 LIMITERS = (("naive `AsyncLimiter(5000, 3600)`", naive), (f"small burst ({BURST})", small_burst),
@@ -64,7 +56,10 @@ LIMITERS = (("naive `AsyncLimiter(5000, 3600)`", naive), (f"small burst ({BURST}
 
 
 async def arrivals(make: Callable[[], Let], photos: int) -> list[float]:
-    """When each of `photos` requests reaches a server that takes 150 ms, through four slots; seconds."""
+    """Return when each of `photos` requests reaches a server that takes 150 ms, through four slots, and the end.
+
+    All in seconds.
+    """
     let, times, numbers = make(), [], iter(range(photos))
 
     async def work() -> None:
@@ -79,7 +74,7 @@ async def arrivals(make: Callable[[], Let], photos: int) -> list[float]:
 
 
 def bound(photos: int) -> float:
-    """Seconds that nobody can beat who keeps the quota: a full burst at the start of each period."""
+    """Return the least seconds within the quota: a full burst at the start of each period."""
     full, rest = divmod(photos - 1, AMOUNT)
     return full * PERIOD + (rest + 1) / SLOTS * LATENCY
 
@@ -91,7 +86,7 @@ def duration(make: Callable[[], Let], photos: int) -> float:
 def report() -> str:
     rows = []
     for name, make in LIMITERS:
-        times = virtual.run(_all(make))
+        times = virtual.run(arrivals(make, 20_000))
         few, many = duration(make, 300), times[-1]
         most = most_within(times[:-1], PERIOD)
         rows.append(
@@ -107,7 +102,3 @@ def report() -> str:
         )
     heads = ("limiter", "first hour", "worst hour", "300 photos", "20 000 photos", "of the bound: 300", "20 000")
     return markdown(heads, rows)
-
-
-def _all(make: Callable[[], Let]) -> Coroutine[Any, Any, list[float]]:
-    return arrivals(make, 20_000)

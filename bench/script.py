@@ -1,4 +1,4 @@
-"""The script that everybody writes: gather over the URLs, a session, a limiter, a file a photo."""
+"""Download URLs with the usual script: gather, one session, one limiter, one file per photo."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Side by side: the same photos from the same server, in turn, every file checked afterwards."""
+"""Compare programs side by side: the same photos from the same server, in turn; every file is checked."""
 
 import hashlib
 import shutil
@@ -17,7 +17,7 @@ from bench.table import markdown
 
 @dataclass(frozen=True)
 class Cell:
-    """So many photos of `size` bytes from a server that thinks `delay` seconds before each."""
+    """`photos` of `size` bytes from a server that waits `delay` seconds before each."""
 
     size: int
     delay: float
@@ -29,7 +29,7 @@ class Cell:
         return f"{size}, {self.delay * 1000:.0f} ms{', TLS' * self.tls}"
 
 
-#: Enough photos for two seconds of fetching or so, few enough for the whole table.
+#: Enough photos for about two seconds each, few enough for the whole table.
 CELLS = (
     Cell(40_000, 0, 800),
     Cell(40_000, 0.05, 240),
@@ -48,7 +48,7 @@ QUICK = (Cell(40_000, 0.05, 80), Cell(1_000_000, 0, 80))
 
 @dataclass(frozen=True)
 class Lap:
-    """A contender's run over a cell. `fetching`: seconds from the first request to the last byte, by the server."""
+    """One run over a cell. `fetching` is in seconds, from the first request to the last byte, by the server's log."""
 
     usage: Usage
     fetching: float
@@ -70,13 +70,13 @@ def lap(contender: Contender, served: Corpus, server: nginx.Nginx, folder: Path)
 
 
 def wrong_files(served: Corpus, folder: Path) -> int:
-    """Photos that are missing or differ from what was served."""
+    """Return the number of photos that are missing or differ from what was served."""
     found = {name_of(path): path for path in folder.rglob("*") if path.is_file()}
     return sum(name not in found or digest(found[name]) != right for name, right in served.digests.items())
 
 
 def name_of(path: Path) -> str:
-    """The image hash: ours stands behind the item and before the suffix."""
+    """Return the image hash in a file name; in our archive it follows the item."""
     return path.name.partition(".")[0].rpartition("-")[2]
 
 
@@ -86,7 +86,7 @@ def digest(path: Path) -> str:
 
 
 def race(cell: Cell, contenders: Iterable[Contender], rounds: int) -> dict[Contender, list[Lap]]:
-    """In turn, so that a busy minute of the machine meets all of them."""
+    """Run the contenders in turn, so that a busy minute of the machine affects all of them."""
     able = [contender for contender in contenders if not contender.missing()]
     laps: dict[Contender, list[Lap]] = {contender: [] for contender in able}
     with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:
@@ -100,7 +100,7 @@ def race(cell: Cell, contenders: Iterable[Contender], rounds: int) -> dict[Conte
 
 
 def rows(cell: Cell, laps: dict[Contender, list[Lap]]) -> Iterator[list[str]]:
-    """Medians; `to the first` is the median of the ratios within a round."""
+    """Yield the medians; `speed to the first` is the median of the ratios within a round."""
     first = next(iter(laps.values()))
     for contender, ours in laps.items():
         fetching = statistics.median(one.fetching for one in ours)
@@ -127,7 +127,7 @@ HEADS = (
 
 
 def report(*, quick: bool = False, rounds: int = 5, against: str = "", only: str = "") -> str:
-    """The table. `against`: another checkout, whose sync runs beside ours alone; `only`: cells named so."""
+    """Return the table. `against` is another checkout to compare with; `only` selects cells by name."""
     if reason := nginx.missing():
         return f"Not measured: {reason}.\n"
     contenders = (SYNC, sync_of(against)) if against else SIDE_BY_SIDE

@@ -1,4 +1,4 @@
-"""Stores side by side in one process: throughput, CPU, memory, and whether each gets its share."""
+"""Measure stores side by side in one process: throughput, CPU, memory, and whether each gets its share."""
 
 import tempfile
 from collections import defaultdict
@@ -10,7 +10,7 @@ from bench.growth import command
 from bench.process import measured
 from bench.table import markdown
 
-#: Photo requests a second that one store's quota allows.
+#: Photo requests per second that the quota of one store allows.
 QUOTA_RATE = 5000 / 3600
 STORES = (1, 10, 50)
 QUICK = (1, 5)

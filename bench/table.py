@@ -1,4 +1,4 @@
-"""Markdown, and which machine it was."""
+"""Write results as Markdown, and describe the machine."""
 
 import platform
 import re
@@ -15,7 +15,7 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def machine() -> str:
-    """Processor, system, and the versions of what takes part."""
+    """Return the processor, the system, and the versions of the programs measured."""
     model = re.search(r"model name\s*:\s*(.*)", _text(Path("/proc/cpuinfo")))
     cores = len(re.findall(r"^processor", _text(Path("/proc/cpuinfo")), re.MULTILINE))
     packages = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "aiofiles", "aiolimiter", "pydantic"))
@@ -32,10 +32,10 @@ def _text(path: Path) -> str:
 
 
 def _tool(name: str, option: str) -> str:
-    """`curl 7.88.1`; empty where it is not installed."""
+    """Return name and version, `curl 7.88.1`; empty if it is not installed."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
     if not found:
         return ""
-    told = subprocess.run([found, option], capture_output=True, text=True, check=False)
-    number = re.search(r"\d+\.\d+[.\d]*", told.stdout + told.stderr)
+    printed = subprocess.run([found, option], capture_output=True, text=True, check=False)
+    number = re.search(r"\d+\.\d+[.\d]*", printed.stdout + printed.stderr)
     return f"{name} {number[0]}" if number else name

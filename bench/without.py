@@ -2,8 +2,8 @@
 
     python -m bench.without fsync hash -- sync -q
 
-For measurements only: a power cut may lose what this leaves, and its catalogue holds no hashes. The process ends with
-NOT_LEFT_OUT when the step was still there, or when the program never came to it, so that no figure claims too much.
+For measurements only: a power cut may lose files, and the catalogue has no hashes. The process ends with NOT_LEFT_OUT
+if the step was done after all, or never reached: the measurement is then not valid.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-#: The exit code of a measurement that did not measure what it says.
+#: The exit code of a measurement that is not valid.
 NOT_LEFT_OUT = 70
 #: How often each step was left out.
 skipped: Counter[str] = Counter()
@@ -36,7 +36,7 @@ class _NoHash:
 
 
 class _Unsynced(sqlite3.Connection):
-    """A connection that never waits for the disk, whatever the program asks for."""
+    """A connection that never waits for the disk, whatever the program sets."""
 
     def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         if not statement.lstrip().upper().startswith("PRAGMA SYNCHRONOUS"):
@@ -74,14 +74,14 @@ def _no_fsync(descriptor: Any) -> None:
 
 
 def was_left_out(step: str) -> bool:
-    """Return whether the program came to the step and the step was not done."""
+    """Return whether the program reached the step and did not do it."""
     if step == "fsync":
         return skipped["fsync"] > 0 and skipped["synchronous"] > 0 and not skipped["still synced"]
     return skipped[step] > 0
 
 
 def main() -> None:
-    """Run the program with its steps left out; `arguments`: steps, `--`, the program's own."""
+    """Run the program without some steps. The command line holds the steps, `--`, and the program's own arguments."""
     split = sys.argv.index("--")
     steps = sys.argv[1:split]
     for step in steps:

@@ -83,10 +83,6 @@ class Faults:
         """Remove all faults."""
         self.rules.clear()
 
-    def remove(self, fault: Fault) -> None:
-        """Remove one fault."""
-        self.rules.remove(fault)
-
     def applied(self, call: Call, reply: Reply) -> Reply:
         """Return the reply after all faults that the request gets."""
         for fault in [rule for rule in self.rules if rule.decide(call, self.rng)]:

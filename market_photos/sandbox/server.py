@@ -8,12 +8,13 @@ with running(market) as sandbox:      # in a thread, for programs that run as su
 
 import asyncio
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import formatdate
+from functools import partial
 from typing import Any, Self
 
 from market_photos.sandbox.api import Call, answer, check_request, parse_call
@@ -171,31 +172,22 @@ async def serve(market: Market, *, ready: Callable[[Sandbox], Any] = print, **op
 @contextmanager
 def running(market: Market, **options: Any) -> Iterator[Sandbox]:
     """Run a sandbox in a thread with its own event loop until the end of the block."""
-    started: list[Sandbox] = []
-    opened = threading.Event()
-    loop = asyncio.new_event_loop()
+    opened: Future[tuple[Sandbox, Callable[[], object]]] = Future()
 
-    def ready(sandbox: Sandbox) -> None:
-        started.append(sandbox)
-        opened.set()
+    async def run() -> None:
+        ended = asyncio.Event()
+        async with Sandbox(market, **options) as sandbox:
+            opened.set_result((sandbox, partial(asyncio.get_running_loop().call_soon_threadsafe, ended.set)))
+            await ended.wait()
 
-    serving = loop.create_task(serve(market, ready=ready, **options))
-    thread = threading.Thread(target=_run, args=(loop, serving, opened), name="sandbox", daemon=True)
-    thread.start()
-    try:
-        opened.wait()
-        if not started:
+    with ThreadPoolExecutor(1, "sandbox") as executor:
+        serving: Future[Any] = executor.submit(lambda: asyncio.run(run()))
+        outcomes: list[Future[Any]] = [opened, serving]
+        wait(outcomes, return_when=FIRST_COMPLETED)
+        if not opened.done():
             raise RuntimeError("the sandbox did not start") from serving.exception()
-        yield started[0]
-    finally:
-        if started:
-            loop.call_soon_threadsafe(serving.cancel)
-        thread.join()
-        loop.close()
-
-
-def _run(loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None], opened: threading.Event) -> None:
-    try:
-        loop.run_until_complete(asyncio.wait([serving]))
-    finally:
-        opened.set()
+        sandbox, end = opened.result()
+        try:
+            yield sandbox
+        finally:
+            end()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.make_catalog import make_catalog
+from bench import catalogs
 from market_photos.archive.layout import store_folder
 from tests.archives import HOSTILE, NOW, ArchiveOf, picture
 
@@ -62,7 +62,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.bring(broken, b"\xff\xd8\xff\xe0 broken")
     failed = store.add(order=888, refund="REJECTED", comment="не пришло", created_at=NOW - 3 * day)
     store.fail(failed, "the answer was cut off")
-    make_catalog(store_folder(folder, 102), returns=MANY, photos=MANY * 3, now=NOW - 10 * day)
+    catalogs.make(store_folder(folder, 102), MANY * catalogs.PER_RETURN)
     return folder
 
 

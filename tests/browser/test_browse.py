@@ -131,7 +131,7 @@ def test_ten_thousand_returns_are_turned_page_by_page(open_page: Open) -> None:
         page.get_by_role("link", name="Older returns").click()
         page.wait_for_url(re.compile("after="))
     assert len(set(seen)) == len(seen) == 10 * PAGE_RETURNS
-    assert all(500_000_001 <= int(order) <= 500_000_000 + MANY for order in seen)
+    assert all(50_000_000 <= int(order) < 50_000_000 + MANY for order in seen)
     page.get_by_role("link", name="Back to the newest").click()
     page.wait_for_url(re.compile(r"store=102$"))
 

@@ -1,4 +1,4 @@
-"""What the measurements stand on: a corpus that is checked, a worst hour that is counted right, rows of a table."""
+"""What the measurements rely on: the check of the files, the count of the busiest hour, steps that are left out."""
 
 import hashlib
 import subprocess
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import corpus, plot, speed
-from bench.table import markdown
+from bench import corpus, speed
 from market_photos.sandbox.log import most_within
 
 
@@ -37,14 +36,6 @@ def test_the_corpus_check_counts_photos_that_are_cut_missing_or_changed(tmp_path
 def test_most_within_counts_the_busiest_half_open_period(times: list[float], most: int) -> None:
     """In any two seconds, the end not included."""
     assert most_within(times, 2.0) == most
-
-
-def test_the_plot_reads_the_table() -> None:
-    """One bar a row of the side by side, none of the other tables."""
-    row = ["1 MB, 0 ms", "a & b", "1", "1", "1", "", "1.25", "1", "1", "0"]
-    text = f"## Side by side\n\n{markdown(speed.HEADS, [row])}\n## Other\n\n{markdown(('x',), [['y']])}"
-    assert plot.rows_of(text) == [row]
-    assert plot.svg([row]).count("<rect x=") == 1
 
 
 _PROGRAM = """
