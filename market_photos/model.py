@@ -23,6 +23,11 @@ class PhotoKey(NamedTuple):
     image_hash: str
     """Any text: the API promises no pattern. Never use it as a file name; encode it in URLs; do not shorten it."""
 
+    @property
+    def of_return(self) -> ReturnRef:
+        """The return that the photo belongs to."""
+        return ReturnRef(self.order, self.return_id)
+
     def __str__(self) -> str:
         """Return a short text for people and logs."""
         shown = redact(self.image_hash)

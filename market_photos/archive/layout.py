@@ -10,7 +10,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from market_photos.model import PhotoKey
+from market_photos.model import PhotoKey, ReturnRef
 
 CATALOG_NAME = "catalog.sqlite3"
 LOCK_NAME = "run.lock"
@@ -58,17 +58,17 @@ def parse_store_folder(name: str) -> int | None:
     return int(name) if _STORE.fullmatch(name) and int(name) <= MAX_ID else None
 
 
-def return_folder(month: str, order: int, return_id: int) -> Path:
+def return_folder(month: str, ref: ReturnRef) -> Path:
     """Return the folder of a return, relative to the store's."""
-    return Path(PHOTOS, month, f"{order}-{return_id}")
+    return Path(PHOTOS, month, f"{ref.order}-{ref.return_id}")
 
 
-def parse_return_folder(name: str) -> tuple[int, int] | None:
-    """Return order and return id of the folder that has this name; None if no return's has."""
+def parse_return_folder(name: str) -> ReturnRef | None:
+    """Return the return whose folder has this name; None if no return's has."""
     match = _RETURN.fullmatch(name)
     if not match or max(int(match[1]), int(match[2])) > MAX_ID:
         return None
-    return int(match[1]), int(match[2])
+    return ReturnRef(int(match[1]), int(match[2]))
 
 
 def is_month(name: str) -> bool:
@@ -88,7 +88,7 @@ def photo_stem(key: PhotoKey) -> str:
 
 def photo_path(month: str, key: PhotoKey, suffix: str) -> Path:
     """Return the path of a photo, relative to the store's folder."""
-    return return_folder(month, key.order, key.return_id) / f"{photo_stem(key)}{suffix}"
+    return return_folder(month, key.of_return) / f"{photo_stem(key)}{suffix}"
 
 
 def safe_name(image_hash: str) -> str:

@@ -149,7 +149,7 @@ def _write(catalog: Catalog, batch: list[RestoredReturn], result: RebuildResult)
     duplicates = catalog.restoring.add(batch)
     for restored in batch:
         if restored in duplicates:
-            folder = layout.return_folder(restored.month, restored.order, restored.return_id)
+            folder = layout.return_folder(restored.month, restored.ref)
             result.unexplained.append((folder, "this return also has a folder in another month"))
             continue
         result.returns += 1

@@ -21,7 +21,7 @@ from market_photos.archive.hashing import file_sha256
 from market_photos.errors import ArchiveUnwritable
 from market_photos.market.records import parse_return
 from market_photos.market.refusals import Refusal
-from market_photos.model import PhotoKey, Return
+from market_photos.model import PhotoKey, Return, ReturnRef
 from market_photos.text import encodable
 
 _PLAIN_STEM = re.compile(r"(0|[1-9]\d{0,18})-([a-z0-9_-]{1,100})", re.ASCII)
@@ -63,7 +63,7 @@ class _Folder:
     def __init__(self, campaign: int, folder: Path) -> None:
         self._campaign = campaign
         self._folder = folder
-        self._order, self._return_id = layout.parse_return_folder(folder.name) or (0, 0)
+        self._ref = layout.parse_return_folder(folder.name) or ReturnRef(0, 0)
         self._entries = tree.entries(folder)
         self._result = Salvaged()
         self._return = self._read_record()
@@ -78,8 +78,7 @@ class _Folder:
         hold = self._entries.get(layout.HOLD_NAME)
         found = RestoredReturn(
             self._folder.parent.name,
-            self._order,
-            self._return_id,
+            self._ref,
             self._created_at(),
             record=record,
             is_saved=record is not None and render(record) == self._content(layout.RECORD_NAME),
@@ -116,7 +115,7 @@ class _Folder:
                 parsed = parse_return(self._campaign, b'{"result": %s}' % content).rows[0]
                 pack(parsed.record)
                 render(parsed.record)
-                if (parsed.order, parsed.id) == (self._order, self._return_id):
+                if (parsed.order, parsed.id) == self._ref:
                     return parsed
         except (Refusal, ValueError, RecursionError):
             pass
@@ -139,7 +138,7 @@ class _Folder:
     def _pruned_keys(self) -> list[PhotoKey]:
         photos = self._tombstone.get("photos")
         return [
-            PhotoKey(self._campaign, self._order, self._return_id, photo["item"], photo["hash"])
+            PhotoKey(self._campaign, *self._ref, photo["item"], photo["hash"])
             for photo in (photos if isinstance(photos, list) else ())
             if isinstance(photo, dict) and _is_id(photo.get("item")) and _is_hash(photo.get("hash"))
         ]
@@ -183,7 +182,7 @@ class _Folder:
         match = _PLAIN_STEM.fullmatch(stem)
         if not match or not _is_id(int(match[1])):
             return None
-        return PhotoKey(self._campaign, self._order, self._return_id, int(match[1]), match[2])
+        return PhotoKey(self._campaign, *self._ref, int(match[1]), match[2])
 
     def _why_ignored(self, path: Path, status: stat_result, suffix: str, key: PhotoKey | None) -> str:
         """Return why a file is not an archived photo; empty if it is one."""

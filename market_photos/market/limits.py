@@ -11,7 +11,6 @@ listing. If the server closes the gate while a request waits for its slot, it wa
 
 import asyncio
 from collections.abc import Mapping
-from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from aiohttp import (
@@ -99,9 +98,7 @@ class Admission:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._free_slot()
         if recorded := self._take_recorded():
             self._ledger.withdrawn(recorded.request_id)

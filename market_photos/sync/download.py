@@ -1,6 +1,7 @@
 """A worker downloads one photo after another: request it, stream it to a part, archive it."""
 
 import asyncio
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from market_photos import failpoints
@@ -26,28 +27,19 @@ class WorkerState(Enum):
     """It receives a photo, or records what became of one."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Worker:
     """Downloads photos until the queue has no more."""
 
-    def __init__(
-        self,
-        *,
-        queue: PhotoQueue,
-        outcomes: Outcomes,
-        client: Client,
-        limits: Limits,
-        held_folder: HeldFolder,
-        floor: int | None,
-    ) -> None:
-        """`floor`: bytes that stay free on the disk, see `photo_file.require_room`."""
-        self._queue = queue
-        self._outcomes = outcomes
-        self._client = client
-        self._limits = limits
-        self._held_folder = held_folder
-        self._floor = floor
-        self._admission: Admission | None = None
-        self._state = WorkerState.IDLE
+    queue: PhotoQueue
+    outcomes: Outcomes
+    client: Client
+    limits: Limits
+    held_folder: HeldFolder
+    floor: int | None
+    """Bytes that stay free on the disk, see `photo_file.require_room`."""
+    _admission: Admission | None = field(default=None, init=False)
+    _state: WorkerState = field(default=WorkerState.IDLE, init=False)
 
     @property
     def is_busy(self) -> bool:
@@ -58,12 +50,12 @@ class Worker:
 
     async def run(self) -> None:
         """Download photos. Raises the MarketPhotosError that ends the run of the store."""
-        while attempt := await self._queue.next():
+        while attempt := await self.queue.next():
             failpoints.point("claimed")
             try:
                 await self._download(attempt)
             except BaseException:
-                self._queue.release(attempt)
+                self.queue.release(attempt)
                 raise
 
     async def _download(self, attempt: Attempt) -> None:
@@ -76,30 +68,30 @@ class Worker:
             except MarketPhotosError:
                 raise
             except Exception as error:
-                pause = await self._record(attempt, self._outcomes.internal_error(attempt.claim, error))
+                pause = await self._record(attempt, self.outcomes.internal_error(attempt.claim, error))
             else:
-                await self._outcomes.endpoint_works()
+                await self.outcomes.endpoint_works()
                 return
-            if pause is None or self._queue.defer(attempt, pause):
+            if pause is None or self.queue.defer(attempt, pause):
                 return
             await asyncio.sleep(pause)
 
     async def _record(self, attempt: Attempt, refusal: Refusal) -> float | None:
         self._state = WorkerState.STORING
         try:
-            return await self._outcomes.record_refusal(attempt, refusal)
+            return await self.outcomes.record_refusal(attempt, refusal)
         finally:
             self._state = WorkerState.IDLE
 
     async def _fetch(self, attempt: Attempt) -> None:
         """Request the photo and archive it. Raises Refusal, ArchiveUnwritable or CatalogUnusable."""
         claim = attempt.claim
-        path = self._held_folder.folder / layout.photo_path(claim.month, claim.key, layout.PART_SUFFIX)
-        self._admission = self._limits.admission(Endpoint.PHOTO, claim.row, attempt.take_recorded())
+        path = self.held_folder.folder / layout.photo_path(claim.month, claim.key, layout.PART_SUFFIX)
+        self._admission = self.limits.admission(Endpoint.PHOTO, claim.row, attempt.take_recorded())
         self._state = WorkerState.REQUESTING
         try:
-            async with photo_file.part(path, self._floor, self._held_folder.make_folder) as part:
-                async with self._client.photo(photo_request(claim.key), self._admission) as photo:
+            async with photo_file.part(path, self.floor, self.held_folder.make_folder) as part:
+                async with self.client.photo(photo_request(claim.key), self._admission) as photo:
                     self._state = WorkerState.STORING
                     failpoints.point("answer-begun")
                     async for chunk in photo.chunks():
@@ -116,8 +108,8 @@ class Worker:
     async def _store(
         self, attempt: Attempt, part: photo_file.Part, kind: image_type.ImageKind, content_type: str
     ) -> None:
-        if following := await self._outcomes.store_photo(attempt.claim, part, kind, content_type):
-            self._queue.add_claimed(following)
+        if following := await self.outcomes.store_photo(attempt.claim, part, kind, content_type):
+            self.queue.add_claimed(following)
 
 
 async def _checked(part: photo_file.Part, photo: Photo, attempt: Attempt) -> image_type.ImageKind:

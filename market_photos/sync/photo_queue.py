@@ -39,32 +39,22 @@ class Attempt:
         return recorded
 
 
+@dataclass(kw_only=True, eq=False)
 class PhotoQueue:
     """Hands out attempts at photos until the listing is over and none is left."""
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        ledger: Ledger,
-        outage: OutageDetector,
-        refused: RefusedPhotos,
-        stop: Stop,
-        budget: Budget,
-        only: ReturnRef | None = None,
-    ) -> None:
-        """`only` restricts the queue to the photos of one return."""
-        self._catalog = catalog
-        self._ledger = ledger
-        self._outage = outage
-        self._refused = refused
-        self._stop = stop
-        self._budget = budget
-        self._only = only
-        self._deferred: list[Attempt] = []
-        self._claimed: deque[Attempt] = deque()
-        self._is_listed = False
-        self._changed = Wakeup()
+    catalog: Catalog
+    ledger: Ledger
+    outage: OutageDetector
+    refused: RefusedPhotos
+    stop: Stop
+    budget: Budget
+    only: ReturnRef | None = None
+    """Restricts the queue to the photos of one return."""
+    _deferred: list[Attempt] = field(default_factory=list, init=False)
+    _claimed: deque[Attempt] = field(default_factory=deque, init=False)
+    _is_listed: bool = field(default=False, init=False)
+    _changed: Wakeup = field(default_factory=Wakeup, init=False)
 
     def notify(self) -> None:
         """Wake the workers: the catalogue may have new photos, or the run is to stop."""
@@ -81,10 +71,10 @@ class PhotoQueue:
         A photo whose next attempt is due goes first. But while photos fail, a photo that was never tried goes first:
         it shows whether the server or the photo is at fault.
         """
-        while not self._stop.requested:
-            await asyncio.sleep(max(0.0, self._outage.paused_until - _now()))
+        while not self.stop.requested:
+            await asyncio.sleep(max(0.0, self.outage.paused_until - _now()))
             seen, is_listed = self._changed.count, self._is_listed
-            if not self._outage.is_in_doubt and (attempt := self._take_due()):
+            if not self.outage.is_in_doubt and (attempt := self._take_due()):
                 return attempt
             if attempt := await self._claim():
                 return self._within_budget(attempt)
@@ -111,8 +101,8 @@ class PhotoQueue:
     def release(self, attempt: Attempt) -> None:
         """End a claim; the photo stays pending."""
         if recorded := attempt.take_recorded():
-            self._ledger.withdrawn(recorded.request_id)
-        self._catalog.photos.release(attempt.claim)
+            self.ledger.withdrawn(recorded.request_id)
+        self.catalog.photos.release(attempt.claim)
 
     def close(self) -> list[Attempt]:
         """Release photos that were claimed and not taken; return the attempts that were put off."""
@@ -126,27 +116,27 @@ class PhotoQueue:
         attempt = self._claimed.popleft() if self._claimed else await self._claim_new()
         while attempt and await self._is_adopted(attempt):
             attempt = await self._claim_new()
-        if attempt is None or not attempt.claim.failures or (self._is_listed and not self._outage.retries_in_vain):
+        if attempt is None or not attempt.claim.failures or (self._is_listed and not self.outage.retries_in_vain):
             return attempt
         self.release(attempt)
         return None
 
     async def _claim_new(self) -> Attempt | None:
-        oldest = self._outage.suggests_other_end or self._refused.suggest_other_end
-        claim = await self._catalog.do(self._catalog.photos.claim, self._only, oldest=oldest)
+        oldest = self.outage.suggests_other_end or self.refused.suggest_other_end
+        claim = await self.catalog.do(self.catalog.photos.claim, self.only, oldest=oldest)
         return claim and Attempt(claim)
 
     async def _is_adopted(self, attempt: Attempt) -> bool:
         """Archive a photo that is on disk instead of requesting it."""
-        if not adoption.is_on_disk(self._catalog.path.parent, attempt.claim):
+        if not adoption.is_on_disk(self.catalog.path.parent, attempt.claim):
             return False
-        if not await self._catalog.do(adoption.adopt, self._catalog, attempt.claim):
+        if not await self.catalog.do(adoption.adopt, self.catalog, attempt.claim):
             return False
         self.release(attempt)
         return True
 
     def _within_budget(self, attempt: Attempt) -> Attempt | None:
-        if self._budget.take():
+        if self.budget.take():
             return attempt
         self.release(attempt)
         return None

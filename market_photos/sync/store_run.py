@@ -87,7 +87,7 @@ def recover(catalog: Catalog) -> int:
     """Archive photos that a killed run left whole, remove its parts; return how many files were removed. Blocks."""
     swept = 0
     for claim in catalog.photos.unfinished():
-        folder = catalog.path.parent / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
+        folder = catalog.path.parent / layout.return_folder(claim.month, claim.key.of_return)
         is_adopted = adoption.adopt(catalog, claim)
         swept += photo_file.sweep(folder, layout.photo_stem(claim.key), parts_only=is_adopted)
     return swept

@@ -47,8 +47,8 @@ def save_outdated_records(catalog: Catalog, held_folder: HeldFolder, most: int) 
     Blocks. Raises ArchiveUnwritable or CatalogUnusable.
     """
     outdated = catalog.returns.outdated_records(most)
-    for row, month, order, return_id in outdated:
-        folder = held_folder.folder / layout.return_folder(month, order, return_id)
+    for row, month, ref in outdated:
+        folder = held_folder.folder / layout.return_folder(month, ref)
         held_folder.make_folder(folder)
         if _write_record(catalog, row, folder):
             with volume.disk_errors(folder):

@@ -217,7 +217,7 @@ def test_a_record_is_due_when_its_return_has_a_photo_or_has_changed(catalog: Cat
     claim = claimed(catalog)
     assert catalog.returns.outdated_records(10) == []
     catalog.photos.record_archived(claim, STORED)
-    assert catalog.returns.outdated_records(10) == [(claim.return_row, "2026-01", 1, 1)]
+    assert catalog.returns.outdated_records(10) == [(claim.return_row, "2026-01", ReturnRef(1, 1))]
     assert catalog.returns.unsaved_record(claim.return_row) == {"id": 1, "orderId": 1, "note": "\ud800 ж"}
     catalog.returns.record_saved(claim.return_row)
     assert catalog.returns.outdated_records(10) == []
@@ -228,7 +228,7 @@ def test_a_record_is_due_when_its_return_has_a_photo_or_has_changed(catalog: Cat
     catalog.returns.record_page([later])
     assert catalog.returns.outdated_records(10) == []  # without photos a record is not kept
     catalog.returns.record_page([a_return(1, "a", note="other")])
-    assert catalog.returns.outdated_records(10) == [(claim.return_row, "2026-01", 1, 1)]
+    assert catalog.returns.outdated_records(10) == [(claim.return_row, "2026-01", ReturnRef(1, 1))]
 
 
 def test_watermark_and_finished_windows_outlive_the_process(tmp_path: Path, clock: ToldClock) -> None:

@@ -16,7 +16,7 @@ from market_photos.archive.layout import (
     safe_name,
     store_folder,
 )
-from market_photos.model import PhotoKey
+from market_photos.model import PhotoKey, ReturnRef
 
 IDS = st.integers(0, 2**63 - 1)
 KEYS = st.builds(PhotoKey, st.just(7), IDS, IDS, IDS, st.text(min_size=1))
@@ -49,7 +49,7 @@ def test_the_month_is_taken_from_the_iso_date_only(created: str, month: str) -> 
 def test_paths_follow_the_tree_of_the_readme() -> None:
     key = PhotoKey(7, 8, 9, 10, "0a1b")
     assert store_folder(Path("/archive"), 7) == Path("/archive/7")
-    assert return_folder("2026-01", 8, 9) == Path("photos/2026-01/8-9")
+    assert return_folder("2026-01", ReturnRef(8, 9)) == Path("photos/2026-01/8-9")
     assert photo_path("2026-01", key, ".jpg") == Path("photos/2026-01/8-9/10-0a1b.jpg")
 
 
@@ -127,7 +127,7 @@ def test_any_photo_stays_inside(key: PhotoKey, created: str) -> None:
 )
 def test_different_photos_have_different_names(keys: list[PhotoKey]) -> None:
     """Case folded; no month and no suffix is needed to tell them apart."""
-    paths = {str(return_folder("2026-01", key.order, key.return_id) / photo_stem(key)).casefold() for key in keys}
+    paths = {str(return_folder("2026-01", key.of_return) / photo_stem(key)).casefold() for key in keys}
     assert len(paths) == len(keys)
 
 
@@ -135,4 +135,6 @@ def test_different_photos_have_different_names(keys: list[PhotoKey]) -> None:
 def test_different_returns_have_different_folders(order: int, return_id: int, order2: int, return2: int) -> None:
     """The order and the return both count."""
     same = (order, return_id) == (order2, return2)
-    assert (return_folder("2026-01", order, return_id) == return_folder("2026-01", order2, return2)) is same
+    assert (
+        return_folder("2026-01", ReturnRef(order, return_id)) == return_folder("2026-01", ReturnRef(order2, return2))
+    ) is same

@@ -13,6 +13,7 @@ from market_photos.archive.catalog.photos import Archived, Claim, State
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.errors import ArchiveUnwritable
+from market_photos.model import ReturnRef
 from market_photos.sync import storing
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
 
@@ -60,7 +61,7 @@ async def test_a_record_that_cannot_be_written_does_not_cost_the_photo(tmp_path:
         await stored(tmp_path, catalog)
     assert catalog.photos.tally()[State.ARCHIVED] == (1, len(BODY))
     assert names(tmp_path) == ["10-a.jpg", RECORD_NAME]
-    assert catalog.returns.outdated_records(9) == [(1, "2026-01", 1, 1)]
+    assert catalog.returns.outdated_records(9) == [(1, "2026-01", ReturnRef(1, 1))]
 
 
 async def test_a_record_that_changed_is_written_anew(tmp_path: Path, catalog: Catalog) -> None:

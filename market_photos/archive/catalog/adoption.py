@@ -71,7 +71,7 @@ def is_on_disk(folder: Path, claim: Claim) -> bool:
 
 
 def _file_of(folder: Path, claim: Claim) -> Path | None:
-    place = folder / layout.return_folder(claim.month, claim.key.order, claim.key.return_id)
+    place = folder / layout.return_folder(claim.month, claim.key.of_return)
     stem = layout.photo_stem(claim.key)
     with volume.disk_errors(place):
         try:

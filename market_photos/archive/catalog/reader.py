@@ -19,7 +19,7 @@ from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.volume import is_there
 from market_photos.errors import CatalogDamaged, CatalogUnusable
-from market_photos.model import PhotoKey
+from market_photos.model import PhotoKey, ReturnRef
 from market_photos.record import ReturnRecord, read_record
 
 #: Returns read in one query where the catalogue is not held still.
@@ -90,7 +90,7 @@ class KnownReturn:
     @property
     def folder(self) -> Path:
         """The folder of its files, relative to the store's."""
-        return layout.return_folder(self.month, self.order, self.return_id)
+        return layout.return_folder(self.month, ReturnRef(self.order, self.return_id))
 
     @cached_property
     def raw(self) -> dict[str, Any]:
@@ -177,7 +177,7 @@ class Reader:
         while batch := list(self.rows(_ARCHIVED, last, BATCH)):
             last = batch[-1]["id"]
             for row, month, order, return_id in batch:
-                yield row, layout.return_folder(month, order, return_id)
+                yield row, layout.return_folder(month, ReturnRef(order, return_id))
 
     def interrupt_when(self, is_stopped: Callable[[], bool], instructions: int) -> None:
         """Make queries fail once `is_stopped`; it is called after every so many instructions of SQLite."""
@@ -210,7 +210,7 @@ class Reader:
             )
 
     def _photos(self, return_row: int, month: str, order: int, return_id: int) -> list[KnownPhoto]:
-        folder = layout.return_folder(month, order, return_id).as_posix()
+        folder = layout.return_folder(month, ReturnRef(order, return_id)).as_posix()
         return [
             KnownPhoto(row, PhotoKey(self._campaign, order, return_id, item, image_hash), folder, State(state), *rest)
             for row, item, image_hash, state, *rest in self.rows(_PHOTOS, return_row)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.record_codec import pack
+from market_photos.model import ReturnRef
 
 
 class RestoredPhoto(NamedTuple):
@@ -28,8 +29,7 @@ class RestoredReturn:
     """A return as its folder shows it."""
 
     month: str
-    order: int
-    return_id: int
+    ref: ReturnRef
     created_at: int = 0
     record: dict[str, Any] | None = None
     is_saved: bool = False
@@ -55,8 +55,8 @@ class Restoring:
             "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, saved, held_at, pruning) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                found.return_id,
-                found.order,
+                found.ref.return_id,
+                found.ref.order,
                 found.month,
                 found.created_at,
                 None if found.record is None else pack(found.record),

@@ -10,7 +10,7 @@ from market_photos.archive.catalog.errors import record_of
 from market_photos.archive.catalog.record_codec import pack, unpack
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.layout import month_of
-from market_photos.model import Return
+from market_photos.model import Return, ReturnRef
 
 #: Seconds by which a time on record may lie ahead of now.
 AHEAD = 60
@@ -36,8 +36,7 @@ class OutdatedRecord(NamedTuple):
 
     row: int
     month: str
-    order: int
-    return_id: int
+    ref: ReturnRef
 
 
 _ADD_RETURN = (
@@ -171,7 +170,7 @@ class Returns:
             f"AND {sound('returns', 'r')} LIMIT ?",
             most,
         )
-        return [OutdatedRecord(*row) for row in rows]
+        return [OutdatedRecord(row, month, ReturnRef(*ref)) for row, month, *ref in rows]
 
     def record_saved(self, return_row: int) -> None:
         """Record that return.json is up to date. Where a power cut undoes it, the file is written once more."""
