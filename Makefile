@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests at once: many of them wait, so more than there are cores.
 JOBS ?= 4
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench docs clean
 demo: $(VENV)/.runtime
 	$(BIN)/market-photos demo
 
@@ -18,6 +18,11 @@ test: $(VENV)/.tests
 # Needs Debian's nginx-light, aria2 and curl; a quarter of an hour. QUICK=--quick: two minutes.
 bench: $(VENV)/.tests
 	$(BIN)/python -m bench $(QUICK)
+
+# Written from market_photos/settings.py; a test tells when it is time.
+docs: $(VENV)/.runtime
+	$(BIN)/market-photos config --example > config.example.toml
+	$(BIN)/market-photos config --markdown > docs/settings.md
 
 clean:
 	rm -rf $(VENV) demo-archive .mypy_cache .ruff_cache .pytest_cache

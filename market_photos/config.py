@@ -1,6 +1,6 @@
 """Load the settings from a TOML file and the environment, which has priority, and check all of them.
 
-config.example.toml explains each setting.
+settings.py explains each setting.
 """
 
 import os
@@ -15,12 +15,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from market_photos.errors import ConfigError
-from market_photos.settings import Api, Archive, Campaigns, Limits, Report, Sync
+from market_photos.settings import Api, Archive, Campaigns, Limits, Report, Sync, allowed_range
 
 ENV_PREFIX = "MARKET_PHOTOS_"
 ENV_CONFIG = f"{ENV_PREFIX}CONFIG"
 ENV_KEY = f"{ENV_PREFIX}API_KEY"
-_SEE_EXAMPLE = "See config.example.toml for every option."
+_SEE_EXAMPLE = "`market-photos config --example` explains every setting."
 _SECRETS = {"key", "ping_url"}
 #: A key in the wrong place is not shown either.
 _KEY_LIKE = re.compile(r"ACMA(?::|%(?:25)*3A)[^\s'\"/]*", re.IGNORECASE)
@@ -90,7 +90,7 @@ def load(path: Path | None) -> Settings:
     Relative paths in the file are relative to the file's folder. Raises ConfigError with file, key, value and the
     allowed range of every wrong setting.
     """
-    content = _read_toml(path) if path else {}
+    content = read_toml(path) if path else {}
     if "key" in (content.get("api") or {}):
         raise ConfigError(
             f"{path}: api.key must not stand in the configuration file.",
@@ -109,11 +109,15 @@ def load(path: Path | None) -> Settings:
     return _anchored(settings, path)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the content of a configuration file. Raises ConfigError."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file.", "Copy config.example.toml to start from.") from None
+        raise ConfigError(
+            f"{path}: there is no such file.",
+            "Check the path. `market-photos config --example` prints a file to start from.",
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -161,16 +165,12 @@ def _variable(*names: str) -> str:
 
 def _allowed(detail: ErrorDetails) -> str:
     """Return `; allowed: 1 to 4` for a number with bounds."""
-    section, name = (*detail["loc"], "", "")[:2]
-    annotation = Settings.model_fields[str(section)].annotation
-    field = getattr(annotation, "model_fields", {}).get(name)
-    bounds = {type(item).__name__: item for item in field.metadata} if field else {}
+    section, name = (*map(str, detail["loc"]), "", "")[:2]
     if (section, name) == ("campaigns", "ids"):
         return "; allowed: a list of campaign numbers, each 1 or more, [101, 102]"
-    if "Le" in bounds:
-        low = bounds["Ge"].ge if "Ge" in bounds else "above 0"
-        return f"; allowed: {low} to {bounds['Le'].le}"
-    return "; allowed: 0 or more" if "Ge" in bounds else ""
+    field = getattr(Settings.model_fields[section].annotation, "model_fields", {}).get(name)
+    allowed = allowed_range(field) if field else ""
+    return f"; allowed: {allowed}" if allowed else ""
 
 
 def _anchored(settings: Settings, path: Path | None) -> Settings:

@@ -8,7 +8,6 @@ import pytest
 
 import market_photos
 from market_photos import errors
-from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
 
 PACKAGE = Path(market_photos.__file__).parent
@@ -175,21 +174,3 @@ def test_the_readme_tells_every_exit_code() -> None:
     readme = (ROOT / "README.md").read_text()
     missing = [int(code) for code in ExitCode if not re.search(rf"(?<!\d){code:d}(?!\d)", readme)]
     assert not missing
-
-
-def test_the_example_tells_every_setting() -> None:
-    """Each as `name = value`, commented out or not, under its section, and nothing that does not exist."""
-    example = ROOT / "config.example.toml"
-    told: set[tuple[str, str]] = set()
-    section = ""
-    for line in example.read_text().splitlines():
-        if match := re.match(r"#? ?\[(\w+)\]$", line.strip()):
-            section = match[1]
-        elif match := re.match(r"#? ?([a-z_]+) = \S", line):
-            told.add((section, match[1]))
-    wanted = {
-        (name, key)
-        for name, field in Settings.model_fields.items()
-        for key in getattr(field.annotation, "model_fields", {})
-    } - {("api", "key")}  # never in a file
-    assert told == wanted
