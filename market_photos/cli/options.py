@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from market_photos.sync.shard import WHOLE, Shard
+
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _MONTHS = {"y": 12, "mo": 1}
 
@@ -57,6 +59,20 @@ class Duration(click.ParamType[Span]):
         return span if any(span) else self.fail(f"{value!r} is not above 0", param, ctx)
 
 
+class ShardType(click.ParamType[Shard]):
+    """A part of the stores such as `1/4`."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        """Return the shard. Fails unless it is one of 1/N to N/N."""
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(value), re.ASCII)
+        shard = Shard(int(match[1]), int(match[2])) if match else Shard(0, 0)
+        if not 1 <= shard.number <= shard.count:
+            self.fail(f"{value!r} is not a part like 1/4, 2/4, 3/4 or 4/4; the first part is 1", param, ctx)
+        return shard
+
+
 #: Of a run or between two syncs.
 DURATION = Duration("w d h m s", "6h, 90m or 1h30m")
 #: Of a return.
@@ -66,6 +82,13 @@ DATE = click.DateTime(["%Y-%m-%d"])
 
 campaigns_option = click.option(
     "--campaign", "campaigns", type=ID, multiple=True, metavar="ID", help="Only this store; may be repeated."
+)
+shard_option = click.option(
+    "--shard",
+    type=ShardType(),
+    default=WHOLE,
+    metavar="I/N",
+    help="Only part I of N of the stores: 1/4 to 4/4 share all stores out.",
 )
 config_option = click.option(
     "--config",

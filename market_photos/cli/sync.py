@@ -16,6 +16,7 @@ from market_photos.cli.options import (
     campaigns_option,
     command_line,
     config_option,
+    shard_option,
     with_options,
 )
 from market_photos.cli.run import execute, print_report
@@ -25,6 +26,7 @@ from market_photos.model import ReturnRef
 from market_photos.reporting.report import failed_report
 from market_photos.sync.plan import Backfill, Nightly, OneReturn, Plan
 from market_photos.sync.run import Options
+from market_photos.sync.shard import WHOLE, Shard
 
 run_options = with_options(
     config_option,
@@ -47,22 +49,26 @@ run_options = with_options(
 @click.command()
 @click.option("--full", is_flag=True, help="List everything again; retry photos that were given up or are gone.")
 @campaigns_option
+@shard_option
 @run_options
-def sync(*, full: bool, campaigns: tuple[int, ...], **options: Any) -> None:
+def sync(*, full: bool, campaigns: tuple[int, ...], shard: Shard, **options: Any) -> None:
     """Download photos of new and updated returns.
 
     Lists what was updated since the last complete listing, then fetches every photo that the archive lacks, newest
     return first.
     """
-    _run(Nightly(full), campaigns, **options)
+    _run(Nightly(full), campaigns, shard, **options)
 
 
 @click.command()
 @click.option("--from", "first", type=DATE, required=True, metavar="DATE", help="First day of update, YYYY-MM-DD.")
 @click.option("--to", "last", type=DATE, metavar="DATE", help="Last day of update, YYYY-MM-DD. Default: today.")
 @campaigns_option
+@shard_option
 @run_options
-def backfill(*, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[int, ...], **options: Any) -> None:
+def backfill(
+    *, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[int, ...], shard: Shard, **options: Any
+) -> None:
     """Download photos of past returns, newest month first.
 
     The API filters returns by the date of their last update. The same command continues where it stopped. While it
@@ -73,7 +79,7 @@ def backfill(*, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[i
     until = min(last.date(), tomorrow) if last else today
     if first.date() > until:
         raise UsageError(f"--from {first.date()} is after --to {until}.", "Give the earlier day to --from.")
-    _run(Backfill(first.date(), until), campaigns, **options)
+    _run(Backfill(first.date(), until), campaigns, shard, **options)
 
 
 @click.command()
@@ -89,6 +95,7 @@ def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
 def _run(
     plan: Plan,
     campaigns: tuple[int, ...],
+    shard: Shard = WHOLE,
     *,
     config: Path | None,
     max_duration: Span | None,
@@ -101,7 +108,7 @@ def _run(
 ) -> None:
     """Run the plan and end the process with its exit code."""
     console.set_up_logging(verbose, quiet, as_json=log_format == "json")
-    options = Options(command_line(), campaigns, max_duration and max_duration.seconds, max_photos, dry_run)
+    options = Options(command_line(), campaigns, max_duration and max_duration.seconds, max_photos, dry_run, shard)
     try:
         report = execute(load(find_config(config)), plan, options, quiet=quiet)
     except MarketPhotosError as error:

@@ -18,6 +18,7 @@ from market_photos.market.requests import Endpoint, campaigns_request
 from market_photos.market.retry import retrying
 from market_photos.market.slots import Slots
 from market_photos.sync.refused_photos import as_error
+from market_photos.sync.shard import Shard
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,11 @@ class Discovered(NamedTuple):
     """Stores that the key sees and that cannot be served; empty if the stores were named."""
     requests: int = 0
     """Requests that were sent for it."""
+
+    def within(self, shard: Shard) -> "Discovered":
+        """Return the stores of a shard."""
+        candidates, skipped = ([one for one in found if one.campaign in shard] for found in self[:2])
+        return Discovered(candidates, skipped, self.requests)
 
 
 class Unrecorded:

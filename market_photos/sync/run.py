@@ -33,6 +33,7 @@ from market_photos.settings import Limits as LimitSettings
 from market_photos.sync.discovery import Candidate, Discovered, discover, nothing_to_visit
 from market_photos.sync.ledger import RequestLedger, restored_limits
 from market_photos.sync.plan import Plan
+from market_photos.sync.shard import WHOLE, Shard
 from market_photos.sync.stop import Budget, Stop
 from market_photos.sync.store import Store
 from market_photos.sync.store_locks import StoreLocks
@@ -51,6 +52,7 @@ class Options:
     max_seconds: float | None = None
     max_photos: int | None = None
     dry_run: bool = False
+    shard: Shard = WHOLE
 
 
 class Run:
@@ -93,13 +95,17 @@ class Run:
 
     async def _visit_stores(self, key: str, locks: StoreLocks) -> tuple[list[StoreReport], Discovered]:
         """Run the named stores, or every store of the key; return a report for each."""
+        shard = self.options.shard
         named = sorted(set(self.options.campaigns or self.settings.campaigns.ids))
+        if named and not (named := [campaign for campaign in named if campaign in shard]):
+            return [], Discovered([], [])
         locked = locks.take_stores(named) if named else set()
-        if not named:
+        if not named and shard == WHOLE:
             locks.take_archive()
         api = self.settings.api
         async with Client(api.base_url, key, self.clock, read_timeout=api.read_timeout_seconds) as client:
-            found = await discover(client, named, self.clock, self.rng)
+            discovered = await discover(client, named, self.clock, self.rng)
+            found = discovered.within(shard)
             visited = [candidate.campaign for candidate in found.candidates]
             if not named:
                 locked = locks.take_stores(visited)
@@ -113,11 +119,17 @@ class Run:
             reports.append(StoreReport(campaign, exit_code=error.exit_code, error=error))
         if not named:
             others, skipped = await asyncio.to_thread(
-                unvisited, self._archive, set(visited), found.skipped, self.clock, self.plan.only
+                unvisited,
+                self._archive,
+                set(visited),
+                found.skipped,
+                self.clock,
+                only=self.plan.only,
+                shard=shard,
             )
             reports += others
             found = found._replace(skipped=skipped)
-        if not reports:
+        if not reports and not discovered.candidates:
             raise nothing_to_visit(found.skipped)
         return sorted(reports, key=lambda report: report.campaign), found
 

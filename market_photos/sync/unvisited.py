@@ -10,14 +10,21 @@ from market_photos.errors import MarketPhotosError, StoreRefused
 from market_photos.model import ReturnRef
 from market_photos.reporting.report import StoreReport
 from market_photos.sync.discovery import Candidate
+from market_photos.sync.shard import Shard
 
 NOT_LISTED = "it is not among the stores that the key sees"
 
 
 def unvisited(
-    archive: Path, visited: set[int], closed: list[Candidate], clock: Clock, only: ReturnRef | None
+    archive: Path,
+    visited: set[int],
+    closed: list[Candidate],
+    clock: Clock,
+    *,
+    only: ReturnRef | None,
+    shard: Shard,
 ) -> tuple[list[StoreReport], list[Candidate]]:
-    """Return reports of the stores with pending or failed photos, and the other stores with the reason.
+    """Return reports of the shard's stores with pending or failed photos, and its other stores with the reason.
 
     `closed` are the stores that the key sees and that cannot be served; `only` restricts the photos that count.
     Blocks. Raises ArchiveUnwritable.
@@ -25,7 +32,7 @@ def unvisited(
     reasons = {candidate.campaign: candidate for candidate in closed}
     reports = []
     for campaign in numbered_folders(archive):
-        if campaign in visited:
+        if campaign in visited or campaign not in shard:
             continue
         found = _look(archive, reasons.get(campaign, Candidate(campaign, refused=NOT_LISTED)), clock, only)
         if isinstance(found, StoreReport):
