@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from market_photos.archive import layout
-from market_photos.archive.catalog.catalog import known_stores
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, open_reader
+from market_photos.archive.stores import known_stores
 from market_photos.archive.volume import is_there
 from market_photos.browse import index
 from market_photos.browse.query import Place, Query, unkey

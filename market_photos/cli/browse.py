@@ -12,6 +12,7 @@ import click
 
 from market_photos import console
 from market_photos.archive.read_only_media import is_writable
+from market_photos.archive.stores import select_stores
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import access_policy, is_loopback
 from market_photos.browse.server import listen, serve
@@ -20,7 +21,6 @@ from market_photos.browse.stores import Stores
 from market_photos.cli.options import config_option
 from market_photos.clock import SystemClock
 from market_photos.config import find_config, load
-from market_photos.errors import UsageError
 
 
 @click.command()
@@ -37,12 +37,7 @@ def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:
     settings = load(find_config(config))
     archive = settings.archive.directory
     stores = Stores(archive)
-    campaigns = stores.campaigns()
-    if not campaigns:
-        raise UsageError(
-            f"{archive.absolute()}: there is no archive yet.",
-            "Run `market-photos sync` first, or check --config and directory in [archive].",
-        )
+    campaigns = select_stores(archive)
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = listen(host, port)
     address = _address(host, listening.getsockname()[1], token)

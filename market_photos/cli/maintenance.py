@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from market_photos import console
-from market_photos.archive.catalog.catalog import select_stores
+from market_photos.archive.stores import select_stores
 from market_photos.archive.volume import require_marker
 from market_photos.cli.options import AGE, ID, Span, campaigns_option, command_line, config_option, json_option
 from market_photos.clock import SystemClock

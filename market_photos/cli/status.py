@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from market_photos import console
-from market_photos.archive import layout
-from market_photos.archive.catalog.catalog import is_store, known_stores
+from market_photos.archive.stores import known_stores, select_stores
 from market_photos.cli.options import DURATION, Span, campaigns_option, config_option, json_option
 from market_photos.clock import Clock, SystemClock, iso
 from market_photos.config import Settings, find_config, load
@@ -79,14 +78,14 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
     Raises CatalogUnusable.
     """
     archive = settings.archive.directory
-    selection = _selection(settings, options)
-    if options.max_age is None:
-        present = selection
+    known = known_stores(archive)
+    expected = sorted({*options.campaigns} or {*settings.campaigns.ids} or known)
+    if options.max_age is not None:  # a store that was never synced has no folder
+        shown = [campaign for campaign in expected if campaign in known]
     else:
-        # A store without a folder was never synced. Photos without a catalogue are an error of the catalogue.
-        present = [campaign for campaign in selection if is_store(layout.store_folder(archive, campaign))]
-    found = list(statuses(archive, present, settings.limits, clock)) if present else []
-    problems = [] if options.max_age is None else overdue(found, selection, options.max_age)
+        shown = select_stores(archive, options.campaigns) if known else []
+    found = list(statuses(archive, shown, settings.limits, clock))
+    problems = [] if options.max_age is None else overdue(found, expected, options.max_age)
     if options.as_json:
         extra = {"overdue": problems} if options.max_age is not None else {}
         console.give({"archive": str(archive), "stores": [status.as_json() for status in found], **extra})
@@ -135,12 +134,3 @@ def _overdue(status: StoreStatus | None, campaign: int, max_age: float) -> str:
         f"{title}: no complete sync (exit 0) since {iso(status.last_sync)}, {human_time(age)} ago; "
         f"at most {human_time(max_age)} is allowed{at_work}"
     )
-
-
-def _selection(settings: Settings, options: StatusOptions) -> list[int]:
-    """Return the stores to show; with `max_age` also configured stores that have never been synced."""
-    if options.campaigns:
-        return list(dict.fromkeys(options.campaigns))
-    if options.max_age is not None and settings.campaigns.ids:
-        return sorted(set(settings.campaigns.ids))
-    return known_stores(settings.archive.directory)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from market_photos.archive.catalog.catalog import select_stores
+from market_photos.archive.stores import select_stores
 from market_photos.clock import Clock
 from market_photos.config import Settings
 from market_photos.console import say

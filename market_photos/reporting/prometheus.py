@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from market_photos.archive.catalog.catalog import known_stores
 from market_photos.archive.catalog.photos import State
+from market_photos.archive.stores import known_stores
 from market_photos.clock import Clock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError

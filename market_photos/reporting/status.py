@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from market_photos.archive import layout, lock
-from market_photos.archive.catalog.catalog import Catalog, known_stores
+from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.archive.catalog.requests import PastRequest, PastRun
 from market_photos.clock import Clock, Moment, iso
@@ -91,8 +91,8 @@ def _run_text(run: PastRun | None) -> str:
 
 
 def statuses(archive: Path, campaigns: Sequence[int], limits: Limits, clock: Clock) -> Iterator[StoreStatus]:
-    """Yield the state of the given stores, or of every store in the archive. Blocks. Raises CatalogUnusable."""
-    for campaign in campaigns or known_stores(archive):
+    """Yield the state of the given stores. Blocks. Raises CatalogUnusable."""
+    for campaign in campaigns:
         folder = layout.store_folder(archive, campaign)
         with Catalog(folder, campaign, clock, read_only=True) as catalog:
             yield read_status(catalog, folder, limits, clock)

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from market_photos.archive import layout, lock
-from market_photos.archive.catalog.catalog import Catalog, is_store, numbered_folders
+from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
+from market_photos.archive.stores import is_store, numbered_folders
 from market_photos.clock import Clock, iso
 from market_photos.errors import MarketPhotosError, StoreRefused
 from market_photos.model import ReturnRef

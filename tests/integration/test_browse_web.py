@@ -503,7 +503,7 @@ async def test_status_page_and_metrics_show_the_same_quota_and_time(store: Archi
             catalog.requests.sent(method, None)
         store.clock.wall = NOW
     limits = Limits(photo_requests=8)
-    (found,) = (status.as_json() for status in statuses(store.archive, (), limits, store.clock))
+    (found,) = (status.as_json() for status in statuses(store.archive, (101,), limits, store.clock))
     assert (found["quota_left"], found["seconds_left"]) == (5, 1800)
     settings = Settings(archive=Archive(directory=store.archive), limits=limits)
     write_metrics(store.archive / "m.prom", settings, Outcome(NOW, NOW, ExitCode.COMPLETE, None), store.clock)

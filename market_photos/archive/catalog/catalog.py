@@ -1,11 +1,10 @@
 """A store's catalogue: its tables on one connection."""
 
-from collections.abc import Collection
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from market_photos.archive import layout, tree, volume
+from market_photos.archive import tree, volume
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.mending import Mending
 from market_photos.archive.catalog.opening import BUSY_SECONDS
@@ -18,48 +17,7 @@ from market_photos.archive.catalog.returns import Returns
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.clock import Clock, Moment
-from market_photos.errors import UsageError
 from market_photos.model import ReturnRef
-
-
-def known_stores(archive: Path) -> list[int]:
-    """Return the stores of the archive: the folders with a catalogue, or with photos whose catalogue is lost.
-
-    Raises ArchiveUnwritable where the archive or such a folder may not be read.
-    """
-    return [store for store in numbered_folders(archive) if is_store(layout.store_folder(archive, store))]
-
-
-def select_stores(archive: Path, campaigns: Collection[int]) -> list[int]:
-    """Return the given stores, or all of the archive, sorted. Raises UsageError if a store or all are missing."""
-    known = known_stores(archive)
-    if missing := sorted(set(campaigns) - set(known)):
-        stores = ", ".join(map(str, known)) or "none"
-        raise UsageError(f"{archive}: there is no store {missing[0]}.", f"There are: {stores}.")
-    if not known:
-        raise UsageError(
-            f"{archive}: there is no archive yet.",
-            "Check directory in [archive], or run `market-photos sync` first.",
-        )
-    return sorted(set(campaigns)) or known
-
-
-def numbered_folders(archive: Path) -> list[int]:
-    """Return the numbers of the folders that are named like stores. Raises ArchiveUnwritable."""
-    numbers = (layout.parse_store_folder(name) for name in _names(archive))
-    return sorted(number for number in numbers if number is not None)
-
-
-def is_store(folder: Path) -> bool:
-    """Return whether the folder holds a catalogue or photos. Raises ArchiveUnwritable."""
-    return not {CATALOG_NAME, PHOTOS}.isdisjoint(_names(folder))
-
-
-def _names(folder: Path) -> list[str]:
-    """Return the names in the folder, none where it is missing or a file."""
-    with volume.disk_errors(folder), suppress(FileNotFoundError, NotADirectoryError):
-        return [path.name for path in folder.iterdir()]  # Path.glob hides that a folder may not be read
-    return []
 
 
 def _has_photos(photos: Path) -> bool:
