@@ -6,7 +6,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
-from market_photos.sync.progress import measure
 from market_photos.sync.run import Run
 
 REDRAW_SECONDS = 0.5
@@ -15,23 +14,21 @@ BAR_WIDTH = 20
 
 async def show_live(run: Run) -> None:
     """Show a bar and the counters of each store until cancelled."""
-    began = asyncio.get_running_loop().time()
     text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
     with Progress(
         BarColumn(BAR_WIDTH), text, console=Console(stderr=True), transient=True, auto_refresh=False
     ) as progress:
         note = progress.add_task("asking for the list of stores", total=None)
-        bars: dict[int, TaskID] = {}
+        bars: dict[str, TaskID] = {}
         while True:
-            stores = {store.campaign: store for store in list(run.stores)}
-            for campaign in bars.keys() - stores.keys():
-                progress.remove_task(bars.pop(campaign))
-            for campaign, store in stores.items():
-                now = await measure(run, store, asyncio.get_running_loop().time() - began)
-                if campaign not in bars:
-                    bars[campaign] = progress.add_task("", visible=False)
+            stores = {now.title: now for now in await run.progress()}
+            for title in bars.keys() - stores.keys():
+                progress.remove_task(bars.pop(title))
+            for title, now in stores.items():
+                if title not in bars:
+                    bars[title] = progress.add_task("", visible=False)
                 progress.update(
-                    bars[campaign],
+                    bars[title],
                     description="\n".join(now.lines()),
                     completed=now.photos,
                     total=(now.photos + now.pending) or None,

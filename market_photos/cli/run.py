@@ -14,7 +14,6 @@ from market_photos.errors import ExitCode, MarketPhotosError
 from market_photos.reporting.notifier import notifying
 from market_photos.reporting.report import MEANINGS, Report
 from market_photos.sync.plan import Plan
-from market_photos.sync.progress import measure
 from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
 
@@ -107,11 +106,9 @@ def is_live(environ: Mapping[str, str], *, is_terminal: bool) -> bool:
 
 
 async def _print_lines(run: Run) -> None:
-    began = asyncio.get_running_loop().time()
     while True:
         await asyncio.sleep(LINE_SECONDS)
-        for store in list(run.stores):
-            progress = await measure(run, store, asyncio.get_running_loop().time() - began)
+        for progress in await run.progress():
             console.say(" ".join(line.strip() for line in progress.lines()))
 
 

@@ -1,4 +1,4 @@
-"""Measure the progress of a run in each store."""
+"""Measure the progress of a store's run."""
 
 import asyncio
 import datetime as dt
@@ -8,7 +8,6 @@ from market_photos.clock import Clock
 from market_photos.market.requests import Endpoint
 from market_photos.reporting.progress import StoreProgress
 from market_photos.reporting.status import seconds_at_quota
-from market_photos.sync.run import Run
 from market_photos.sync.store import Store
 
 _WAITS = {
@@ -23,12 +22,12 @@ def seconds_left(at_quota: float, pending: int, per_hour: float) -> float | None
     return max(at_quota, pending / per_hour * 3600) if per_hour else at_quota or None
 
 
-async def measure(run: Run, store: Store, seconds: float) -> StoreProgress:
+async def measure(store: Store, seconds: float) -> StoreProgress:
     """Return the progress of a store after the run has lasted `seconds`. Raises CatalogUnusable."""
     tally = await store.catalog.do(store.catalog.photos.tally)
     quota, counters, pending = store.limits.quotas[Endpoint.PHOTO], store.counters, tally[State.PENDING].photos
     per_hour = counters.downloaded / seconds * 3600 if seconds > 1 else 0.0
-    at_quota = seconds_at_quota(pending, quota.left, run.settings.limits)
+    at_quota = seconds_at_quota(pending, quota.left, store.settings.limits)
     return StoreProgress(
         title=store.title,
         listing=counters.listing or counters.refreshing,
@@ -40,21 +39,21 @@ async def measure(run: Run, store: Store, seconds: float) -> StoreProgress:
         per_hour=per_hour,
         quota_share=1 - quota.left / quota.amount,
         seconds_left=seconds_left(at_quota, pending, per_hour),
-        waiting=_waiting(store, run.clock) if pending or counters.listing else "",
+        waiting=_waiting(store) if pending or counters.listing else "",
     )
 
 
-def _waiting(store: Store, clock: Clock) -> str:
+def _waiting(store: Store) -> str:
     """Return why no request is sent now and until when; empty if requests are sent."""
     now = asyncio.get_running_loop().time()
     wait = store.limits.quotas[Endpoint.PHOTO].wait
     if store.outage.paused_until > now:
-        return f"the server fails; next try at {_local_time(store.outage.paused_until - now, clock)}"
+        return f"the server fails; next try at {_local_time(store.outage.paused_until - now, store.clock)}"
     if store.limits.slots.paused_until is not None:
         return "another program uses this store's parallel requests (420); a few seconds"
     if wait is None:
         return ""
-    until = f", until {_local_time(wait.until - now, clock)}" if wait.until is not None else ""
+    until = f", until {_local_time(wait.until - now, store.clock)}" if wait.until is not None else ""
     return _WAITS[wait.reason] + until
 
 

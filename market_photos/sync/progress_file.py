@@ -46,7 +46,7 @@ async def write_progress(run: Run) -> None:
 
 async def _write(path: Path, run: Run, store: Store, seconds: float) -> None:
     try:
-        progress = await measure(run, store, seconds)
+        progress = await measure(store, seconds)
         content = json.dumps({"at": run.clock.now().wall, **asdict(progress)}, ensure_ascii=True)
         # A write that outlives its cancellation would make the file again after its removal.
         await to_the_end(asyncio.to_thread(_replace, path, content))

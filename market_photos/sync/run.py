@@ -8,7 +8,7 @@ import json
 import logging
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -27,12 +27,14 @@ from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, Market
 from market_photos.market.client import Client
 from market_photos.market.requests import quotas
 from market_photos.reporting.harmless import harmless
+from market_photos.reporting.progress import StoreProgress
 from market_photos.reporting.report import SHOWN_FAILURES, Counters, Failure, Report, StoreReport, verdict
 from market_photos.reporting.status import seconds_at_quota
 from market_photos.settings import Limits as LimitSettings
 from market_photos.sync.discovery import Candidate, Discovered, discover, nothing_to_visit
 from market_photos.sync.ledger import RequestLedger, restored_limits
 from market_photos.sync.plan import Plan
+from market_photos.sync.progress import measure
 from market_photos.sync.shard import WHOLE, Shard
 from market_photos.sync.stop import Budget, Stop
 from market_photos.sync.store import Store
@@ -68,12 +70,13 @@ class Run:
         self.has_stores = False
         self.stop = Stop()
         self._budget = Budget(options.max_photos)
+        self._began = 0.0
         self._archive = settings.archive.directory
 
     async def __call__(self) -> Report:
         """Return the report. Raises MarketPhotosError for the run as a whole; a store's error is in its report."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        self._began = loop.time()
         key = self.settings.api_key()
         if self.options.max_seconds is not None:
             loop.call_later(self.options.max_seconds, self.stop.request, ExitCode.LIMIT, "--max-duration is over")
@@ -83,7 +86,16 @@ class Run:
             locks = StoreLocks(self._archive, self.options.command, self.clock, held, marker)
             reports, found = await self._visit_stores(key, locks)
         skipped = [(candidate.title, candidate.refused) for candidate in found.skipped]
-        return Report(reports, loop.time() - began, skipped, self._hours_at_quota(reports), found.requests)
+        return Report(reports, loop.time() - self._began, skipped, self._hours_at_quota(reports), found.requests)
+
+    async def progress(self) -> list[StoreProgress]:
+        """Return the progress of the stores at work. Raises CatalogUnusable."""
+        seconds = asyncio.get_running_loop().time() - self._began
+        found = []
+        for store in list(self.stores):
+            with suppress(RuntimeError):  # its catalogue was closed meanwhile
+                found.append(await measure(store, seconds))
+        return found
 
     def _prepare_archive(self) -> None:
         """Raise ArchiveUnwritable unless the archive can be written to."""
