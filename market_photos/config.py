@@ -65,14 +65,14 @@ class Settings(BaseSettings):
         Raises ConfigError if there is none, or if its file cannot be read, or other users can read it.
         """
         if self.api.key is not None and self.api.key.get_secret_value().strip():
-            return _checked_key(self.api.key.get_secret_value(), ENV_KEY)
+            return checked_key(self.api.key.get_secret_value(), ENV_KEY)
         if self.api.key_file is None:
             raise ConfigError(
                 "No API key is configured.",
                 f"Set {ENV_KEY}, or key_file in [api]. A key is made in the seller's cabinet: "
                 "Settings, API and modules; the scope 'inventory-and-order-processing:read-only' is enough.",
             )
-        return _checked_key(_private_text(self.api.key_file), str(self.api.key_file))
+        return read_key(self.api.key_file)
 
 
 def find_config(option: Path | None) -> Path | None:
@@ -90,14 +90,18 @@ def load(path: Path | None) -> Settings:
     Relative paths in the file are relative to the file's folder. Raises ConfigError with file, key, value and the
     allowed range of every wrong setting.
     """
-    content = read_toml(path) if path else {}
+    return _anchored(checked(read_toml(path) if path else {}, path), path)
+
+
+def checked(content: dict[str, Any], path: Path | None) -> Settings:
+    """Return the settings from the content of a file and from the environment. Raises ConfigError as `load` does."""
     if "key" in (content.get("api") or {}):
         raise ConfigError(
             f"{path}: api.key must not stand in the configuration file.",
             f"Put the key into a file of its own (chmod 600), named by key_file, or into {ENV_KEY}.",
         )
     try:
-        settings = Settings(**content)
+        return Settings(**content)
     except ValidationError as error:
         raise ConfigError(_explain(error, path), _SEE_EXAMPLE) from None
     except SettingsError:
@@ -106,7 +110,6 @@ def load(path: Path | None) -> Settings:
             f"environment: {names}: names a section, not a setting.",
             f"Name one setting of it, for instance {ENV_PREFIX}LIMITS_PHOTO_REQUESTS.",
         ) from None
-    return _anchored(settings, path)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: there is no such file.",
-            "Check the path. `market-photos config --example` prints a file to start from.",
+            "Check the path, or make the file with `market-photos init`.",
         ) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
@@ -186,6 +189,11 @@ def _anchored(settings: Settings, path: Path | None) -> Settings:
     return settings
 
 
+def read_key(path: Path) -> str:
+    """Return the key in a file that only its owner can read. Raises ConfigError."""
+    return checked_key(_private_text(path), str(path))
+
+
 def _private_text(path: Path) -> str:
     try:
         readable_by_others = stat.S_IMODE(path.stat().st_mode) & ~_allowed_mode(path) & 0o077
@@ -207,7 +215,8 @@ def _allowed_mode(path: Path) -> int:
     return 0o040 if folder and path.resolve().is_relative_to(Path(folder).resolve()) else 0
 
 
-def _checked_key(text: str, source: str) -> str:
+def checked_key(text: str, source: str) -> str:
+    """Return the key without the space around it; `source` is where the text is from. Raises ConfigError."""
     key = text.strip()
     if not key:
         raise ConfigError(f"{source}: is empty.", "It must hold the key and nothing else.")

@@ -61,7 +61,7 @@ def _say_what_next(archive: Path) -> None:
     say(f"Look at a photo:     {photo}")
     say(f"Nothing comes twice: {program} demo")
     say(f"Serve a Market:      {program} sandbox   (sync, backfill, kill -9 it as you like)")
-    say(f"For your own store:  {program} config --example > config.toml, edit it, then {program} doctor")
+    say(f"For your own store:  {program} init")
 
 
 def _program() -> str:

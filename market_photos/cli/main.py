@@ -24,6 +24,7 @@ COMMANDS = {
     "prune": ("market_photos.cli.maintenance", "Delete photos and records of old returns."),
     "hold": ("market_photos.cli.maintenance", "Keep a return from pruning."),
     "release": ("market_photos.cli.maintenance", "End the hold on a return."),
+    "init": ("market_photos.cli.init", "Write a configuration for your stores."),
     "config": ("market_photos.cli.config", "Print the settings in force."),
     "doctor": ("market_photos.cli.doctor", "Check configuration, key, stores, disk and clock."),
     "sandbox": ("market_photos.cli.sandbox", "Serve an embedded Market to try things on."),

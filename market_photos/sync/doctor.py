@@ -1,13 +1,14 @@
 """Check whether a sync would work here: configuration, key, stores, archive and clock, with two requests."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from market_photos.archive import atomic, volume
+from market_photos.archive import volume
 from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, Moment, ServerClock, SystemClock
 from market_photos.config import Settings
@@ -83,18 +84,19 @@ def _shown(finding: Finding, say: Callable[[str], None]) -> Finding:
 
 
 def check_archive(settings: Settings) -> Iterator[Finding]:
-    """Check the archive by writing and removing a file."""
+    """Check the archive by writing and removing a file, in the nearest folder above it if it does not exist."""
     folder = settings.archive.directory
     try:
         volume.require_marker(folder, settings.archive.marker)
-        atomic.make_folder(folder)
-        _try_to_write(folder)
-        volume.require_room(folder, settings.archive.min_free_bytes)
+        existing = next(path for path in (folder, *folder.absolute().parents) if volume.is_there(path))
+        _try_to_write(existing)
+        volume.require_room(existing, settings.archive.min_free_bytes)
     except MarketPhotosError as error:
         yield problem(error)
         return
-    free = human_bytes(os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize)
-    yield passed(f"the archive {folder} can be written; {free} are free")
+    free = human_bytes(shutil.disk_usage(existing).free)
+    can = "can be written" if existing == folder else f"does not exist yet; the first sync can make it in {existing}"
+    yield passed(f"the archive {folder} {can}; {free} are free")
     if share := network_share(folder):
         yield Finding(
             ExitCode.ARCHIVE,

@@ -24,7 +24,7 @@ def commands(text: str) -> list[list[str]]:
         r"\\\n\s*", " ", text.replace('", "', " ").replace('["market', "market").replace('"]', "")
     ).splitlines()
     found = [match[1] for line in lines for match in re.finditer(r"(?:^|[\s/`])market-photos ([a-z].*)", line)]
-    ends = r"[`|>;&)\[]|\s#|\s{2,}| \.\.\.|…|: "
+    ends = r"[`|<>;&)\[]|\s#|\s{2,}| \.\.\.|…|: "
     return [shlex.split(re.split(ends, words)[0]) for words in found]
 
 

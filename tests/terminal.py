@@ -1,0 +1,48 @@
+"""A person at a terminal: a program on a pseudo-terminal, and answers to what it asks."""
+
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+PATIENCE_S = 60.0
+
+
+def at_terminal(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], answers: Sequence[tuple[str, str]]
+) -> tuple[int, str]:
+    """Run a program, type each answer once its prompt is on the screen; return the exit code and the screen."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        words, cwd=folder, env=dict(environment), stdin=its, stdout=its, stderr=its, start_new_session=True
+    ) as process:
+        os.close(its)
+        try:
+            screen, seen = b"", 0
+            for prompt, answer in answers:
+                while prompt.encode() not in screen[seen:]:
+                    more = _read(ours)
+                    assert more, f"no {prompt!r} on the screen:\n{screen.decode()}"
+                    screen += more
+                seen = screen.index(prompt.encode(), seen) + len(prompt.encode())
+                os.write(ours, f"{answer}\n".encode())
+            while more := _read(ours):
+                screen += more
+            return process.wait(PATIENCE_S), screen.decode().replace("\r\n", "\n")
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def _read(descriptor: int) -> bytes:
+    """Return what comes next; nothing when the program has ended. Fails if it is silent for long."""
+    began = time.monotonic()
+    ready, _, _ = select.select([descriptor], [], [], PATIENCE_S)
+    assert ready, f"silent for {time.monotonic() - began:.0f} s"
+    with suppress(OSError):  # Linux: the other end is closed
+        return os.read(descriptor, 65536)
+    return b""
