@@ -161,6 +161,9 @@ class Limits(_Section):
     parallel_requests: Whole = Field(3, ge=1, le=4)
     """Requests in flight at once for a store. The API allows 4 and counts your other programs too, so the default
     leaves one for them. Set 4 if nothing else uses the API, and less if the log shows "parallel" refusals."""
+    stores_at_once: Whole = Field(100, ge=1, le=10_000)
+    """Stores that one run works on at the same time. The others wait for their turn; those with photos to fetch and
+    fresh returns come first. A run takes fewer if a process may open too few files (ulimit -n)."""
     photo_requests: Whole = Field(5000, ge=1, le=1_000_000)
     """Photo requests in any period_seconds for a store. The API allows 5 000 an hour. Set less if another program
     fetches photos of the same store."""

@@ -14,7 +14,7 @@ from market_photos.model import PhotoKey, ReturnRef
 
 CATALOG_NAME = "catalog.sqlite3"
 LOCK_NAME = "run.lock"
-TURN_NAME = ".turn.lock"
+CLAIMS_NAME = ".claims.lock"
 PHOTOS = "photos"
 #: What browse keeps beside the catalogue. It can be made again, so pruning deletes it.
 THUMBNAILS = "thumbnails"

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -28,8 +29,8 @@ class Lock(AbstractContextManager["Lock"]):
     def __init__(self, path: Path, command: str, clock: Clock) -> None:
         """Take the lock. Raises AlreadyRunning at once if another process holds it, or ArchiveUnwritable."""
         self.path = path
+        self._descriptor = _open(path)
         with disk_errors(path):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 self._take()
                 self.stamp = str(_read(self._descriptor).get("stamp", ""))
@@ -43,10 +44,7 @@ class Lock(AbstractContextManager["Lock"]):
     def _take(self) -> None:
         if _took_exclusively(self._descriptor):
             return
-        raise AlreadyRunning(
-            f"{self.path.parent}: another run is at work here: {_read_holder(self._descriptor)}.",
-            "Wait for it, or stop it; `market-photos status` shows how far it is.",
-        )
+        raise already_running(self.path, _read_holder(self._descriptor))
 
     def leave_stamp(self, stamp: str) -> None:
         """Write a text for the next run that takes the lock. Raises ArchiveUnwritable."""
@@ -71,6 +69,11 @@ class Lock(AbstractContextManager["Lock"]):
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _open(path: Path) -> int:
+    with disk_errors(path):
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _took_exclusively(descriptor: int) -> bool:
@@ -105,17 +108,51 @@ def held_by(path: Path) -> str | None:
         os.close(descriptor)
 
 
-@contextmanager
-def exclusively(path: Path) -> Iterator[None]:
-    """Run the block while no other process runs a block with this lock; wait for it. For taking several locks."""
-    with disk_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with disk_errors(path):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def already_running(path: Path, holder: str) -> AlreadyRunning:
+    """Return the error for a lock that `holder`, in words, has."""
+    return AlreadyRunning(
+        f"{path.parent}: another run is at work here: {holder}.",
+        "Wait for it, or stop it; `market-photos status` shows how far it is.",
+    )
+
+
+class Claims(AbstractContextManager["Claims"]):
+    """The stores that a run is going to open: a lock on one byte of a file for each.
+
+    The system frees them with the descriptor. Only Linux has such locks; elsewhere a run meets another one only where
+    that has opened a store.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file. Raises ArchiveUnwritable."""
+        self._path = path
+        self._descriptor = _open(path)
+
+    def take(self, store: int) -> bool:
+        """Claim a store; return False where another run has it."""
+        if not hasattr(fcntl, "F_OFD_SETLK"):
+            return True
+        # struct flock: type, whence, start, length, pid
+        byte = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, store, 1, 0)
+        with disk_errors(self._path):
+            try:
+                fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, byte)
+            except (BlockingIOError, PermissionError):
+                return False
+        return True
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Run the block while no other process is in such a block; wait for it. For taking several claims."""
+        with disk_errors(self._path):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
 
 
 def _holder(command: str, clock: Clock) -> dict[str, Any]:

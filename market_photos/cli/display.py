@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
+from market_photos.sync.progress import SHOWN_STORES
 from market_photos.sync.run import Run
 
 REDRAW_SECONDS = 0.5
@@ -21,7 +22,7 @@ async def show_live(run: Run) -> None:
         note = progress.add_task("asking for the list of stores", total=None)
         bars: dict[str, TaskID] = {}
         while True:
-            stores = {now.title: now for now in await run.progress()}
+            stores = {now.title: now for now in await run.progress(SHOWN_STORES)}
             for title in bars.keys() - stores.keys():
                 progress.remove_task(bars.pop(title))
             for title, now in stores.items():
@@ -36,6 +37,8 @@ async def show_live(run: Run) -> None:
                 )
             if run.stop.requested:
                 progress.update(note, description=f"stopping: {run.stop.reason}; photos in flight may finish")
-            progress.update(note, visible=not stores or run.stop.requested)
+            elif sums := run.overview():
+                progress.update(note, description=sums)
+            progress.update(note, visible=not stores or run.stop.requested or bool(run.overview()))
             progress.refresh()
             await asyncio.sleep(REDRAW_SECONDS)

@@ -108,6 +108,9 @@ def is_live(environ: Mapping[str, str], *, is_terminal: bool) -> bool:
 async def _print_lines(run: Run) -> None:
     while True:
         await asyncio.sleep(LINE_SECONDS)
+        if sums := run.overview():
+            console.say(sums)
+            continue
         for progress in await run.progress():
             console.say(" ".join(line.strip() for line in progress.lines()))
 

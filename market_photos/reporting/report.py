@@ -12,6 +12,8 @@ from market_photos.text import human_bytes, human_time
 
 #: Failed photos of each store that the summary names.
 SHOWN_FAILURES = 10
+#: Stores that the summary names one by one. Of more, it gives the totals and names those that are not complete.
+SHOWN_STORES = 20
 
 MEANINGS = {
     ExitCode.COMPLETE: "complete: every known photo is in the archive",
@@ -180,11 +182,28 @@ class Report:
     def lines(self) -> list[str]:
         """Return the summary. Errors come last, where people look first."""
         result = [f"Skipped {title}: {why}." for title, why in self.skipped]
-        for store in self.stores:
+        shown = self.stores
+        if len(self.stores) > SHOWN_STORES:
+            troubled = [store for store in self.stores if store.exit_code is not ExitCode.COMPLETE]
+            shown = troubled[:SHOWN_STORES]
+            result += [self._totals(len(troubled))]
+        for store in shown:
             result += _store_lines(store)
-        for store in self.stores:
+        for store in shown:
             result += _problem_lines(store)
         return [*result, self._verdict()]
+
+    def _totals(self, troubled: int) -> str:
+        """Return the line that stands for many stores."""
+        counts = [store.counts() for store in self.stores]
+        totals = {name: sum(count[name] for count in counts) for name in counts[0]}
+        returns = sum(store.counters.returns for store in self.stores)
+        would_fetch = [store.would_fetch for store in self.stores if store.would_fetch is not None]
+        line = _line(f"{len(self.stores):,} stores", returns, totals, sum(would_fetch) if would_fetch else None)
+        if not troubled:
+            return line
+        first = f" (the first {SHOWN_STORES} are named)" * (troubled > SHOWN_STORES)
+        return f"{line} Not complete: {troubled:,}{first}."
 
     def _verdict(self) -> str:
         if self.hours_at_quota is not None and self.exit_code is ExitCode.COMPLETE:
@@ -204,16 +223,17 @@ def failed_report(error: MarketPhotosError) -> dict[str, Any]:
 
 
 def _store_lines(store: StoreReport) -> list[str]:
-    counts = store.counts()
-    if not store.tally:
-        return []
-    listed = f"{store.counters.returns:,} returns listed; "
-    if store.would_fetch is not None:
-        return [f"{store.title}: {listed}{counts['already']:,} photos are here, {store.would_fetch:,} are lacking."]
+    return [_line(store.title, store.counters.returns, store.counts(), store.would_fetch)] if store.tally else []
+
+
+def _line(title: str, returns: int, counts: dict[str, int], would_fetch: int | None) -> str:
+    listed = f"{returns:,} returns listed; "
+    if would_fetch is not None:
+        return f"{title}: {listed}{counts['already']:,} photos are here, {would_fetch:,} are lacking."
     parts = [f"{counts['downloaded']:,} photos fetched ({human_bytes(counts['bytes'])})"]
     parts += [f"{counts['already']:,} already here"]
     parts += [f"{counts[name]:,} {name}" for name in ("gone", "failed", "pending", "pruned") if counts[name]]
-    return [f"{store.title}: {listed}{', '.join(parts)}."]
+    return f"{title}: {listed}{', '.join(parts)}."
 
 
 def _problem_lines(store: StoreReport) -> list[str]:

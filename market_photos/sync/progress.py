@@ -2,19 +2,38 @@
 
 import asyncio
 import datetime as dt
+from collections.abc import Sequence
 
 from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock
+from market_photos.errors import ExitCode
 from market_photos.market.requests import Endpoint
 from market_photos.reporting.progress import StoreProgress
+from market_photos.reporting.report import StoreReport
 from market_photos.reporting.status import seconds_at_quota
 from market_photos.sync.store import Store
+from market_photos.text import human_bytes
 
+#: Stores that are shown one by one while a run is at work. Of more, only the sums are.
+SHOWN_STORES = 12
 _WAITS = {
     "spent": "the hour's quota is used up",
     "remaining": "the API says that the quota is used up",
     "refused": "the API refused for the quota (420)",
 }
+
+
+def overview(planned: int, ended: Sequence[StoreReport], at_work: Sequence[Store]) -> str:
+    """Return the sums over all stores of a run as a line of text. `planned`: how many it visits."""
+    counters = [report.counters for report in ended] + [store.counters for store in at_work]
+    photos, size = sum(count.downloaded for count in counters), sum(count.size for count in counters)
+    troubled = sum(report.exit_code is not ExitCode.COMPLETE for report in ended)
+    done = f"{len(ended):,} done" + (f" ({troubled:,} not complete)" if troubled else "")
+    waiting = planned - len(ended) - len(at_work)
+    return (
+        f"{planned:,} stores: {done}, {len(at_work):,} at work, {waiting:,} waiting; "
+        f"{photos:,} photos, {human_bytes(size)}"
+    )
 
 
 def seconds_left(at_quota: float, pending: int, per_hour: float) -> float | None:

@@ -6,21 +6,18 @@ async with Client(...): discover → lock → for each store side by side: open 
 import asyncio
 import json
 import logging
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 from market_photos import failpoints
-from market_photos.archive import atomic, volume
+from market_photos.archive import atomic, layout, volume
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.photos import MAX_FAILURES
 from market_photos.archive.lock import Lock
 from market_photos.archive.volume import network_share
-from market_photos.clock import Clock, ServerClock, iso
+from market_photos.clock import Clock, ServerClock
 from market_photos.config import Settings
 from market_photos.console import current_store, redact
 from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, MarketPhotosError
@@ -28,19 +25,23 @@ from market_photos.market.client import Client
 from market_photos.market.requests import quotas
 from market_photos.reporting.harmless import harmless
 from market_photos.reporting.progress import StoreProgress
-from market_photos.reporting.report import SHOWN_FAILURES, Counters, Failure, Report, StoreReport, verdict
+from market_photos.reporting.report import Counters, Report, StoreReport, verdict
 from market_photos.reporting.status import seconds_at_quota
 from market_photos.settings import Limits as LimitSettings
+from market_photos.sync.descriptors import stores_that_fit
 from market_photos.sync.discovery import Candidate, Discovered, discover, nothing_to_visit
+from market_photos.sync.dry_run import scratch
 from market_photos.sync.ledger import RequestLedger, restored_limits
 from market_photos.sync.plan import Plan
-from market_photos.sync.progress import measure
+from market_photos.sync.progress import SHOWN_STORES, measure, overview
 from market_photos.sync.shard import WHOLE, Shard
+from market_photos.sync.stock import refused_report, stock_of, take_stock
 from market_photos.sync.stop import Budget, Stop
 from market_photos.sync.store import Store
 from market_photos.sync.store_locks import StoreLocks
 from market_photos.sync.store_run import run_store
-from market_photos.sync.unvisited import refused_report, unvisited
+from market_photos.sync.unvisited import unvisited
+from market_photos.sync.urgency import most_urgent_first
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,10 @@ class Run:
         self.clock = ServerClock.of(clock)
         self.rng = rng
         self.stores: list[Store] = []
+        self.planned = 0
+        """How many stores it visits."""
+        self.ended: list[StoreReport] = []
+        """Those that it has visited."""
         self.has_stores = False
         self.stop = Stop()
         self._budget = Budget(options.max_photos)
@@ -88,14 +93,18 @@ class Run:
         skipped = [(candidate.title, candidate.refused) for candidate in found.skipped]
         return Report(reports, loop.time() - self._began, skipped, self._hours_at_quota(reports), found.requests)
 
-    async def progress(self) -> list[StoreProgress]:
-        """Return the progress of the stores at work. Raises CatalogUnusable."""
+    async def progress(self, most: int | None = None) -> list[StoreProgress]:
+        """Return the progress of the stores at work, or of the first `most` of them. Raises CatalogUnusable."""
         seconds = asyncio.get_running_loop().time() - self._began
         found = []
-        for store in list(self.stores):
+        for store in self.stores[:most]:
             with suppress(RuntimeError):  # its catalogue was closed meanwhile
                 found.append(await measure(store, seconds))
         return found
+
+    def overview(self) -> str:
+        """Return the sums over all stores as a line; empty where they are few, and `progress` shows each."""
+        return overview(self.planned, self.ended, self.stores) if self.planned > SHOWN_STORES else ""
 
     def _prepare_archive(self) -> None:
         """Raise ArchiveUnwritable unless the archive can be written to."""
@@ -111,7 +120,7 @@ class Run:
         named = sorted(set(self.options.campaigns or self.settings.campaigns.ids))
         if named and not (named := [campaign for campaign in named if campaign in shard]):
             return [], Discovered([], [])
-        locked = locks.take_stores(named) if named else set()
+        claimed = locks.claim(named) if named else set()
         if not named and shard == WHOLE:
             locks.take_archive()
         api = self.settings.api
@@ -120,13 +129,9 @@ class Run:
             found = discovered.within(shard)
             visited = [candidate.campaign for candidate in found.candidates]
             if not named:
-                locked = locks.take_stores(visited)
-            visits = [
-                self._visit_store(candidate, client, locks)
-                for candidate in found.candidates
-                if candidate.campaign in locked
-            ]
-            reports = await asyncio.gather(*visits)
+                claimed = locks.claim(visited)
+            candidates = [candidate for candidate in found.candidates if candidate.campaign in claimed]
+            reports = await self._visit_in_turn(candidates, client, locks)
         for campaign, error in locks.refused.items():
             reports.append(StoreReport(campaign, exit_code=error.exit_code, error=error))
         if not named:
@@ -145,14 +150,34 @@ class Run:
             raise nothing_to_visit(found.skipped)
         return sorted(reports, key=lambda report: report.campaign), found
 
+    async def _visit_in_turn(
+        self, candidates: list[Candidate], client: Client, locks: StoreLocks
+    ) -> list[StoreReport]:
+        """Visit stores side by side, as many at once as the settings and the system allow."""
+        limits, self.planned = self.settings.limits, len(candidates)
+        at_once = stores_that_fit(min(limits.stores_at_once, len(candidates)), limits.parallel_requests)
+        if at_once < len(candidates):
+            candidates = await asyncio.to_thread(most_urgent_first, self._archive, candidates, self.clock)
+        room = asyncio.Semaphore(at_once)  # its waiters are served in order
+
+        async def visit(candidate: Candidate) -> StoreReport:
+            async with room:
+                self.ended.append(report := await self._visit_store(candidate, client, locks))
+                return report
+
+        return await asyncio.gather(*map(visit, candidates))
+
     async def _visit_store(self, candidate: Candidate, client: Client, locks: StoreLocks) -> StoreReport:
         """Run one store; return its report, also after an error. A refused key or a full disk stops the whole run."""
         current_store.set(candidate.campaign)  # for the log lines of this task and those that it starts
         report = StoreReport(candidate.campaign, candidate.name)
         try:
+            folder = layout.store_folder(self._archive, candidate.campaign)
             if candidate.refused:
-                folder = locks.folders[candidate.campaign].folder
                 report = await asyncio.to_thread(refused_report, folder, candidate, self.clock, self.plan.only)
+            elif self.stop.requested:
+                report = await asyncio.to_thread(stock_of, folder, candidate, self.clock, self.plan.only)
+                report.exit_code = self.stop.code
             else:
                 async with self._opened(candidate, client, locks) as store:
                     await self._run(store, report)
@@ -169,12 +194,9 @@ class Run:
     @asynccontextmanager
     async def _opened(self, candidate: Candidate, client: Client, locks: StoreLocks) -> AsyncIterator[Store]:
         """Open the store's catalogue, restore its limits, and keep it in `stores` during the block."""
-        settings, held_folder, lock = (
-            self.settings,
-            locks.folders[candidate.campaign],
-            locks.locks[candidate.campaign],
-        )
+        settings = self.settings
         async with AsyncExitStack() as opened:
+            held_folder, lock = await asyncio.to_thread(opened.enter_context, locks.opened(candidate.campaign))
             catalog = await asyncio.to_thread(
                 Catalog, held_folder.folder, candidate.campaign, self.clock, held_folder=held_folder
             )
@@ -231,7 +253,7 @@ class Run:
             is_listed = await run_store(store, self.plan)
         except MarketPhotosError as error:
             report.error = error
-        await self._take_stock(store, report)
+        await take_stock(store, self.plan, report)
         report.exit_code = verdict(
             {} if self._is_dry else report.tally,
             error=report.error,
@@ -244,22 +266,6 @@ class Run:
         with harmless(f"store {store.campaign}: the end of this run is not on record"):
             await store.own_catalog.do(runs.end, run, report.exit_code, summary)
         failpoints.point("run-ended")
-
-    async def _take_stock(self, store: Store, report: StoreReport) -> None:
-        """Fill the report with what the catalogue counts."""
-        catalog, plan = store.own_catalog, self.plan
-        report.tally = await catalog.do(catalog.photos.tally, plan.only)
-        watermark = await catalog.do(catalog.returns.watermark)
-        report.watermark = iso(watermark) if watermark is not None else None
-        if self._is_dry:
-            report.would_fetch = await catalog.do(
-                catalog.photos.lacking, store.catalog.path, everything=plan.full, only=plan.only
-            )
-            return
-        now = self.clock.now().best
-        for failed in await catalog.do(catalog.photos.failures, SHOWN_FAILURES, plan.only):
-            again = next_try(failed.failures, failed.not_before, now)
-            report.failures.append(Failure(str(failed.key), failed.reason, again))
 
     def _hours_at_quota(self, reports: list[StoreReport]) -> float | None:
         """Return the duration of what a dry run found. Stores run side by side: the one with most photos decides."""
@@ -279,36 +285,3 @@ def spend_quota(catalog: Catalog, settings: LimitSettings) -> None:
     )
     for method, amount in quotas(settings.photo_requests, settings.return_requests).items():
         catalog.requests.assume(method, [0.0] * amount)
-
-
-@asynccontextmanager
-async def scratch(real: Catalog, clock: Clock) -> AsyncIterator[Catalog]:
-    """Open a temporary catalogue for a dry run, with the real one's watermark and finished windows."""
-    try:
-        folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="market-photos-")
-    except OSError as error:
-        raise ArchiveUnwritable(
-            f"--dry-run: cannot make a temporary folder: {error.strerror}.",
-            "Set TMPDIR to a folder that can be written to.",
-        ) from error
-    async with AsyncExitStack() as opened:
-        opened.push_async_callback(asyncio.to_thread, folder.cleanup)
-        catalog = await asyncio.to_thread(Catalog, Path(folder.name), real.campaign, clock)
-        opened.push_async_callback(asyncio.to_thread, catalog.close)
-        watermark, windows = await real.do(lambda: (real.returns.watermark(), real.returns.finished_windows()))
-        await catalog.do(_begin_where, catalog, watermark, windows)
-        yield catalog
-
-
-def _begin_where(catalog: Catalog, watermark: int | None, windows: set[tuple[str, str]]) -> None:
-    if watermark is not None:
-        catalog.returns.move_watermark(watermark)
-    for window in windows:
-        catalog.returns.finish_window(*window)
-
-
-def next_try(failures: int, not_before: int, wall: float) -> str:
-    """Return when a failed photo is requested again, in words."""
-    if failures >= MAX_FAILURES:
-        return f"given up after {failures} runs; `sync --full` tries once more"
-    return f"next try from {iso(not_before)}" if not_before > wall else "the next run tries again"

@@ -3,15 +3,14 @@
 from pathlib import Path
 
 from market_photos.archive import layout, lock
-from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.photos import State
 from market_photos.archive.stores import is_store, numbered_folders
-from market_photos.clock import Clock, iso
-from market_photos.errors import MarketPhotosError, StoreRefused
+from market_photos.clock import Clock
+from market_photos.errors import MarketPhotosError
 from market_photos.model import ReturnRef
 from market_photos.reporting.report import StoreReport
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.shard import Shard
+from market_photos.sync.stock import lacking, refused_report
 
 NOT_LISTED = "it is not among the stores that the key sees"
 
@@ -57,32 +56,6 @@ def _look(
         report = refused_report(folder, candidate, clock, only)
     except MarketPhotosError as error:
         return StoreReport(candidate.campaign, candidate.name, exit_code=error.exit_code, error=error)
-    if not _lacking(report):
+    if not lacking(report):
         return Candidate(candidate.campaign, report.name, f"{candidate.refused}; nothing of it is pending")
     return report
-
-
-def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: ReturnRef | None) -> StoreReport:
-    """Return the report of a store that cannot be served, with the counts of its catalogue if it has one.
-
-    Blocks. Raises CatalogUnusable, ArchiveUnwritable.
-    """
-    report = StoreReport(candidate.campaign, candidate.name)
-    if is_store(folder):
-        with Catalog(folder, candidate.campaign, clock, read_only=True) as catalog:
-            report.tally = catalog.photos.tally(only)
-            report.name = candidate.name or catalog.returns.meta("name") or ""
-            watermark = catalog.returns.watermark()
-        report.watermark = iso(watermark) if watermark is not None else None
-    left = f"; {count:,} photos are pending or failed" if (count := _lacking(report)) else ""
-    report.error = StoreRefused(
-        f"It cannot be served: {candidate.refused}{left}.",
-        "Give the key access to it in the seller's cabinet. If it is closed for good, name the other stores: "
-        "ids in [campaigns].",
-    )
-    report.exit_code = report.error.exit_code
-    return report
-
-
-def _lacking(report: StoreReport) -> int:
-    return report.count(State.PENDING) + report.count(State.FAILED)

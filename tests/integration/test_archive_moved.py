@@ -35,8 +35,8 @@ def _move_away(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)  # the run may be adding a file to it
         _move_away(path)
+        shutil.rmtree(path.with_name(f"{path.name}.aside"), ignore_errors=True)  # the run may be adding a file to it
     else:
         path.unlink()
 

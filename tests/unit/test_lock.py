@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.lock import Lock, exclusively, held_by
+from market_photos.archive.lock import Claims, Lock, held_by
 from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ExitCode
 from tests.unit.worlds import ToldClock, python
 
 HOLD = """
 import sys
 from pathlib import Path
-from market_photos.archive.lock import Lock, exclusively
+from market_photos.archive.lock import Claims, Lock
 from market_photos.clock import SystemClock
 path = Path(sys.argv[1])
-with (exclusively(path) if sys.argv[2] == "exclusively" else Lock(path, sys.argv[2], SystemClock())):
+with (Claims(path).exclusively() if sys.argv[2] == "exclusively" else Lock(path, sys.argv[2], SystemClock())):
     print("held")
     sys.stdin.read()
 """
@@ -93,8 +93,8 @@ def test_a_disk_error_is_reported_and_keeps_no_lock(tmp_path: Path) -> None:
     for name in ("none/run.lock", "link", "."):
         with pytest.raises(ArchiveUnwritable):
             Lock(tmp_path / name, "sync", ToldClock())
-        with pytest.raises(ArchiveUnwritable), exclusively(tmp_path / name):
-            pass
+        with pytest.raises(ArchiveUnwritable):
+            Claims(tmp_path / name)
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -133,13 +133,25 @@ def test_reading_the_holder_keeps_no_run_away(tmp_path: Path) -> None:
 
 def test_the_second_process_waits_for_the_first(tmp_path: Path) -> None:
     """The second waits until the first is done, killed or not."""
-    path = tmp_path / "exclusively.lock"
-    with exclusively(path):
-        other = python(HOLD, path, "exclusively")
-    with other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        other.kill()
-        other.communicate()
-        with exclusively(path):
-            pass
+    with Claims(tmp_path / "claims.lock") as claims:
+        with claims.exclusively():
+            other = python(HOLD, tmp_path / "claims.lock", "exclusively")
+        with other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            other.kill()
+            other.communicate()
+            with claims.exclusively():
+                pass
+
+
+def test_a_claim_ends_with_its_run_and_is_one_runs_only(tmp_path: Path) -> None:
+    """Of any number of stores on one descriptor, the largest ids included."""
+    stores = [*range(2000), 2**63 - 1]
+    with Claims(tmp_path / "claims.lock") as second:
+        with Claims(tmp_path / "claims.lock") as first:
+            assert all(first.take(store) for store in stores)
+            assert all(first.take(store) for store in stores)
+            assert not any(second.take(store) for store in stores)
+            assert second.take(2000)
+        assert all(second.take(store) for store in stores)

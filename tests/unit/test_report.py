@@ -84,6 +84,26 @@ def test_the_summary_repeats_the_errors_at_its_end() -> None:
     assert text.index("photo 0: HTTP 500") > text.index("12 failed")
 
 
+def test_many_stores_are_summed_up_and_only_those_in_trouble_are_named() -> None:
+    tally = {State.ARCHIVED: Tally(2, 20)}
+    stores = [StoreReport(n, "", Counters(downloaded=2, size=20, returns=1), tally) for n in range(1000)]
+    lines = Report(stores, 60.0).lines()
+    assert lines[0].startswith("1,000 stores: 1,000 returns listed; 2,000 photos fetched (20.0 KB), 0 already here")
+    assert len(lines) == 2
+    stores[7].exit_code, stores[7].error = KEY, StoreRefused("The API refuses this store.", "Ask for access.")
+    lines = Report(stores, 60.0).lines()
+    assert lines[0].endswith(" Not complete: 1.")
+    assert [line for line in lines if line.startswith("Store")] == [
+        "Store 7: 1 returns listed; 2 photos fetched (20 bytes), 0 already here.",
+        "Store 7: The API refuses this store.",
+    ]
+    for store in stores:
+        store.exit_code = INT
+    lines = Report(stores, 60.0).lines()
+    assert lines[0].endswith(" Not complete: 1,000 (the first 20 are named).")
+    assert len(lines) < 30
+
+
 def test_every_code_has_a_meaning() -> None:
     assert set(MEANINGS) == set(ExitCode)
 

@@ -135,6 +135,13 @@ class Returns:
         """Set the watermark, seconds since 1970."""
         self.set_meta("watermark", str(int(moment)))
 
+    def newest(self) -> int:
+        """Return when the return that was listed last was created, seconds since 1970; 0 where there is none."""
+        rows = self._db.rows(
+            f"SELECT created_at FROM returns r WHERE {sound('returns', 'r')} ORDER BY id DESC LIMIT 1"
+        )
+        return rows[0]["created_at"] if rows else 0
+
     def meta(self, key: str) -> str | None:
         """Return a value of the table `meta`, None where it has none."""
         rows = self._db.rows(f"SELECT value FROM meta m WHERE key = ? AND {sound('meta', 'm')}", key)

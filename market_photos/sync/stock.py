@@ -1,0 +1,71 @@
+"""Take stock of a store: what its catalogue counts, for the report of a run."""
+
+from pathlib import Path
+
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.catalog.photos import MAX_FAILURES, State
+from market_photos.archive.stores import is_store
+from market_photos.clock import Clock, iso
+from market_photos.errors import StoreRefused
+from market_photos.model import ReturnRef
+from market_photos.reporting.report import SHOWN_FAILURES, Failure, StoreReport
+from market_photos.sync.discovery import Candidate
+from market_photos.sync.plan import Plan
+from market_photos.sync.store import Store
+
+
+async def take_stock(store: Store, plan: Plan, report: StoreReport) -> None:
+    """Fill the report of a store that is open."""
+    catalog = store.own_catalog
+    report.tally = await catalog.do(catalog.photos.tally, plan.only)
+    watermark = await catalog.do(catalog.returns.watermark)
+    report.watermark = iso(watermark) if watermark is not None else None
+    if store.is_dry:
+        report.would_fetch = await catalog.do(
+            catalog.photos.lacking, store.catalog.path, everything=plan.full, only=plan.only
+        )
+        return
+    now = store.clock.now().best
+    for failed in await catalog.do(catalog.photos.failures, SHOWN_FAILURES, plan.only):
+        again = next_try(failed.failures, failed.not_before, now)
+        report.failures.append(Failure(str(failed.key), failed.reason, again))
+
+
+def stock_of(folder: Path, candidate: Candidate, clock: Clock, only: ReturnRef | None) -> StoreReport:
+    """Return the report of a store that is not opened, with the counts of its catalogue if it has one.
+
+    Blocks. Raises CatalogUnusable, ArchiveUnwritable.
+    """
+    report = StoreReport(candidate.campaign, candidate.name)
+    if is_store(folder):
+        with Catalog(folder, candidate.campaign, clock, read_only=True) as catalog:
+            report.tally = catalog.photos.tally(only)
+            report.name = candidate.name or catalog.returns.meta("name") or ""
+            watermark = catalog.returns.watermark()
+        report.watermark = iso(watermark) if watermark is not None else None
+    return report
+
+
+def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: ReturnRef | None) -> StoreReport:
+    """Return the report of a store that cannot be served. Blocks. Raises CatalogUnusable, ArchiveUnwritable."""
+    report = stock_of(folder, candidate, clock, only)
+    left = f"; {count:,} photos are pending or failed" if (count := lacking(report)) else ""
+    report.error = StoreRefused(
+        f"It cannot be served: {candidate.refused}{left}.",
+        "Give the key access to it in the seller's cabinet. If it is closed for good, name the other stores: "
+        "ids in [campaigns].",
+    )
+    report.exit_code = report.error.exit_code
+    return report
+
+
+def lacking(report: StoreReport) -> int:
+    """Return how many photos of a store are not archived and may still come."""
+    return report.count(State.PENDING) + report.count(State.FAILED)
+
+
+def next_try(failures: int, not_before: int, wall: float) -> str:
+    """Return when a failed photo is requested again, in words."""
+    if failures >= MAX_FAILURES:
+        return f"given up after {failures} runs; `sync --full` tries once more"
+    return f"next try from {iso(not_before)}" if not_before > wall else "the next run tries again"
