@@ -1,10 +1,11 @@
-"""The index: an SQLite file beside each catalogue that finds and sorts its returns.
+"""The index: an SQLite file beside each catalogue that finds, sorts and counts its returns.
 
 It is derived from the catalogue. If it is damaged, or of another version or catalogue, it is deleted and built again.
 A sync never waits for it: the index is a separate file, and the catalogue is only read.
 
 The key of a return combines its time of creation and its row (`query.key`). Newer returns have higher keys, and a
-page is a range of keys, also a page of search results.
+page is a range of keys, also a page of search results. Returns with the same tags share a combination; there are
+few of them, so one query counts the returns for all filters.
 """
 
 import json
@@ -17,31 +18,28 @@ from typing import Any, NamedTuple
 
 from market_photos.archive.layout import BROWSE_INDEX
 from market_photos.archive.volume import disk_errors
-from market_photos.browse.query import Query, unkey
-from market_photos.clock import moscow_day
+from market_photos.browse.query import Place, Query, Tag, end_before, unkey
 
 INDEX_NAME = BROWSE_INDEX
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 10
 
 _SCHEMA = """
 CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
+CREATE TABLE combinations(
+    id INTEGER PRIMARY KEY,
+    tags TEXT NOT NULL UNIQUE            -- JSON: [[kind, value], …]
+);
+
 CREATE TABLE entries(
     key INTEGER PRIMARY KEY,
-    photos INTEGER NOT NULL,
     mark INTEGER NOT NULL,               -- checksum of the catalogue's rows
-    tags TEXT NOT NULL                   -- JSON: [[kind, value], …], as counted in days
+    combination INTEGER NOT NULL
 );
-CREATE INDEX with_photos ON entries(key) WHERE photos > 0;
-
-CREATE TABLE days(                       -- number of returns by day of creation; day -1: of all days
-    kind TEXT NOT NULL, day INTEGER NOT NULL, value TEXT NOT NULL, n INTEGER NOT NULL,
-    PRIMARY KEY(kind, day, value)
-) WITHOUT ROWID;
 
 CREATE VIRTUAL TABLE search USING fts5(
-    numbers, words, tags, tokenize = 'unicode61 remove_diacritics 2', prefix = '3'
+    numbers, reversed, words, tokenize = 'porter unicode61 remove_diacritics 2', prefix = '3'
 );
 """
 
@@ -50,11 +48,10 @@ class Entry(NamedTuple):
     """A return in the index."""
 
     key: int
-    photos: int
     mark: int
-    numbers: str
+    numbers: list[str]
     words: str
-    tags: tuple[tuple[str, str], ...]
+    tags: list[Tag]
 
 
 @contextmanager
@@ -85,14 +82,15 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         with transaction(connection):
-            _require_schema(connection)
+            create(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _require_schema(connection: sqlite3.Connection) -> None:
+def create(connection: sqlite3.Connection) -> None:
+    """Create the tables unless they exist. Raises DatabaseError if another version made them."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version not in (0, VERSION):
         raise sqlite3.DatabaseError("made by another version")
@@ -126,58 +124,69 @@ def set_meta(connection: sqlite3.Connection, name: str, value: Any) -> None:
     connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
 
 
-def write(connection: sqlite3.Connection, entries: Iterable[Entry], tagged: Iterable[str]) -> None:
-    """Insert or replace returns, inside a transaction. `tagged` has the search words for the tags of each entry."""
-    for entry, tags in zip(entries, tagged, strict=True):
-        _forget(connection, entry.key)
+def write(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+    """Insert or replace returns, inside a transaction."""
+    for entry in entries:
+        tags = json.dumps(sorted(set(entry.tags)))
+        connection.execute("INSERT OR IGNORE INTO combinations(tags) VALUES (?)", (tags,))
         connection.execute(
-            "INSERT INTO entries VALUES (?, ?, ?, ?)",
-            (entry.key, entry.photos, entry.mark, json.dumps(entry.tags)),
+            "INSERT OR REPLACE INTO entries SELECT ?, ?, id FROM combinations WHERE tags = ?",
+            (entry.key, entry.mark, tags),
         )
+        numbers = " ".join(entry.numbers)
         connection.execute(
-            "INSERT INTO search(rowid, numbers, words, tags) VALUES (?, ?, ?, ?)",
-            (entry.key, entry.numbers, entry.words, tags),
+            "INSERT OR REPLACE INTO search(rowid, numbers, reversed, words) VALUES (?, ?, ?, ?)",
+            (entry.key, numbers, numbers[::-1], entry.words),
         )
-        _count(connection, entry.key, entry.tags, 1)
 
 
-def _forget(connection: sqlite3.Connection, key: int) -> None:
-    row = connection.execute("SELECT tags FROM entries WHERE key = ?", (key,)).fetchone()
-    if row:
-        _count(connection, key, json.loads(row[0]), -1)
-        connection.execute("DELETE FROM entries WHERE key = ?", (key,))
-        connection.execute("DELETE FROM search WHERE rowid = ?", (key,))
+def find(
+    connection: sqlite3.Connection, query: Query, campaign: int, limit: int, newer_than: Place | None = None
+) -> list[Place]:
+    """Return the places of at most `limit` matching returns of a store, newest first.
 
-
-def _count(connection: sqlite3.Connection, key: int, tags: Iterable[Iterable[str]], step: int) -> None:
-    day = moscow_day(unkey(key)[0])
-    connection.executemany(
-        "INSERT INTO days VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-        [(kind, when, value, step) for kind, value in tags for when in (-1, day)],
+    With `newer_than` those just before this place in the results, the nearest first.
+    """
+    low, high = query.span(campaign)
+    order = "DESC"
+    if newer_than:
+        low, order = max(low, end_before(newer_than, campaign) + (campaign == newer_than.campaign)), "ASC"
+    accepted = [number for number, tags in _combinations(connection).items() if query.accepts(tags)]
+    rows = _select(
+        connection,
+        query,
+        "key",
+        (low, high),
+        f"AND combination IN (SELECT value FROM json_each(?)) ORDER BY {{key}} {order} LIMIT ?",
+        json.dumps(accepted),
+        limit,
     )
+    return [Place(created_at, campaign, row) for created_at, row in (unkey(number) for (number,) in rows)]
 
 
-def find(connection: sqlite3.Connection, query: Query, campaign: int, limit: int) -> list[int]:
-    """Return the keys of at most `limit` matching returns of a store, newest first."""
-    match, (low, high) = query.match(), query.span(campaign)
-    if match is None or low >= high:
+def count(connection: sqlite3.Connection, query: Query, campaign: int) -> list[tuple[set[Tag], int]]:
+    """Return the number of a store's returns that match text and dates, by their tags; filters are not applied."""
+    combinations = _combinations(connection)
+    rows = _select(connection, query, "combination, count(*)", query.span(campaign), "GROUP BY combination")
+    return [(combinations[number], n) for number, n in rows]
+
+
+def _combinations(connection: sqlite3.Connection) -> dict[int, set[Tag]]:
+    rows = connection.execute("SELECT id, tags FROM combinations")
+    return {number: {(kind, value) for kind, value in json.loads(tags)} for number, tags in rows}
+
+
+def _select(
+    connection: sqlite3.Connection, query: Query, columns: str, span: tuple[int, int], end: str, *values: object
+) -> Iterable[tuple[int, ...]]:
+    """Select from the entries in a span of keys that match the text. `{key}` in `end` is the column of the key."""
+    match = query.match()
+    if match is None:
         return []
     if match:
-        statement = "SELECT rowid FROM search WHERE search MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid DESC"
-        found = connection.execute(f"{statement} LIMIT ?", (match, low, high, limit))
+        source, name, values = "search JOIN entries ON key = search.rowid", "search.rowid", (*span, match, *values)
+        end = f"AND search MATCH ? {end}"
     else:
-        statement = "SELECT key FROM entries WHERE photos > 0 AND key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
-        found = connection.execute(statement, (low, high, limit))
-    return [row[0] for row in found]
-
-
-def values(connection: sqlite3.Connection, kind: str) -> dict[str, int]:
-    """Return the values of a filter with their numbers of returns."""
-    statement = "SELECT value, n FROM days WHERE kind = ? AND day = -1 AND n > 0"
-    return dict(connection.execute(statement, (kind,)).fetchall())
-
-
-def values_since(connection: sqlite3.Connection, kind: str, day: int) -> dict[str, int]:
-    """Return the same for returns created on or after a day, given in days since 1970 in Moscow."""
-    statement = "SELECT value, sum(n) FROM days WHERE kind = ? AND day >= ? AND n > 0 GROUP BY value"
-    return dict(connection.execute(statement, (kind, max(0, day))).fetchall())
+        source, name, values = "entries", "key", (*span, *values)
+    statement = f"SELECT {columns} FROM {source} WHERE {name} >= ? AND {name} < ? {end.format(key=name)}"
+    return connection.execute(statement, values)

@@ -14,9 +14,8 @@ from market_photos.archive.catalog import changes
 from market_photos.archive.catalog.reader import KnownReturn, Reader, open_reader
 from market_photos.archive.layout import CATALOG_NAME
 from market_photos.browse import index
-from market_photos.browse.query import folded, key, tag, unkey
+from market_photos.browse.query import NO_PHOTOS, TAGS, Tag, key, stemmed, unkey
 from market_photos.errors import CatalogUnusable
-from market_photos.record import ReturnRecord
 from market_photos.text import without_controls
 
 #: Returns written in one transaction.
@@ -27,8 +26,6 @@ SHOW_PROGRESS_FROM = 2000
 STOP_CHECK_INTERVAL = 500_000
 #: Days in the chart of photos per day.
 PLOTTED_DAYS = 30
-#: Value of the filter by state for returns without photos.
-NO_PHOTOS = "none"
 
 Progress = Callable[[float], None]
 Stopped = Callable[[], bool]
@@ -72,7 +69,7 @@ def update(folder: Path, views: Path, *, everything: bool, progress: Progress, s
 def _empty(connection: sqlite3.Connection) -> None:
     """Remove all entries: the rows of another catalogue have other numbers."""
     with index.transaction(connection):
-        for table in ("entries", "days", "search", "facts"):
+        for table in ("entries", "combinations", "search", "facts"):
             connection.execute(f"DELETE FROM {table}")
 
 
@@ -115,7 +112,7 @@ class _Refresh:
         marks = changes.marks_of(self._reader, rows)
         entries = [_entry(return_.without_damage(), marks[return_.row]) for return_ in self._reader.at(rows)]
         with index.transaction(self._index):
-            index.write(self._index, entries, [" ".join(tag(*pair) for pair in entry.tags) for entry in entries])
+            index.write(self._index, entries)
 
 
 def _entry(return_: KnownReturn, mark: int) -> index.Entry:
@@ -123,18 +120,20 @@ def _entry(return_: KnownReturn, mark: int) -> index.Entry:
     items = [str(decision.item) for decision in record.decisions if decision.item is not None]
     return index.Entry(
         key=key(return_.created_at, return_.row),
-        photos=len(return_.photos),
         mark=mark,
-        numbers=" ".join([str(return_.order), str(return_.return_id), *items, *record.distinct("market_sku")]),
-        words=folded("\n".join(record.distinct("comment") + record.distinct("sku"))),
-        tags=tuple(_tags(record, sorted({photo.state.value for photo in return_.photos}) or [NO_PHOTOS])),
+        numbers=[str(return_.order), str(return_.return_id), *items, *record.distinct("market_sku")],
+        words=stemmed("\n".join(record.distinct("comment") + record.distinct("sku"))),
+        tags=list(_tags(return_)),
     )
 
 
-def _tags(record: ReturnRecord, states: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield kind and value of each tag, the value as an address can hold it."""
-    values = {"r": record.distinct("reason"), "d": record.distinct("decision"), "s": states}
-    for kind, found in values.items():
-        yield from ((kind, without_controls(value)) for value in found)
+def _tags(return_: KnownReturn) -> Iterator[Tag]:
+    """Yield the tags of a return, with values as an address can hold them."""
+    record = return_.record
+    for name in ("reason", "decision"):
+        yield from ((TAGS[name], without_controls(value)) for value in record.distinct(name))
     if record.refund_status:
-        yield "f", without_controls(record.refund_status)
+        yield TAGS["refund"], without_controls(record.refund_status)
+    yield from ((TAGS["state"], photo.state.value) for photo in return_.photos)
+    if not return_.photos:
+        yield NO_PHOTOS

@@ -4,12 +4,14 @@ The address contains the whole query, so it can be sent to a colleague. Invalid 
 """
 
 import datetime as dt
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
+
+import snowballstemmer
 
 from market_photos.archive.layout import MAX_ID
 from market_photos.clock import moscow_midnight
@@ -20,28 +22,43 @@ MAX_QUERY_LENGTH = 200
 MAX_WORDS = 12
 #: Longest value of a filter, in characters.
 MAX_VALUE_LENGTH = 100
+#: Digits from which on a part of a number is searched for, not only the whole number.
+PART_DIGITS = 3
 #: A return's key in the index is its time of creation, then its row in the catalogue: newer returns have higher keys.
 ROW_BITS = 30
 _MAX_ROW: int = 2**ROW_BITS - 1
 _MAX_CREATED: int = 2**33 - 1
 
-_ENDING = re.compile(r"(?<=[а-я]{3})[аеиоуыэюяйь]{1,2}$")
-_WORD = re.compile(r"[^\W_]")
+#: Filters by value: their name in the address, and the kind of their tags in the index.
+TAGS = {"reason": "r", "decision": "d", "refund": "f", "state": "s"}
+#: Kind and value.
+Tag = tuple[str, str]
+#: Of a return without photos.
+NO_PHOTOS: Tag = ("s", "none")
+
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+#: A number in groups of digits, `500 000 028`, or anything else without spaces.
+_TERM = re.compile(r"(?<!\S)\d{1,3}(?: \d{3})+(?!\S)|\S+")
+_CYRILLIC = re.compile("[а-я]+")
+#: What people write before a number; stems.
+_LABELS = {"заказ", "возврат", "номер", "позиц", "артикул", "order", "return", "number", "item", "no", "n", "sku"}
+_stemmer = snowballstemmer.stemmer("russian")
 
 
 class Place(NamedTuple):
-    """The last return on a page, after which the next page begins. Pages go from the newest return to the oldest."""
+    """A return's place in the results, which go from the newest return to the oldest."""
 
     created_at: int
     campaign: int
     row: int
 
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Sorts places in their order; within a second, stores go by number."""
+        return -self.created_at, self.campaign, -self.row
+
     def __str__(self) -> str:
         return f"{self.created_at}-{self.campaign}-{self.row}"
-
-
-#: Filters by value: their name in the address, and the prefix of their tags in the index.
-TAGS = {"reason": "r", "decision": "d", "refund": "f", "state": "s"}
 
 
 @dataclass(frozen=True)
@@ -57,14 +74,24 @@ class Query:
     refund: str = ""
     state: str = ""
     after: Place | None = None
+    """The last return of the page before this one."""
 
     @property
     def narrows(self) -> bool:
         """Whether any search or filter is set."""
-        return replace(self, after=None) != Query()
+        return self.at() != Query()
 
-    def address(self, **changes: Any) -> str:
-        """Return the address of this query with changes. Without `after` among them it is that of the first page."""
+    @property
+    def tags(self) -> dict[str, Tag]:
+        """The tags that the filters require, by filter."""
+        return {name: (kind, getattr(self, name)) for name, kind in TAGS.items() if getattr(self, name)}
+
+    def at(self, after: Place | None = None) -> "Query":
+        """Return this query at another page of the results, by default the first."""
+        return replace(self, after=after)
+
+    def address(self, path: str = "/", **changes: Any) -> str:
+        """Return an address with this query, changed: of the first page unless the changes name `after`."""
         query = replace(self, **{"after": None} | changes)
         pairs = {
             "q": query.q,
@@ -75,23 +102,35 @@ class Query:
             "after": query.after,
         }
         encoded = urlencode({name: str(value) for name, value in pairs.items() if value not in (None, "")})
-        return f"/?{encoded}" if encoded else "/"
+        return f"{path}?{encoded}" if encoded else path
+
+    def accepts(self, tags: set[Tag], without: str = "") -> bool:
+        """Return whether a return with these tags passes the filters, or those `without` one of them.
+
+        Returns without photos are left out unless something is searched for.
+        """
+        chosen = self.tags
+        is_search = bool(self.q or chosen or without)
+        return all(tag in tags for name, tag in chosen.items() if name != without) and (
+            is_search or NO_PHOTOS not in tags
+        )
 
     def match(self) -> str | None:
-        """Return the FTS5 expression; empty if every return matches, None if none can."""
-        tags = [(kind, getattr(self, name)) for name, kind in TAGS.items() if getattr(self, name)]
-        parts = [f'tags : "{tag(kind, value)}"' for kind, value in tags]
-        words = [part for part in (_match_word(word) for word in self.q.split()[:MAX_WORDS]) if part]
-        if self.q and not words:
+        """Return the FTS5 expression of the text; empty if there is none, None if nothing can match."""
+        words = [_EDGES.sub("", word) for word in re.sub("[№#]", " ", folded(self.q)).split()]
+        terms = _TERM.findall(" ".join(filter(None, words)))
+        if any(re.search(r"\d", term) for term in terms):
+            terms = [term for term in terms if stemmed(term) not in _LABELS] or terms
+        if self.q and not terms:
             return None
-        return " AND ".join(parts + words)
+        return " AND ".join(_match_term(term) for term in terms[:MAX_WORDS])
 
     def span(self, campaign: int) -> tuple[int, int]:
         """Return the range of a store's keys: the first one, and the first one after it."""
         low = key(moscow_midnight(self.first), 0) if self.first else 0
         high = key(moscow_midnight(self.last + dt.timedelta(days=1)), 0) if self.last else MAX_ID
         if self.after:
-            high = min(high, _before(self.after, campaign))
+            high = min(high, end_before(self.after, campaign))
         return low, high
 
 
@@ -117,31 +156,49 @@ def unkey(value: int) -> tuple[int, int]:
     return value >> ROW_BITS, value & _MAX_ROW
 
 
-def tag(kind: str, value: str) -> str:
-    """Return a single search word that stands for a value of any characters."""
-    return kind + hashlib.sha256(value.encode()).hexdigest()[:12]
-
-
-def folded(words: str) -> str:
-    """Return the words as the index stores them: in lower case, and with е for ё, which many people write."""
-    return words.casefold().replace("ё", "е")
-
-
-def _match_word(word: str) -> str:
-    """Return the FTS5 expression of a word: a whole number, or a prefix without a Russian ending."""
-    if not _WORD.search(word):
-        return ""
-    plain = _ENDING.sub("", folded(word))
-    quoted = '"' + plain.replace('"', " ") + '"'
-    found = f"words : {quoted} *"
-    return f"(numbers : {quoted} OR {found})" if word.isdecimal() else found
-
-
-def _before(place: Place, campaign: int) -> int:
-    """Return the end of a store's range after `place`. Returns of the same second are ordered by store."""
+def end_before(place: Place, campaign: int) -> int:
+    """Return the first key of a store that does not come after `place`."""
     if campaign == place.campaign:
         return key(place.created_at, place.row)
     return key(place.created_at + (campaign > place.campaign), 0)
+
+
+def folded(text: str) -> str:
+    """Return the text in lower case, and with е for ё, which many people write."""
+    return text.casefold().replace("ё", "е")
+
+
+def stemmed(text: str) -> str:
+    """Return the text as the index stores it: folded, with the stem of every Russian word.
+
+    The index itself stems English words (FTS5's `porter`).
+    """
+    return _CYRILLIC.sub(lambda found: _stem(found[0]), folded(text))
+
+
+@lru_cache(50_000)  # comments repeat their words, and a stem takes 25 µs
+def _stem(word: str) -> str:
+    return str(_stemmer.stemWord(word))
+
+
+def _match_term(term: str) -> str:
+    """Return the FTS5 expression of a word, or of a number or a part of it."""
+    if " " in term:
+        groups = " AND ".join(_in_words(group) for group in term.split())
+        return f"({_match_term(term.replace(' ', ''))} OR ({groups}))"
+    if not re.search(r"\d", term):
+        return _in_words(term)
+    is_part = term.isdecimal() and len(term) >= PART_DIGITS
+    parts = f'"{term}" * OR reversed : "{term[::-1]}" *' if is_part else _quoted(term)
+    return f"(numbers : {parts} OR {_in_words(term)})"
+
+
+def _in_words(term: str) -> str:
+    return f"words : {_quoted(stemmed(term))} *"
+
+
+def _quoted(term: str) -> str:
+    return '"' + term.replace('"', " ") + '"'
 
 
 def _number(given: str) -> int | None:

@@ -1,5 +1,6 @@
 """Read the last runs and the state of every store from catalogues and indexes. Everything here blocks."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from market_photos.archive import layout, lock
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.requests import PastRun
 from market_photos.browse import index
+from market_photos.browse.query import TAGS, Query
 from market_photos.browse.stores import Stores, collect_troubles
 from market_photos.clock import Clock, moscow_day
 from market_photos.model import PhotoKey
@@ -47,13 +49,15 @@ def overview(stores: Stores, limits: Limits, clock: Clock) -> Overview:
     """Return the state of every store. A store that cannot be read has its `trouble` set."""
     found = [_of_store(stores, campaign, limits, clock) for campaign in stores.campaigns()]
     today = moscow_day(clock.now().wall)
+    first = dt.date(1970, 1, 1) + dt.timedelta(days=today - REASON_DAYS + 1)
     downloaded: Counter[int] = Counter()
     reasons: Counter[str] = Counter()
     for campaign in stores.campaigns():
         with collect_troubles({}, campaign), stores.index(campaign) as connection:
             if connection is not None:
                 downloaded.update(dict(index.get_meta(connection, "downloaded", [])))
-                reasons.update(index.values_since(connection, "r", today - REASON_DAYS + 1))
+                for tags, n in index.count(connection, Query(first=first), campaign):
+                    reasons.update({value: n for kind, value in tags if kind == TAGS["reason"]})
     return Overview(found, dict(downloaded), dict(reasons), today)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -31,6 +32,8 @@ T = TypeVar("T")
 #: Returns per page, and photos that the card of a return shows.
 PAGE_RETURNS = 24
 CARD_PHOTOS = 8
+#: Values that a filter offers.
+CHOICES = 50
 STATIC = Path(__file__).parent / "static"
 ROOM = "market_photos.browse"
 
@@ -88,17 +91,10 @@ class Site:
             "troubles": {**self.index_refresher.troubles, **page.troubles},
             "older": query.address(after=page.after) if page.after else "",
             "names": names,
-            "choices": {name: self._choices(name, query, words) for name in TAGS},
+            "choices": {name: _choices(name, query, page.values[name], words) for name in TAGS},
             "chosen": _chosen(query, words, names),
             "card_photos": CARD_PHOTOS,
         }
-
-    def _choices(self, name: str, query: Query, words: Wording) -> list[tuple[str, str]]:
-        """Return the values of a filter with their labels."""
-        found = self.stores.values(TAGS[name], query.store)
-        if (chosen := getattr(query, name)) and chosen not in found:
-            found[chosen] = 0
-        return [(value, f"{words.value(name, value)} ({words.number(n)})") for value, n in found.items()]
 
     def _runs(self, request: web.Request, words: Wording) -> dict[str, Any]:
         found = runs.overview(self.stores, self._limits, self._clock)
@@ -207,6 +203,13 @@ def own_address(url: URL) -> str:
     return "/" + str(url).lstrip("/")
 
 
+def _choices(name: str, query: Query, counts: Counter[str], words: Wording) -> list[tuple[str, str]]:
+    """Return the values of a filter with their labels, the most frequent first."""
+    values = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:CHOICES])
+    values |= {value: counts[value] for value in [getattr(query, name)] if value}
+    return [(value, f"{words.value(name, value)} ({words.number(n)})") for value, n in values.items()]
+
+
 def _chosen(query: Query, words: Wording, names: dict[int, str]) -> list[tuple[str, str]]:
     """Return the filters that are set, each with the address of the page without it."""
     found = [(f"«{query.q}»", query.address(q=""))] if query.q else []
@@ -215,7 +218,8 @@ def _chosen(query: Query, words: Wording, names: dict[int, str]) -> list[tuple[s
         found.append((f"{words('store')}: {name}", query.address(store=None)))
     for name, field in (("from", "first"), ("to", "last")):
         if day := getattr(query, field):
-            found.append((f"{words(name)} {day}", query.address(**{field: None})))
+            without: dict[str, Any] = {field: None}
+            found.append((f"{words(name)} {day}", query.address(**without)))
     for name in TAGS:
         if value := getattr(query, name):
             found.append((f"{words(name)}: {words.value(name, value)}", query.address(**{name: ""})))

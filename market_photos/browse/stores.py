@@ -15,9 +15,8 @@ from typing import NamedTuple
 from market_photos.archive import layout
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, open_reader
 from market_photos.archive.stores import known_stores
-from market_photos.archive.volume import is_there
 from market_photos.browse import index
-from market_photos.browse.query import Place, Query, unkey
+from market_photos.browse.query import TAGS, Place, Query, Tag
 from market_photos.errors import MarketPhotosError, UsageError
 
 #: Seconds for a search in one store: twelve words of one letter take 0.2 s with 60 000 returns, 4 s with a million.
@@ -37,11 +36,18 @@ def photo_address(photo: KnownPhoto, page: str) -> str:
 
 
 class ResultPage(NamedTuple):
-    """A page of search results."""
+    """A page of search results, and the counts of all of them."""
 
     returns: list[KnownReturn]
     after: Place | None
     """The last return of this page if there is another page."""
+    total: int
+    before: int
+    """Results on the pages before this one."""
+    stores: Counter[int]
+    """Results by store, whichever store is chosen."""
+    values: dict[str, Counter[str]]
+    """By filter, the number of results for each value that may be chosen instead of the present one."""
     troubles: dict[int, str]
     """Why stores could not be read, by store."""
 
@@ -55,9 +61,8 @@ class Stores:
         self._views = views
 
     def campaigns(self) -> list[int]:
-        """Return the stores that have a catalogue. Raises ArchiveUnwritable where the archive cannot be read."""
-        stores = known_stores(self.archive)
-        return [campaign for campaign in stores if is_there(self.folder(campaign) / layout.CATALOG_NAME)]
+        """Return the stores of the archive. Raises ArchiveUnwritable where it cannot be read."""
+        return known_stores(self.archive)
 
     def folder(self, campaign: int) -> Path:
         """Return the folder of a store in the archive."""
@@ -73,24 +78,33 @@ class Stores:
 
     def page(self, query: Query, limit: int) -> ResultPage:
         """Return a page of at most `limit` matching returns of all stores, newest first."""
-        found: list[Place] = []
         troubles: dict[int, str] = {}
+        stores: Counter[int] = Counter()
+        values = {name: Counter[str]() for name in TAGS}
+        places: list[Place] = []
+        left = 0
         for campaign in self.campaigns():
-            if query.store in (None, campaign):
-                with collect_troubles(troubles, campaign):
-                    found += self._find(query, campaign, limit + 1)
-        found.sort(key=lambda place: (place.created_at, -place.campaign, place.row), reverse=True)
-        places = found[:limit]
-        shown = self._read(places, troubles)
-        after = places[-1] if len(found) > limit else None
-        return ResultPage([shown[place] for place in places if place in shown], after, troubles)
-
-    def _find(self, query: Query, campaign: int, limit: int) -> list[Place]:
-        with self.index(campaign) as connection:
-            if connection is None:
-                return []
-            places = [unkey(key) for key in index.find(connection, query, campaign, limit)]
-        return [Place(created, campaign, row) for created, row in places]
+            with collect_troubles(troubles, campaign), self.index(campaign) as connection:
+                if connection is None:
+                    continue
+                counts = index.count(connection, query.at(), campaign)
+                stores[campaign] = _accepted(query, counts)
+                if query.store in (None, campaign):
+                    _add_values(values, query, counts)
+                    left += _accepted(query, index.count(connection, query, campaign) if query.after else counts)
+                    places += index.find(connection, query, campaign, limit + 1)
+        places.sort(key=lambda place: place.order)
+        shown = self._read(places[:limit], troubles)
+        total = stores[query.store] if query.store is not None else stores.total()
+        return ResultPage(
+            returns=[shown[place] for place in places[:limit] if place in shown],
+            after=places[limit - 1] if len(places) > limit else None,
+            total=total,
+            before=total - left,
+            stores=stores,
+            values=values,
+            troubles=troubles,
+        )
 
     def _read(self, places: list[Place], troubles: dict[int, str]) -> dict[Place, KnownReturn]:
         shown: dict[Place, KnownReturn] = {}
@@ -107,14 +121,6 @@ class Stores:
         with open_reader(self.archive, campaign) as reader:
             found = reader.find(order, return_id)
         return found.without_damage() if found else None
-
-    def values(self, kind: str, campaign: int | None) -> dict[str, int]:
-        """Return the values of a filter with their numbers of returns, the most frequent first."""
-        found: Counter[str] = Counter()
-        for store in self.campaigns() if campaign is None else [campaign]:
-            with collect_troubles({}, store), self.index(store) as connection:
-                found.update(index.values(connection, kind) if connection else {})
-        return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def names(self) -> dict[int, str]:
         """Return the names of the stores, empty where unknown."""
@@ -147,6 +153,18 @@ class Stores:
                         f"The search took longer than {SEARCH_SECONDS} s.", "Use fewer or longer words, or dates."
                     ) from error
                 raise
+
+
+def _accepted(query: Query, counts: list[tuple[set[Tag], int]]) -> int:
+    return sum(n for tags, n in counts if query.accepts(tags))
+
+
+def _add_values(values: dict[str, Counter[str]], query: Query, counts: list[tuple[set[Tag], int]]) -> None:
+    """Count, for each filter, the results of each of its values with the other filters as they are."""
+    for name, kind in TAGS.items():
+        for tags, n in counts:
+            if query.accepts(tags, without=name):
+                values[name].update({value: n for tag, value in tags if tag == kind})
 
 
 @contextmanager

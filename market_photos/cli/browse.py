@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 
 from market_photos import console
+from market_photos.archive.layout import CATALOG_NAME
 from market_photos.archive.read_only_media import is_writable
 from market_photos.archive.stores import select_stores
+from market_photos.archive.volume import is_there
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import access_policy, is_loopback
 from market_photos.browse.server import listen, serve
@@ -36,8 +38,8 @@ def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:
     console.set_up_logging(0, quiet=False)
     settings = load(find_config(config))
     archive = settings.archive.directory
-    stores = Stores(archive)
     campaigns = select_stores(archive)
+    stores = Stores(archive)
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = listen(host, port)
     address = _address(host, listening.getsockname()[1], token)
@@ -49,6 +51,8 @@ def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:
                 await asyncio.to_thread(webbrowser.open, address)
 
     with ExitStack() as held:
+        for campaign in campaigns:
+            is_there(stores.folder(campaign) / CATALOG_NAME)  # raises ArchiveUnwritable where it may not be read
         if not all(is_writable(stores.folder(campaign)) for campaign in campaigns):
             views = held.enter_context(tempfile.TemporaryDirectory(prefix="market-photos-browse-"))
             console.say(f"The archive cannot be written: previews and the search index are in {views} until the end.")

@@ -29,9 +29,11 @@ def orders(archive: Path, **given: str) -> list[int]:
 
 def every_page(archive: Path, most: int) -> list[tuple[int, int]]:
     """(store, order) from the newest to the oldest, page by page."""
-    stores, query, found = Stores(archive), Query(), []
+    found: list[tuple[int, int]] = []
+    stores, query = Stores(archive), Query()
     for _ in range(100):
         page = stores.page(query, most)
+        assert (page.total, page.before) == (21, len(found))
         found += [(back.campaign, back.order) for back in page.returns]
         if page.after is None:
             return found
@@ -114,18 +116,46 @@ def with_comment(back: Return, comment: str) -> Return:
     return back._replace(record=record)
 
 
-def test_counts_of_filters_follow(tmp_path: Path) -> None:
+def test_filters_count_the_returns_of_the_present_query(tmp_path: Path) -> None:
+    """A value counts what would be found with it in place of the filter's present one; all else stays."""
+    first, second = ArchiveOf(tmp_path, 101), ArchiveOf(tmp_path, 102)
+    first.bring(first.add(comment="скол"))
+    first.add(comment="скол", reason="WRONG_ITEM", created_at=NOW - 40 * DAY)
+    first.add(comment="мятая коробка", photos=0)
+    second.add(comment="скол", decision="REPAIR")
+    for store in (first, second):
+        update(store)
+    stores = Stores(tmp_path)
+
+    def counts(**given: str) -> tuple[int, dict[int, int], dict[str, int], dict[str, int]]:
+        page = stores.page(parse(given), 10)
+        return page.total, dict(page.stores), dict(page.values["reason"]), dict(page.values["state"])
+
+    every = {"archived": 1, "pending": 2, "none": 1}
+    assert counts() == (3, {101: 2, 102: 1}, {"BAD_QUALITY": 2, "WRONG_ITEM": 1}, every)
+    assert counts(q="скол", reason="WRONG_ITEM") == (
+        1,
+        {101: 1, 102: 0},
+        {"BAD_QUALITY": 2, "WRONG_ITEM": 1},
+        {"pending": 1},
+    )
+    assert counts(store="102", q="скол") == (1, {101: 2, 102: 1}, {"BAD_QUALITY": 1}, {"pending": 1})
+    assert counts(decision="REPAIR", state="none")[0] == 0
+    assert counts(**{"from": "2026-09-01", "state": "pending"})[:2] == (1, {101: 0, 102: 1})
+
+
+def test_counts_follow_what_changes(tmp_path: Path) -> None:
     store = ArchiveOf(tmp_path)
     back = store.add(photos=2)
     store.add(reason="A NEW ONE")
     update(store)
     stores = Stores(tmp_path)
-    assert stores.values("r", None) == {"A NEW ONE": 1, "BAD_QUALITY": 1}
-    assert stores.values("s", None) == {"pending": 2}
+    assert stores.page(Query(), 10).values["reason"] == {"A NEW ONE": 1, "BAD_QUALITY": 1}
+    assert stores.page(Query(), 10).values["state"] == {"pending": 2}
     store.clock.wall += 100
     store.bring(back)
     update(store)
-    assert stores.values("s", None) == {"archived": 1, "pending": 1}
+    assert stores.page(Query(), 10).values["state"] == {"archived": 1, "pending": 1}
 
 
 @pytest.mark.parametrize("damage", ["garbage", "version", "empty", "gone"])
