@@ -35,10 +35,11 @@ async def show_live(run: Run) -> None:
                     total=(now.photos + now.pending) or None,
                     visible=True,
                 )
+            sums = await run.overview()
             if run.stop.requested:
                 progress.update(note, description=f"stopping: {run.stop.reason}; photos in flight may finish")
-            elif sums := run.overview():
+            elif sums:
                 progress.update(note, description=sums)
-            progress.update(note, visible=not stores or run.stop.requested or bool(run.overview()))
+            progress.update(note, visible=not stores or run.stop.requested or bool(sums))
             progress.refresh()
             await asyncio.sleep(REDRAW_SECONDS)

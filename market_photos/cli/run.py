@@ -4,11 +4,11 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import SystemRandom
 
 from market_photos import console
-from market_photos.clock import Clock, SystemClock
+from market_photos.clock import SystemClock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
 from market_photos.reporting.notifier import notifying
@@ -29,19 +29,25 @@ class Interrupted(MarketPhotosError):
         self.exit_code = code
 
 
-def execute(settings: Settings, plan: Plan, options: Options, *, quiet: bool) -> Report:
-    """Run until the end or a signal, and return the report. Raises MarketPhotosError."""
+def execute(
+    settings: Settings, plan: Plan, options: Options, *, quiet: bool, make_run: Callable[..., Run] = Run
+) -> Report:
+    """Run until the end or a signal, and return the report. Raises MarketPhotosError.
+
+    `make_run` takes the arguments of Run.
+    """
     clock = SystemClock()
+    run = make_run(settings, plan, options, clock, SystemRandom())
     if options.dry_run or plan.only:  # a monitor must not take these for the nightly run
-        return _run(settings, plan, options, clock, quiet=quiet)
+        return _run(run, quiet=quiet)
     with notifying(settings, options.command, clock) as notifier:
-        notifier.report = _run(settings, plan, options, clock, quiet=quiet)
+        notifier.report = _run(run, quiet=quiet)
     return notifier.report
 
 
-def _run(settings: Settings, plan: Plan, options: Options, clock: Clock, *, quiet: bool) -> Report:
-    console.redact.hide(settings.api_key())
-    return asyncio.run(_execute(Run(settings, plan, options, clock, SystemRandom()), quiet=quiet))
+def _run(run: Run, *, quiet: bool) -> Report:
+    console.redact.hide(run.settings.api_key())
+    return asyncio.run(_execute(run, quiet=quiet))
 
 
 async def _execute(run: Run, *, quiet: bool) -> Report:
@@ -108,7 +114,7 @@ def is_live(environ: Mapping[str, str], *, is_terminal: bool) -> bool:
 async def _print_lines(run: Run) -> None:
     while True:
         await asyncio.sleep(LINE_SECONDS)
-        if sums := run.overview():
+        if sums := await run.overview():
             console.say(sums)
             continue
         for progress in await run.progress():

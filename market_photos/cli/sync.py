@@ -2,6 +2,8 @@
 
 import datetime as dt
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,28 @@ from market_photos.cli.options import (
     with_options,
 )
 from market_photos.cli.run import execute, print_report
+from market_photos.cluster.batch import Job, LogOptions
+from market_photos.cluster.engine import require_engine
+from market_photos.cluster.local import ProcessesRun
 from market_photos.config import find_config, load
 from market_photos.errors import MarketPhotosError, UsageError
 from market_photos.model import ReturnRef
 from market_photos.reporting.report import failed_report
 from market_photos.sync.plan import Backfill, Nightly, OneReturn, Plan
-from market_photos.sync.run import Options
+from market_photos.sync.run import Options, Run
 from market_photos.sync.shard import WHOLE, Shard
 
+stores_options = with_options(
+    campaigns_option,
+    shard_option,
+    click.option(
+        "--processes",
+        type=click.IntRange(1, 64),
+        default=1,
+        metavar="NUMBER",
+        help="Share the stores out to this many processes, for instance one for each core.",
+    ),
+)
 run_options = with_options(
     config_option,
     click.option("--max-duration", type=DURATION, metavar="DURATION", help="Stop after this time: 6h, 90m."),
@@ -48,27 +64,23 @@ run_options = with_options(
 
 @click.command()
 @click.option("--full", is_flag=True, help="List everything again; retry photos that were given up or are gone.")
-@campaigns_option
-@shard_option
+@stores_options
 @run_options
-def sync(*, full: bool, campaigns: tuple[int, ...], shard: Shard, **options: Any) -> None:
+def sync(*, full: bool, **options: Any) -> None:
     """Download photos of new and updated returns.
 
     Lists what was updated since the last complete listing, then fetches every photo that the archive lacks, newest
     return first.
     """
-    _run(Nightly(full), campaigns, shard, **options)
+    _run(Nightly(full), **options)
 
 
 @click.command()
 @click.option("--from", "first", type=DATE, required=True, metavar="DATE", help="First day of update, YYYY-MM-DD.")
 @click.option("--to", "last", type=DATE, metavar="DATE", help="Last day of update, YYYY-MM-DD. Default: today.")
-@campaigns_option
-@shard_option
+@stores_options
 @run_options
-def backfill(
-    *, first: dt.datetime, last: dt.datetime | None, campaigns: tuple[int, ...], shard: Shard, **options: Any
-) -> None:
+def backfill(*, first: dt.datetime, last: dt.datetime | None, **options: Any) -> None:
     """Download photos of past returns, newest month first.
 
     The API filters returns by the date of their last update. The same command continues where it stopped. While it
@@ -79,7 +91,7 @@ def backfill(
     until = min(last.date(), tomorrow) if last else today
     if first.date() > until:
         raise UsageError(f"--from {first.date()} is after --to {until}.", "Give the earlier day to --from.")
-    _run(Backfill(first.date(), until), campaigns, shard, **options)
+    _run(Backfill(first.date(), until), **options)
 
 
 @click.command()
@@ -89,14 +101,15 @@ def backfill(
 @run_options
 def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
     """Download the photos of one return."""
-    _run(OneReturn(ReturnRef(order, return_id)), (campaign,), **options)
+    _run(OneReturn(ReturnRef(order, return_id)), campaigns=(campaign,), **options)
 
 
 def _run(
     plan: Plan,
+    *,
     campaigns: tuple[int, ...],
     shard: Shard = WHOLE,
-    *,
+    processes: int = 1,
     config: Path | None,
     max_duration: Span | None,
     max_photos: int | None,
@@ -107,10 +120,16 @@ def _run(
     quiet: bool,
 ) -> None:
     """Run the plan and end the process with its exit code."""
-    console.set_up_logging(verbose, quiet, as_json=log_format == "json")
+    log = LogOptions(verbose, quiet, log_format == "json")
+    console.set_up_logging(log.verbose, log.quiet, as_json=log.as_json)
     options = Options(command_line(), campaigns, max_duration and max_duration.seconds, max_photos, dry_run, shard)
+    config = find_config(config)
     try:
-        report = execute(load(find_config(config)), plan, options, quiet=quiet)
+        make_run: Callable[..., Run] = Run
+        if processes > 1:
+            require_engine()
+            make_run = partial(ProcessesRun, Job.new(config, plan, options, log), processes)
+        report = execute(load(config), plan, options, quiet=quiet, make_run=make_run)
     except MarketPhotosError as error:
         if as_json:
             console.give(failed_report(error))

@@ -108,6 +108,23 @@ async def discover(client: Client, named: Iterable[int], clock: ServerClock, rng
     return Discovered(open_stores, [candidate for candidate in every if candidate.refused], ledger.requests)
 
 
+async def ask_time(client: Client, clock: ServerClock, rng: Random) -> int:
+    """Set `clock` by the answer to one request, or a few while it is in doubt; return how many were sent.
+
+    Raises KeyRefused. Another failure leaves the clock as it is, as for stores that are named.
+    """
+    ledger = Unrecorded()
+    limits = cabinet_limits(rng, ledger)
+    try:
+        await retrying(partial(_read_page, client, limits, None), "the server's time", rng)
+    except Refusal as refusal:
+        if refusal.reaction is Reaction.STOP_RUN:
+            raise as_error(refusal, "the list of stores") from refusal
+        log.warning("cannot ask for the server's time: %s; using this machine's", refusal)
+    await _settle_time(client, limits, clock)
+    return ledger.requests
+
+
 async def _settle_time(client: Client, limits: Limits, clock: ServerClock) -> None:
     """Request the list of stores again while the Date of its answers is in doubt, MAX_TIME_REQUESTS times at most."""
     for _ in range(MAX_TIME_REQUESTS):

@@ -9,7 +9,7 @@ from market_photos.clock import Clock
 from market_photos.errors import ExitCode
 from market_photos.market.requests import Endpoint
 from market_photos.reporting.progress import StoreProgress
-from market_photos.reporting.report import StoreReport
+from market_photos.reporting.report import Counters, StoreReport
 from market_photos.reporting.status import seconds_at_quota
 from market_photos.sync.store import Store
 from market_photos.text import human_bytes
@@ -23,9 +23,9 @@ _WAITS = {
 }
 
 
-def overview(planned: int, ended: Sequence[StoreReport], at_work: Sequence[Store]) -> str:
+def overview(planned: int, ended: Sequence[StoreReport], at_work: Sequence[Counters]) -> str:
     """Return the sums over all stores of a run as a line of text. `planned`: how many it visits."""
-    counters = [report.counters for report in ended] + [store.counters for store in at_work]
+    counters = [*(report.counters for report in ended), *at_work]
     photos, size = sum(count.downloaded for count in counters), sum(count.size for count in counters)
     troubled = sum(report.exit_code is not ExitCode.COMPLETE for report in ended)
     done = f"{len(ended):,} done" + (f" ({troubled:,} not complete)" if troubled else "")

@@ -74,7 +74,7 @@ class Run:
         """Those that it has visited."""
         self.has_stores = False
         self.stop = Stop()
-        self._budget = Budget(options.max_photos)
+        self.budget = Budget(options.max_photos)
         self._began = 0.0
         self._archive = settings.archive.directory
 
@@ -102,9 +102,11 @@ class Run:
                 found.append(await measure(store, seconds))
         return found
 
-    def overview(self) -> str:
+    async def overview(self) -> str:
         """Return the sums over all stores as a line; empty where they are few, and `progress` shows each."""
-        return overview(self.planned, self.ended, self.stores) if self.planned > SHOWN_STORES else ""
+        if self.planned <= SHOWN_STORES:
+            return ""
+        return overview(self.planned, self.ended, [store.counters for store in self.stores])
 
     def _prepare_archive(self) -> None:
         """Raise ArchiveUnwritable unless the archive can be written to."""
@@ -120,18 +122,18 @@ class Run:
         named = sorted(set(self.options.campaigns or self.settings.campaigns.ids))
         if named and not (named := [campaign for campaign in named if campaign in shard]):
             return [], Discovered([], [])
-        claimed = locks.claim(named) if named else set()
+        claimed = self.claim_stores(locks, named) if named else set()
         if not named and shard == WHOLE:
             locks.take_archive()
         api = self.settings.api
         async with Client(api.base_url, key, self.clock, read_timeout=api.read_timeout_seconds) as client:
-            discovered = await discover(client, named, self.clock, self.rng)
+            discovered = await self.find_stores(client, named)
             found = discovered.within(shard)
             visited = [candidate.campaign for candidate in found.candidates]
             if not named:
-                claimed = locks.claim(visited)
+                claimed = self.claim_stores(locks, visited)
             candidates = [candidate for candidate in found.candidates if candidate.campaign in claimed]
-            reports = await self._visit_in_turn(candidates, client, locks)
+            reports = await self.visit_stores(candidates, client, locks)
         for campaign, error in locks.refused.items():
             reports.append(StoreReport(campaign, exit_code=error.exit_code, error=error))
         if not named:
@@ -150,9 +152,15 @@ class Run:
             raise nothing_to_visit(found.skipped)
         return sorted(reports, key=lambda report: report.campaign), found
 
-    async def _visit_in_turn(
-        self, candidates: list[Candidate], client: Client, locks: StoreLocks
-    ) -> list[StoreReport]:
+    async def find_stores(self, client: Client, named: list[int]) -> Discovered:
+        """Return the named stores, or every store of the key."""
+        return await discover(client, named, self.clock, self.rng)
+
+    def claim_stores(self, locks: StoreLocks, campaigns: list[int]) -> set[int]:
+        """Claim stores; return those that no other run has. Raises AlreadyRunning if that is none."""
+        return locks.claim(campaigns)
+
+    async def visit_stores(self, candidates: list[Candidate], client: Client, locks: StoreLocks) -> list[StoreReport]:
         """Visit stores side by side, as many at once as the settings and the system allow."""
         limits, self.planned = self.settings.limits, len(candidates)
         at_once = stores_that_fit(min(limits.stores_at_once, len(candidates)), limits.parallel_requests)
@@ -217,7 +225,7 @@ class Run:
                 clock=self.clock,
                 rng=self.rng,
                 stop=self.stop,
-                budget=self._budget,
+                budget=self.budget,
                 counters=counters,
                 started_at=self.clock.now().best,
             )

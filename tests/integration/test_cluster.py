@@ -1,0 +1,133 @@
+"""`sync --processes`: several processes, one report, one exit code; what happens when one of them is killed."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from market_photos.sandbox import ALWAYS, actions
+from tests.integration.conftest import MakeWorld
+from tests.integration.harness import World, assert_adds_up, fill, wait_until
+
+for name in ("distributed", "cryptography"):
+    pytest.importorskip(name, reason="the extra `cluster` is not installed")
+
+STORES = 6
+PHOTOS = 8
+#: Photos that one store may have in flight.
+IN_FLIGHT = 4
+END_S = 15.0
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """Six stores with eight photos each, answered slowly enough to be caught at work."""
+    world = make_world(stores=STORES, latency=0.15)
+    for store in world.market.stores.values():
+        fill(store, returns=PHOTOS)
+    return world
+
+
+def workers_of(pid: int) -> list[int]:
+    """The worker processes that this one has started."""
+    return [child for child in children_of(pid) if b"spawn_main" in read(child, "cmdline")]
+
+
+def children_of(pid: int) -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and read(int(entry.name), "stat").rpartition(b")")[2].split()[1:2] == [b"%d" % pid]:
+            yield int(entry.name)
+
+
+def read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def at_work(world: World) -> bool:
+    """Whether photos of several stores are on their way."""
+    return len({entry.campaign for entry in world.log.of("photo")}) >= STORES // 2
+
+
+def test_two_processes_fetch_every_photo_once_and_report_together(world: World) -> None:
+    """A second run over all stores is refused meanwhile."""
+    process = world.start("sync", "--processes", "2", "--json")
+    wait_until(lambda: at_work(world), process)
+    workers = workers_of(process.pid)
+    assert world.program("sync").code == 6
+    outcome = world.end_of(process)
+    assert (outcome.code, len(workers)) == (0, 2), outcome.text
+    assert len(outcome.stdout.splitlines()) == 1
+    assert [store["campaign"] for store in outcome.json["stores"]] == list(world.market.stores)
+    assert outcome.json["downloaded"] == STORES * PHOTOS
+    assert outcome.json["requests"] == len(world.log)
+    assert_adds_up(outcome.json)
+    assert set(world.requests_per_photo().values()) == {1}
+    assert not any(map(workers_alive, workers))
+    world.assert_archive_is_right()
+    world.assert_no_key()
+
+
+def workers_alive(pid: int) -> bool:
+    return b"spawn_main" in read(pid, "cmdline")
+
+
+def test_the_stores_of_a_killed_process_are_done_by_another(world: World) -> None:
+    """Its locks are free at once. Only what was in flight is fetched twice."""
+    process = world.start("sync", "--processes", "2", "--json")
+    wait_until(lambda: at_work(world), process)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    outcome = world.end_of(process)
+    assert (outcome.code, outcome.json["exit_code"]) == (0, 0), outcome.text
+    assert world.states() == {"archived": STORES * PHOTOS}
+    world.assert_archive_is_right(in_flight=STORES * IN_FLIGHT)
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_all_processes_ends_the_run_in_order(world: World, by: int, code: int) -> None:
+    """As Ctrl-C and systemd send it."""
+    process = world.start("sync", "--processes", "2", "--json", start_new_session=True)
+    wait_until(lambda: at_work(world), process)
+    workers = workers_of(process.pid)
+    os.killpg(process.pid, by)
+    sent = time.monotonic()
+    outcome = world.end_of(process)
+    assert outcome.code == code, outcome.text
+    assert time.monotonic() - sent < END_S
+    assert len(outcome.json["stores"]) == STORES
+    assert_adds_up(outcome.json)
+    assert "Traceback" not in outcome.stderr
+    assert not any(map(workers_alive, workers))
+    world.assert_archive_is_right()
+    assert world.program("sync", "--json").code == 0
+    assert set(world.requests_per_photo().values()) == {1}
+
+
+def test_no_process_outlives_a_main_process_that_is_killed(world: World) -> None:
+    process = world.start("sync", "--processes", "2")
+    wait_until(lambda: at_work(world), process)
+    workers = workers_of(process.pid)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not any(map(workers_alive, workers)))
+
+
+def test_a_limit_of_photos_counts_over_all_processes(world: World) -> None:
+    outcome = world.program("sync", "--processes", "2", "--max-photos", "17", "--json")
+    assert (outcome.code, outcome.json["downloaded"]) == (7, 17), outcome.text
+    assert sum(world.requests_per_photo().values()) == 17
+
+
+def test_a_key_that_is_refused_to_one_process_stops_all(world: World) -> None:
+    world.sandbox.faults.add(actions.status(401), kind="photo", campaign=103, nth=2, times=ALWAYS)
+    outcome = world.program("sync", "--processes", "2", "--json")
+    assert outcome.code == 4, outcome.text
+    assert_adds_up(outcome.json)
+    assert outcome.json["pending"] > 0
+    assert "Traceback" not in outcome.stderr

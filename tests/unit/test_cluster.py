@@ -1,0 +1,58 @@
+"""What a run with several processes decides without them."""
+
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from market_photos.cluster import engine
+from market_photos.cluster.batch import Job, LogOptions
+from market_photos.cluster.budget import SharedBudget
+from market_photos.cluster.local import in_batches
+from market_photos.errors import UsageError
+from market_photos.sync.discovery import Candidate
+from market_photos.sync.plan import Nightly
+from market_photos.sync.run import Options
+
+
+@pytest.mark.parametrize(
+    ("stores", "processes", "size", "batches"),
+    [
+        (5, 2, 2, [[0, 2], [1, 3], [4]]),
+        (3, 2, 5, [[0, 2], [1]]),
+        (1, 4, 1, [[0]]),
+        (0, 2, 1, []),
+    ],
+)
+def test_neighbours_go_to_different_batches(stores: int, processes: int, size: int, batches: list[list[int]]) -> None:
+    candidates = [Candidate(number) for number in range(stores)]
+    found = [[store.campaign for store in batch] for batch in in_batches(candidates, processes, size)]
+    assert found == batches
+
+
+def test_processes_count_one_budget_down_together(tmp_path: Path) -> None:
+    SharedBudget.make(tmp_path / "left", 150)
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as executor:
+        taken = sum(executor.map(_take_60, [tmp_path / "left"] * 3))
+    assert taken == 150
+
+
+def _take_60(path: Path) -> int:
+    budget = SharedBudget(path)
+    return sum(budget.take() for _ in range(60))
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "find_spec", lambda name: None if name == "distributed" else object())
+    with pytest.raises(UsageError, match="need distributed, which is not installed") as refused:
+        engine.require_engine()
+    assert "market-photos[cluster]" in refused.value.hint
+
+
+def test_what_goes_through_the_engine_holds_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process reads the key itself, from its environment or the file that the configuration names."""
+    monkeypatch.setenv("MARKET_PHOTOS_API_KEY", "ACMA:secret:0123")
+    job = Job.new(Path("config.toml"), Nightly(), Options("sync"), LogOptions())
+    assert b"secret" not in pickle.dumps(job)
