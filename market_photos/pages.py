@@ -28,10 +28,9 @@ _BYTE_UNITS = ("byte", "kilobyte", "megabyte", "gigabyte")
 
 
 class Wording:
-    """The texts of one language.
+    """The texts of one language: the package's `words.toml`, and `values.toml`, which all pages share.
 
-    `package` has its own in `words.toml`, beside the values of the API in `values.toml`, which all pages share:
-    `[section] name = [English, Russian]`.
+    Both hold `[section] name = [English, Russian]`.
     """
 
     def __init__(self, language: str, package: str) -> None:

@@ -1,8 +1,7 @@
 """Read the API's record of a return, the `ReturnDTO` of its documentation, into typed fields.
 
-The archive keeps records as the API sent them, and nothing in them is trusted: a field may be missing, null or of
-another type. Such a field is empty here. Values of enumerations and dates stay as the API writes them; every string
-can be encoded as UTF-8.
+Nothing in a record is trusted: a field that is missing, null or of another type is empty here. Values of enumerations
+and dates stay as the API writes them; every string can be encoded as UTF-8.
 """
 
 from collections.abc import Iterator, Mapping
@@ -60,17 +59,14 @@ class ReturnRecord:
     """In the order of the record; an item without decisions has an empty one."""
 
     def decision_of(self, photo: PhotoKey) -> Decision:
-        """Return the decision that lists the photo, else the first one of its item, else an empty one.
-
-        Photos without a decision share one empty decision per item.
-        """
-        found = self._decisions.get((photo.item, photo.image_hash))
-        return found or self._decisions.setdefault((photo.item, None), Decision(photo.item))
+        """Return the decision that lists the photo, else the first one of its item, else the item's empty one."""
+        of_item = self._decisions.setdefault((photo.item, None), Decision(photo.item))
+        return self._decisions.get((photo.item, photo.image_hash), of_item)
 
     def distinct(self, name: str) -> list[str]:
         """Return the different non-blank texts of a field of the decisions, in their order, stripped."""
         texts = (getattr(decision, name).strip() for decision in self.decisions)
-        return list(dict.fromkeys(text for text in texts if text))
+        return list(dict.fromkeys(filter(None, texts)))
 
     @cached_property
     def _decisions(self) -> dict[tuple[int | None, str | None], Decision]:

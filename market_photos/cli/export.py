@@ -8,9 +8,9 @@ import click
 
 from market_photos.cli.options import DATE, ID, campaigns_option, config_option
 from market_photos.clock import SystemClock
-from market_photos.config import Settings, find_config, load
+from market_photos.config import find_config, load
 from market_photos.errors import UsageError
-from market_photos.export.exporting import Target, export_index, export_pack
+from market_photos.export.exporting import Job, export_index, export_pack
 from market_photos.export.rows import Days
 from market_photos.export.selection import Selection
 
@@ -63,32 +63,20 @@ def export(
             "Say what to export: --order or --return for a pack of evidence, or --format for the index, not both.",
             "For example: market-photos export --order 40000123 --out pack.zip",
         )
-    settings, target = load(find_config(config)), Target(out, force)
+    job = Job(load(find_config(config)).archive.directory, campaigns, out, force)
     if kind is None:
-        _pack(settings, campaigns, target, order=order, returns=returns, **options)
+        _pack(job, Selection(order, tuple(sorted(set(returns)))), **options)
     else:
-        _index(settings, campaigns, target, kind=kind, **options)
+        _index(job, kind=kind, **options)
 
 
-def _pack(
-    settings: Settings,
-    campaigns: tuple[int, ...],
-    target: Target,
-    *,
-    order: int | None,
-    returns: tuple[int, ...],
-    language: str,
-    **index_options: Any,
-) -> None:
+def _pack(job: Job, selection: Selection, *, language: str, **index_options: Any) -> None:
     _refuse(index_options, "a pack", "--format")
-    selection = Selection(order, tuple(sorted(set(returns))))
-    export_pack(settings, campaigns, selection, target, language=language, clock=SystemClock())
+    export_pack(job, selection, language, SystemClock())
 
 
 def _index(
-    settings: Settings,
-    campaigns: tuple[int, ...],
-    target: Target,
+    job: Job,
     *,
     kind: str,
     first: dt.datetime | None,
@@ -101,7 +89,7 @@ def _index(
     if first and last and first > last:
         raise UsageError(f"--from {first.date()} is after --to {last.date()}.", "Give the earlier day to --from.")
     days = Days(first.date() if first else None, last.date() if last else None)
-    export_index(settings, campaigns, days, target, kind=kind, delimiter=_delimiter(delimiter))
+    export_index(job, days, kind, _delimiter(delimiter))
 
 
 def _refuse(options: dict[str, Any], what: str, belongs: str) -> None:

@@ -1,4 +1,4 @@
-"""Write a BagIt 1.0 bag (RFC 8493) into a zip, as a stream: only names and hashes are kept in memory.
+"""Write a BagIt 1.0 bag (RFC 8493) into a zip, as a stream: memory holds only names and hashes.
 
     <root>/
       bagit.txt  bag-info.txt  manifest-sha256.txt  tagmanifest-sha256.txt
@@ -15,20 +15,17 @@ from types import TracebackType
 from typing import BinaryIO, Self
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-#: The years that a zip can store. It has no time zones; the dates here are UTC.
-_YEARS = (1980, 2107)
 #: A regular file, rw-r--r--: the recipient of a pack must be able to read it.
 _MODE = 0o100644 << 16
 
 
 class Bag:
-    """A bag that is being written: add the payload, then tag files, then call `seal`.
+    """A bag: add the payload, then tag files, then call `seal`; without it the zip is no valid bag.
 
-    Paths are relative to the bag and use `/`. A `with` block closes the zip; without `seal` it is no valid bag.
+    Paths are relative to the bag and use `/`. `made_at` is in seconds since 1970.
     """
 
     def __init__(self, stream: BinaryIO, root: str, made_at: float) -> None:
-        """`made_at`: seconds since 1970."""
         self._zip = ZipFile(stream, "w", allowZip64=True)
         self._root = root
         self._made_at = made_at
@@ -47,10 +44,7 @@ class Bag:
             self._zip.close()
 
     def add_photo(self, path: str, chunks: Iterable[bytes], size: int, moment: float) -> None:
-        """Add a payload file without compressing it.
-
-        `size` is the total size of the chunks in bytes, `moment` the file's date in the zip, in seconds since 1970.
-        """
+        """Add an uncompressed payload file of `size` bytes; `moment`: its date in the zip, seconds since 1970."""
         self._payload[path] = self._write(path, chunks, size, moment, ZIP_STORED)
 
     def add_text(self, path: str, content: bytes) -> None:
@@ -64,9 +58,8 @@ class Bag:
     def seal(self, info: dict[str, str]) -> None:
         """Write the manifests and bag-info.txt, which has one line for each entry of `info`, and close the zip."""
         date = time.strftime("%Y-%m-%d", time.gmtime(self._made_at))
-        oxum = f"{self._size}.{len(self._payload)}"
+        info = info | {"Bagging-Date": date, "Payload-Oxum": f"{self._size}.{len(self._payload)}"}
         lines = [f"{name}: {' '.join(value.split())}\n" for name, value in info.items()]
-        lines += [f"Bagging-Date: {date}\n", f"Payload-Oxum: {oxum}\n"]
         self.add_tag("bagit.txt", [b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"])
         self.add_tag("bag-info.txt", [line.encode() for line in lines])
         self.add_tag("manifest-sha256.txt", _manifest(self._payload))
@@ -93,6 +86,6 @@ def _manifest(hashes: dict[str, str]) -> Iterator[bytes]:
 
 
 def _date(moment: float) -> tuple[int, int, int, int, int, int]:
-    found = time.gmtime(moment)
-    year = min(max(found.tm_year, _YEARS[0]), _YEARS[1])
-    return (year, found.tm_mon, found.tm_mday, found.tm_hour, found.tm_min, found.tm_sec)
+    """Return the date in UTC, within the years that a zip can store."""
+    year, month, day, hour, minute, second, *_ = time.gmtime(moment)
+    return (min(max(year, 1980), 2107), month, day, hour, minute, second)

@@ -27,15 +27,11 @@ class Evidence:
         """`photo`: an archived one."""
         self.path = store_folder(archive, photo.key.campaign) / photo.path
         self.size = photo.size or 0
-        self._sha256 = photo.sha256
-        self._downloaded_at = photo.changed_at
         self.kind = ""
+        self._photo = photo
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the file's bytes.
-
-        Raises EvidenceBroken where the file is missing or unreadable, or at its end where the hash has changed.
-        """
+        """Yield the file's bytes. Raises EvidenceBroken if it cannot be read, or at its end if the hash differs."""
         digest, size = hashlib.sha256(), 0
         try:
             with tree.open_file(self.path) as file:
@@ -51,9 +47,10 @@ class Evidence:
             raise EvidenceBroken(
                 f"{self.path}: cannot be read: {error.strerror}.", f"Fix that first. {_REPAIR}"
             ) from error
-        if digest.digest() != self._sha256:
+        if digest.digest() != self._photo.sha256:
             raise EvidenceBroken(
-                f"{self.path}: is not what was downloaded at {iso(self._downloaded_at)}: {size:,} bytes with SHA-256 "
-                f"{digest.hexdigest()}, but the catalogue has {self.size:,} bytes with {self._sha256.hex()}.",
+                f"{self.path}: is not what was downloaded at {iso(self._photo.changed_at)}: {size:,} bytes with "
+                f"SHA-256 {digest.hexdigest()}, but the catalogue has {self.size:,} bytes with "
+                f"{self._photo.sha256.hex()}.",
                 _REPAIR,
             )

@@ -17,11 +17,10 @@ STDOUT = Path("-")
 
 @contextmanager
 def output(target: Path, archive: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """Yield a stream that becomes the target when the block ends without an error.
+    """Yield a stream that becomes the target, with mode 0600, when the block ends without an error.
 
-    The mode of the file is 0600, because it contains personal data. Raises UsageError where the folder of the target
-    does not exist, or the target exists and `force` is not set or would replace a file that is no export.
-    Raises ArchiveUnwritable where the target cannot be written.
+    Raises UsageError if the target has no folder, or exists and may not be replaced, and ArchiveUnwritable if it
+    cannot be written.
     """
     if target == STDOUT:
         with disk_errors(Path("standard output")), _standard_output() as stream:

@@ -5,14 +5,11 @@ both its bytes and its name say so; anything else (an SVG, a video, an unknown t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
-from urllib.parse import quote
 
 from market_photos import __version__
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn
-from market_photos.clock import iso
 from market_photos.export.selection import Selection
 from market_photos.pages import Wording, templates
 from market_photos.record import Decision
@@ -32,35 +29,12 @@ class PackedPhoto(NamedTuple):
     """The suffix that fits its first bytes."""
 
     @property
-    def href(self) -> str:
-        """The address of the file, relative to the page."""
-        return quote(self.path)
-
-    @property
-    def name(self) -> str:
-        """The name of the file."""
-        return PurePosixPath(self.path).name
-
-    @property
     def is_picture(self) -> bool:
         """Whether every browser shows the file as a picture."""
         return bool(self.path) and {self.kind, PurePosixPath(self.path).suffix} <= SHOWN_KINDS
 
-    @property
-    def downloaded(self) -> str:
-        """The time of the download, in UTC."""
-        return _spaced(iso(self.photo.changed_at)).replace("Z", " UTC")
 
-
-class DecisionPhotos(NamedTuple):
-    """A decision with the photos that belong to it."""
-
-    decision: Decision
-    photos: list[PackedPhoto]
-
-
-@dataclass(frozen=True)
-class ReturnSection:
+class ReturnSection(NamedTuple):
     """One return on the page."""
 
     return_: KnownReturn
@@ -68,18 +42,14 @@ class ReturnSection:
     record_path: str
     """The path of return.json relative to the page; empty if the pack does not contain it."""
 
-    @property
-    def dates(self) -> list[tuple[str, str]]:
-        """The record's dates as (label, text): as the API wrote them, because a pack is evidence."""
-        named = (("created", self.return_.record.created), ("updated", self.return_.record.updated))
-        return [(name, _spaced(date)) for name, date in named if date]
-
-    def groups(self) -> list[DecisionPhotos]:
+    def groups(self) -> list[tuple[Decision, list[PackedPhoto]]]:
         """Return every decision in the order of the record with its photos, which may be none."""
-        groups = {id(decision): DecisionPhotos(decision, []) for decision in self.return_.record.decisions}
+        groups: dict[int, tuple[Decision, list[PackedPhoto]]] = {}
+        for decision in self.return_.record.decisions:
+            groups[id(decision)] = (decision, [])
         for shown in self.photos:
             decision = self.return_.record.decision_of(shown.photo.key)
-            groups.setdefault(id(decision), DecisionPhotos(decision, [])).photos.append(shown)
+            groups.setdefault(id(decision), (decision, []))[1].append(shown)
         return list(groups.values())
 
 
@@ -100,12 +70,7 @@ def render_page(
             photos=packed,
             absent=len(photos) - packed,
             version=__version__,
-            made_at=iso(made_at),
+            made_at=words.moment(made_at),
         )
     )
     return (piece.encode() for piece in pieces)
-
-
-def _spaced(date: str) -> str:
-    """Return an ISO 8601 date with a space in place of its T."""
-    return date.replace("T", " ", 1)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -81,6 +81,14 @@ def require_parquet() -> tuple[Any, Any]:
             "Install it: pip install 'market-photos[parquet]'. Or use --format csv or jsonl.",
         ) from None
     return pyarrow, pyarrow.parquet
+
+
+#: By format.
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[Row]], int]] = {
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+    "parquet": write_parquet,
+}
 
 
 def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
