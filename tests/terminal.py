@@ -4,12 +4,18 @@ import os
 import pty
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 PATIENCE_S = 60.0
+#: Makes the pseudo-terminal the controlling one, so that /dev/tty is it and shells have their jobs.
+_TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execvp(sys.argv[1], sys.argv[1:])"
+)
 
 
 def at_terminal(
@@ -18,7 +24,7 @@ def at_terminal(
     """Run a program, type each answer once its prompt is on the screen; return the exit code and the screen."""
     ours, its = pty.openpty()
     with subprocess.Popen(
-        words, cwd=folder, env=dict(environment), stdin=its, stdout=its, stderr=its, start_new_session=True
+        [sys.executable, "-c", _TAKE_TERMINAL, *words], cwd=folder, env=environment, stdin=its, stdout=its, stderr=its
     ) as process:
         os.close(its)
         try:

@@ -1,18 +1,20 @@
 """The program's entry point: a group whose commands are imported when they are called."""
 
 import gc
-import importlib
+import importlib.util
 import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from market_photos import __version__, console
-from market_photos.errors import ExitCode, MarketPhotosError
+from market_photos.errors import ExitCode, MarketPhotosError, UsageError
 from market_photos.streams import make_safe
 
 #: Each command with the module that holds it and its line in `--help`, which imports none of them.
 COMMANDS = {
+    "init": ("market_photos.cli.init", "Write a configuration for your stores."),
     "sync": ("market_photos.cli.sync", "Download photos of new and updated returns."),
     "backfill": ("market_photos.cli.sync", "Download photos of past returns, newest month first."),
     "fetch": ("market_photos.cli.sync", "Download the photos of one return."),
@@ -24,12 +26,16 @@ COMMANDS = {
     "prune": ("market_photos.cli.maintenance", "Delete photos and records of old returns."),
     "hold": ("market_photos.cli.maintenance", "Keep a return from pruning."),
     "release": ("market_photos.cli.maintenance", "End the hold on a return."),
-    "init": ("market_photos.cli.init", "Write a configuration for your stores."),
     "config": ("market_photos.cli.config", "Print the settings in force."),
     "doctor": ("market_photos.cli.doctor", "Check configuration, key, stores, disk and clock."),
     "sandbox": ("market_photos.cli.sandbox", "Serve an embedded Market to try things on."),
     "demo": ("market_photos.cli.demo", "Run a sync against an embedded Market."),
 }
+
+_NO_LOCKS = UsageError(
+    "market-photos does not run on Windows: it needs the file locks of Unix.",
+    "Use WSL 2, and keep the archive inside it.",
+)
 
 
 class LazyGroup(click.Group):
@@ -52,15 +58,31 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin so, without importing any command."""
+        found = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items()]
+        return [item for item in found if item.value.startswith(incomplete)] + click.Command.shell_complete(
+            self, ctx, incomplete
+        )
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__)
-def cli() -> None:
+@click.version_option(__version__, "-V", "--version")
+@click.option(
+    "--config", metavar="FILE", type=click.Path(), help="Configuration file; it may also follow the command."
+)
+@click.pass_context
+def cli(context: click.Context, config: str | None) -> None:
     """Download the photos that buyers attach to returns on Yandex Market."""
+    if config is not None:
+        context.default_map = {name: {"config": config} for name in COMMANDS}
 
 
 def main() -> None:
     """Run the command line and end the process with the exit code."""
+    if importlib.util.find_spec("fcntl") is None:
+        console.say_error(_NO_LOCKS)
+        sys.exit(_NO_LOCKS.exit_code)
     make_safe(console.redact)
     gc.set_threshold(10_000)  # imports and pages of returns make many objects and no garbage
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # pydantic would search every installed package

@@ -113,4 +113,4 @@ def with_options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]],
 def command_line() -> str:
     """Return the command line for the lock and the catalogue, such as `sync --full`, without --config."""
     text = " ".join(sys.argv[1:])
-    return re.sub(r" --config[= ]\S+", "", text)[:200]
+    return re.sub(r"(^| )--config[= ]\S+", "", text).strip()[:200]
