@@ -81,17 +81,18 @@ class Part:
         await to_the_end(asyncio.to_thread(self._finish))
         return self._hash.digest()
 
-    async def finish_streamed(self) -> None:
-        """Do the same if the photo is streamed, so that `commit` has nothing long to wait for."""
+    async def prepare(self, suffix: str) -> None:
+        """Do what takes long, so that `commit` with the same suffix does not. Raises ArchiveUnwritable."""
         if self._file:
             await self.finish()
 
-    def commit(self, target: Path) -> Stored:
+    def commit(self, suffix: str) -> Stored:
         """Finish the part file and give it its final name, which is durable once the folder is synced.
 
         Blocks. Raises ArchiveUnwritable.
         """
         self._finish()
+        target = self.path.with_name(f"{self.path.name.removesuffix(PART_SUFFIX)}{suffix}")
         with disk_errors(target):
             self.path.replace(target)
         self.is_made = False

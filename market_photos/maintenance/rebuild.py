@@ -73,7 +73,7 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
         result = RebuildResult(campaign, _set_aside(folder, clock))
         with Catalog(folder, campaign, clock, name=UNFINISHED_NAME) as catalog:
             run = catalog.runs.begin(command)
-            adoption.accept(catalog, held)
+            adoption.accept(catalog, held.stamp)
             _restore_returns(catalog, folder, result)
             for endpoint, quota in quotas(limits.photo_requests, limits.return_requests).items():
                 catalog.requests.assume(endpoint, [0.0] * quota)

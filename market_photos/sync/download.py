@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from market_photos import failpoints
 from market_photos.archive import image_type, layout, photo_file
-from market_photos.archive.held_folder import HeldFolder
+from market_photos.archive.place import Place
 from market_photos.errors import MarketPhotosError
 from market_photos.market.client import Client, Photo
 from market_photos.market.limits import Admission, Limits
@@ -35,9 +35,7 @@ class Worker:
     outcomes: Outcomes
     client: Client
     limits: Limits
-    held_folder: HeldFolder
-    floor: int | None
-    """Bytes that stay free on the disk, see `photo_file.require_room`."""
+    place: Place
     _admission: Admission | None = field(default=None, init=False)
     _state: WorkerState = field(default=WorkerState.IDLE, init=False)
 
@@ -86,11 +84,11 @@ class Worker:
     async def _fetch(self, attempt: Attempt) -> None:
         """Request the photo and archive it. Raises Refusal, ArchiveUnwritable or CatalogUnusable."""
         claim = attempt.claim
-        path = self.held_folder.folder / layout.photo_path(claim.month, claim.key, layout.PART_SUFFIX)
+        path = layout.photo_path(claim.month, claim.key, "")
         self._admission = self.limits.admission(Endpoint.PHOTO, claim.row, attempt.take_recorded())
         self._state = WorkerState.REQUESTING
         try:
-            async with photo_file.part(path, self.floor, self.held_folder.make_folder) as part:
+            async with self.place.part(path) as part:
                 async with self.client.photo(photo_request(claim.key), self._admission) as photo:
                     self._state = WorkerState.STORING
                     failpoints.point("answer-begun")
@@ -100,7 +98,7 @@ class Worker:
                 # The slot is free for the next request while this photo goes to the disk.
                 failpoints.point("slot-freed")
                 kind = await _checked(part, photo, attempt)
-                await part.finish_streamed()
+                await part.prepare(kind.suffix)
                 await photo_file.to_the_end(self._store(attempt, part, kind, photo.content_type))
         finally:
             self._state = WorkerState.IDLE

@@ -10,6 +10,7 @@ from market_photos.archive import photo_file
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim, State
 from market_photos.archive.image_type import ImageKind
+from market_photos.archive.place import Place
 from market_photos.console import redact
 from market_photos.errors import ServerUnavailable
 from market_photos.market.refusals import Reaction, Refusal, clean
@@ -29,6 +30,7 @@ class Outcomes:
     """Records outcomes, and judges by them whether photos, the store or the server are at fault."""
 
     catalog: Catalog
+    place: Place
     title: str
     """Names the store in log lines."""
     counters: Counters
@@ -46,7 +48,7 @@ class Outcomes:
         """Archive a photo; return the next one, claimed. Raises ArchiveUnwritable or CatalogUnusable."""
         found = Archived(kind.suffix, 0, b"", redact(content_type)[:200], redact(kind.note))
         archived, following = await self.catalog.do(
-            storing.store_photo, self.catalog, claim, part, found, only=self.only
+            storing.store_photo, self.catalog, self.place, claim, part, found, only=self.only
         )
         failpoints.point("recorded")
         self.counters.downloaded += 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Claim
+from market_photos.archive.place import Place
 from market_photos.market.limits import Ledger, Recorded
 from market_photos.market.retry import OutageDetector, RetryBudget
 from market_photos.model import ReturnRef
@@ -44,6 +45,7 @@ class PhotoQueue:
     """Hands out attempts at photos until the listing is over and none is left."""
 
     catalog: Catalog
+    place: Place
     ledger: Ledger
     outage: OutageDetector
     refused: RefusedPhotos
@@ -128,9 +130,9 @@ class PhotoQueue:
 
     async def _is_adopted(self, attempt: Attempt) -> bool:
         """Archive a photo that is on disk instead of requesting it."""
-        if not adoption.is_on_disk(self.catalog.path.parent, attempt.claim):
+        if not adoption.find(self.place, attempt.claim):
             return False
-        if not await self.catalog.do(adoption.adopt, self.catalog, attempt.claim):
+        if not await self.catalog.do(adoption.adopt, self.catalog, self.place, attempt.claim):
             return False
         self.release(attempt)
         return True

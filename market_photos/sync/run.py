@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from random import Random
 
 from market_photos import failpoints
-from market_photos.archive import atomic, layout, volume
+from market_photos.archive import layout
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.lock import Lock
-from market_photos.archive.volume import network_share
+from market_photos.archive.place import Place
+from market_photos.archive.places import open_archive
 from market_photos.clock import Clock, ServerClock
 from market_photos.config import Settings
 from market_photos.console import current_store, redact
@@ -76,7 +76,7 @@ class Run:
         self.stop = Stop()
         self.budget = Budget(options.max_photos)
         self._began = 0.0
-        self._archive = settings.archive.directory
+        self._archive = open_archive(settings.archive)
 
     async def __call__(self) -> Report:
         """Return the report. Raises MarketPhotosError for the run as a whole; a store's error is in its report."""
@@ -85,10 +85,10 @@ class Run:
         key = self.settings.api_key()
         if self.options.max_seconds is not None:
             loop.call_later(self.options.max_seconds, self.stop.request, ExitCode.LIMIT, "--max-duration is over")
-        self._prepare_archive()
+        await asyncio.to_thread(self._archive.prepare)
         with ExitStack() as held:
             marker = self.settings.archive.marker
-            locks = StoreLocks(self._archive, self.options.command, self.clock, held, marker)
+            locks = StoreLocks(self._archive.catalogs, self.options.command, self.clock, held, marker)
             reports, found = await self._visit_stores(key, locks)
         skipped = [(candidate.title, candidate.refused) for candidate in found.skipped]
         return Report(reports, loop.time() - self._began, skipped, self._hours_at_quota(reports), found.requests)
@@ -107,14 +107,6 @@ class Run:
         if self.planned <= SHOWN_STORES:
             return ""
         return overview(self.planned, self.ended, [store.counters for store in self.stores])
-
-    def _prepare_archive(self) -> None:
-        """Raise ArchiveUnwritable unless the archive can be written to."""
-        volume.require_marker(self._archive, self.settings.archive.marker)
-        atomic.make_folder(self._archive)
-        volume.require_room(self._archive, self.settings.archive.min_free_bytes)
-        if share := network_share(self._archive):
-            log.warning("%s is on a network share (%s), where the catalogue is not safe", self._archive, share)
 
     async def _visit_stores(self, key: str, locks: StoreLocks) -> tuple[list[StoreReport], Discovered]:
         """Run the named stores, or every store of the key; return a report for each."""
@@ -139,7 +131,7 @@ class Run:
         if not named:
             others, skipped = await asyncio.to_thread(
                 unvisited,
-                self._archive,
+                self._archive.catalogs,
                 set(visited),
                 found.skipped,
                 self.clock,
@@ -165,7 +157,7 @@ class Run:
         limits, self.planned = self.settings.limits, len(candidates)
         at_once = stores_that_fit(min(limits.stores_at_once, len(candidates)), limits.parallel_requests)
         if at_once < len(candidates):
-            candidates = await asyncio.to_thread(most_urgent_first, self._archive, candidates, self.clock)
+            candidates = await asyncio.to_thread(most_urgent_first, self._archive.catalogs, candidates, self.clock)
         room = asyncio.Semaphore(at_once)  # its waiters are served in order
 
         async def visit(candidate: Candidate) -> StoreReport:
@@ -180,7 +172,7 @@ class Run:
         current_store.set(candidate.campaign)  # for the log lines of this task and those that it starts
         report = StoreReport(candidate.campaign, candidate.name)
         try:
-            folder = layout.store_folder(self._archive, candidate.campaign)
+            folder = layout.store_folder(self._archive.catalogs, candidate.campaign)
             if candidate.refused:
                 report = await asyncio.to_thread(refused_report, folder, candidate, self.clock, self.plan.only)
             elif self.stop.requested:
@@ -205,18 +197,21 @@ class Run:
         settings = self.settings
         async with AsyncExitStack() as opened:
             held_folder, lock = await asyncio.to_thread(opened.enter_context, locks.opened(candidate.campaign))
+            place = await asyncio.to_thread(
+                opened.enter_context, self._archive.opened(candidate.campaign, held_folder, lock)
+            )
             catalog = await asyncio.to_thread(
                 Catalog, held_folder.folder, candidate.campaign, self.clock, held_folder=held_folder
             )
             opened.push_async_callback(asyncio.to_thread, catalog.close)
-            await catalog.do(self._prepare_catalog, catalog, candidate, lock)
-            opened.push_async_callback(catalog.do, adoption.stamp, catalog, lock)
+            await catalog.do(self._prepare_catalog, catalog, candidate, place)
+            opened.push_async_callback(catalog.do, _leave, catalog, place)
             counters = Counters()
             ledger = RequestLedger(catalog, self.clock, counters)
             store = Store(
                 campaign=candidate.campaign,
                 name=candidate.name,
-                held_folder=held_folder,
+                place=place,
                 catalog=await opened.enter_async_context(scratch(catalog, self.clock)) if self._is_dry else catalog,
                 own_catalog=catalog,
                 client=client,
@@ -238,17 +233,17 @@ class Run:
     def _is_dry(self) -> bool:
         return self.options.dry_run
 
-    def _prepare_catalog(self, catalog: Catalog, candidate: Candidate, lock: Lock) -> None:
+    def _prepare_catalog(self, catalog: Catalog, candidate: Candidate, place: Place) -> None:
         """Bring the catalogue's name, ages and stamp up to date. Blocks."""
         if catalog.returns.meta("name") != candidate.name:
             catalog.returns.set_meta("name", candidate.name)
         catalog.requests.settle_ages()
-        if adoption.is_older(catalog, lock):
+        if adoption.is_older(catalog, place):
             spend_quota(catalog, self.settings.limits)
             if not self._is_dry:
-                adopted = adoption.adopt_all(catalog)
+                adopted = adoption.adopt_all(catalog, place)
                 log.info("store %s: %d photos were on disk already", catalog.campaign, adopted)
-        adoption.stamp(catalog, lock)
+        adoption.stamp(catalog, place)
 
     async def _run(self, store: Store, report: StoreReport) -> None:
         """Run the store and fill the report, after an error too."""
@@ -282,6 +277,12 @@ class Run:
         limits = self.settings.limits
         most = max((report.would_fetch or 0 for report in reports), default=0)
         return seconds_at_quota(most, limits.photo_requests, limits) / 3600
+
+
+def _leave(catalog: Catalog, place: Place) -> None:
+    """Leave the store for the next run. Blocks."""
+    adoption.stamp(catalog, place)
+    place.finish(catalog.backup)
 
 
 def spend_quota(catalog: Catalog, settings: LimitSettings) -> None:

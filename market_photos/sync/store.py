@@ -5,7 +5,7 @@ from pathlib import Path
 from random import Random
 
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.held_folder import HeldFolder
+from market_photos.archive.place import Place
 from market_photos.clock import ServerClock
 from market_photos.config import Settings
 from market_photos.market.client import Client
@@ -21,7 +21,7 @@ class Store:
 
     campaign: int
     name: str
-    held_folder: HeldFolder
+    place: Place
     catalog: Catalog
     """The catalogue that is listed into: in a dry run a temporary one."""
     own_catalog: Catalog
@@ -40,8 +40,8 @@ class Store:
 
     @property
     def folder(self) -> Path:
-        """The folder of the store in the archive."""
-        return self.held_folder.folder
+        """The folder of the store's catalogue."""
+        return self.own_catalog.path.parent
 
     @property
     def is_dry(self) -> bool:

@@ -4,9 +4,10 @@ import asyncio
 import logging
 from functools import partial
 
-from market_photos.archive import layout, photo_file
+from market_photos.archive import layout
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.place import Place
 from market_photos.errors import MarketPhotosError, ServerUnavailable, most_serious
 from market_photos.sync import storing
 from market_photos.sync.download import Worker
@@ -40,6 +41,7 @@ async def run_store(store: Store, plan: Plan) -> bool:
     refused = RefusedPhotos()
     queue = PhotoQueue(
         catalog=catalog,
+        place=store.place,
         ledger=store.limits.ledger,
         outage=store.outage,
         refused=refused,
@@ -49,6 +51,7 @@ async def run_store(store: Store, plan: Plan) -> bool:
     )
     outcomes = Outcomes(
         catalog=catalog,
+        place=store.place,
         title=store.title,
         counters=store.counters,
         outage=store.outage,
@@ -67,7 +70,7 @@ async def run_store(store: Store, plan: Plan) -> bool:
         raise error from errors
     await outcomes.resolve_refused()
     await outcomes.resolve_attempts(queue.close())
-    while await catalog.do(storing.save_outdated_records, catalog, store.held_folder, 100):
+    while await catalog.do(storing.save_outdated_records, catalog, store.place, 100):
         pass
     if listing.cancelled():
         return False
@@ -78,18 +81,18 @@ async def run_store(store: Store, plan: Plan) -> bool:
 
 async def _clean_up(store: Store) -> None:
     """Archive what a killed run left whole, remove its parts, then forget its requests."""
-    if swept := await store.catalog.do(recover, store.catalog):
+    if swept := await store.catalog.do(recover, store.catalog, store.place):
         log.info("store %s: removed %d unfinished file(s) of a run that was cut short", store.title, swept)
     await store.catalog.do(forget_old_requests, store.catalog, store.settings.limits)
 
 
-def recover(catalog: Catalog) -> int:
+def recover(catalog: Catalog, place: Place) -> int:
     """Archive photos that a killed run left whole, remove its parts; return how many files were removed. Blocks."""
     swept = 0
     for claim in catalog.photos.unfinished():
-        folder = catalog.path.parent / layout.return_folder(claim.month, claim.key.of_return)
-        is_adopted = adoption.adopt(catalog, claim)
-        swept += photo_file.sweep(folder, layout.photo_stem(claim.key), parts_only=is_adopted)
+        folder = layout.return_folder(claim.month, claim.key.of_return)
+        is_adopted = adoption.adopt(catalog, place, claim)
+        swept += place.sweep(folder, layout.photo_stem(claim.key), parts_only=is_adopted)
     return swept
 
 
@@ -103,8 +106,7 @@ async def _list_and_download(
             outcomes=outcomes,
             client=store.client,
             limits=store.limits,
-            held_folder=store.held_folder,
-            floor=store.settings.archive.min_free_bytes,
+            place=store.place,
         )
         for _ in range(0 if store.is_dry else store.settings.limits.parallel_requests + SPARE_WORKERS)
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
-from market_photos.archive.held_folder import HeldFolder
+from market_photos.archive.folder import FolderPlace
 from market_photos.errors import KeyRefused
 from market_photos.market.limits import Admission, Limits
 from market_photos.market.quota import Quota
@@ -29,7 +29,7 @@ from market_photos.sync.refused_photos import RefusedPhotos
 from market_photos.sync.stop import Budget, Stop
 from tests import virtual
 from tests.archives import JPEG
-from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
+from tests.unit.worlds import CAMPAIGN, ToldClock, a_place, a_return
 
 WHOLE = cast(Any, SimpleNamespace(content=SimpleNamespace(is_eof=lambda: True)))
 
@@ -37,7 +37,7 @@ WHOLE = cast(Any, SimpleNamespace(content=SimpleNamespace(is_eof=lambda: True)))
 class World:
     """A worker, a client whose answers are told, and a store's catalogue."""
 
-    def __init__(self, catalog: Catalog, held_folder: HeldFolder) -> None:
+    def __init__(self, catalog: Catalog, place: FolderPlace) -> None:
         self.answers: list[bytes | Exception] = []
         self.on_request: Callable[[], None] = lambda: None
         self.on_body: Callable[[], None] = lambda: None
@@ -49,10 +49,17 @@ class World:
         limits = Limits(self.slots, {"photo": Quota(100, 3600)}, ledger)
         outage, refused, stop = OutageDetector(), RefusedPhotos(), Stop()
         self.queue = PhotoQueue(
-            catalog=catalog, ledger=ledger, outage=outage, refused=refused, stop=stop, budget=Budget(None)
+            catalog=catalog,
+            place=place,
+            ledger=ledger,
+            outage=outage,
+            refused=refused,
+            stop=stop,
+            budget=Budget(None),
         )
         self.outcomes = Outcomes(
             catalog=catalog,
+            place=place,
             title="7",
             counters=self.counters,
             outage=outage,
@@ -65,8 +72,7 @@ class World:
             outcomes=self.outcomes,
             client=cast(Any, self),
             limits=limits,
-            held_folder=held_folder,
-            floor=0,
+            place=place,
         )
         self.queue.listing_ended()
 
@@ -96,9 +102,9 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog, HeldFolder(tmp_path) as held_folder:
+    with Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog, a_place(tmp_path) as place:
         catalog.returns.record_page([a_return(1, "a", "b"), a_return(2, "c")])
-        yield World(catalog, held_folder)
+        yield World(catalog, place)
 
 
 def test_a_worker_archives_every_photo(world: World, tmp_path: Path) -> None:

@@ -40,13 +40,13 @@ async def written_out(unfinished: Part, content: bytes) -> None:
     await unfinished.finish()
 
 
-async def store(target: Path, *chunks: bytes, beside: Path | None = None) -> None:
+async def store(target: Path, *chunks: bytes) -> None:
     """As a worker does."""
-    async with part(beside or target.with_name(f"{target.name}.part")) as unfinished:
+    async with part(target.with_name(f"{target.name}.part")) as unfinished:
         for chunk in chunks:
             await unfinished.write(chunk)
         await unfinished.finish()
-        await to_the_end(asyncio.to_thread(unfinished.commit, target))
+        await to_the_end(asyncio.to_thread(unfinished.commit, ""))
 
 
 CHUNKS = [
@@ -72,7 +72,7 @@ async def test_a_photo_is_written_whole(tmp_path: Path, chunks: list[bytes]) -> 
         assert names(tmp_path) == ["p.jpg.part"]
         assert mode(unfinished.path) == 0o600
         assert (unfinished.head, unfinished.tail) == (content[:HEAD_BYTES], content[-TAIL_BYTES:])
-        stored = unfinished.commit(tmp_path / "p.jpg")
+        stored = unfinished.commit("")
     assert names(tmp_path) == ["p.jpg"]
     assert (tmp_path / "p.jpg").read_bytes() == content
     assert stored == (len(content), hashlib.sha256(content).digest())
@@ -172,8 +172,6 @@ async def test_a_missing_folder_is_an_error_with_its_path(tmp_path: Path) -> Non
     (tmp_path / "no-folder").touch()
     with pytest.raises(ArchiveUnwritable, match="no-folder"):
         await store(tmp_path / "no-folder" / "p", b"x")
-    with pytest.raises(ArchiveUnwritable, match="none"):
-        await store(tmp_path / "none" / "p", b"x", beside=tmp_path / "p.part")
     with pytest.raises(ArchiveUnwritable, match="none"):
         write_atomically(tmp_path / "none" / "r.json", b"{}")
     assert names(tmp_path) == ["no-folder"]

@@ -8,6 +8,7 @@ import pytest
 
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Claim, State
+from market_photos.archive.folder import FolderPlace
 from market_photos.archive.layout import photo_path
 from market_photos.errors import ExitCode
 from market_photos.market.refusals import Reaction, Refusal
@@ -20,7 +21,7 @@ from market_photos.sync.refused_photos import RefusedPhotos
 from market_photos.sync.stop import Budget, Stop
 from tests import virtual
 from tests.archives import JPEG
-from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
+from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_place, a_return
 
 
 @pytest.fixture
@@ -32,12 +33,13 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 class World:
     """A queue and what it is made of."""
 
-    def __init__(self, catalog: Catalog, photos: int | None = None) -> None:
+    def __init__(self, catalog: Catalog, place: FolderPlace, photos: int | None = None) -> None:
         self.catalog = catalog
         self.outage = OutageDetector()
         self.stop = Stop()
         self.queue = PhotoQueue(
             catalog=catalog,
+            place=place,
             ledger=RequestLedger(catalog, ToldClock(), Counters()),
             outage=self.outage,
             refused=RefusedPhotos(),
@@ -52,7 +54,8 @@ class World:
 
 def in_world(catalog: Catalog, scenario: Callable[[World], Awaitable[None]], photos: int | None = None) -> None:
     async def run() -> None:
-        await scenario(World(catalog, photos))
+        with a_place(catalog.path.parent) as place:
+            await scenario(World(catalog, place, photos))
 
     virtual.run(run())
 

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive import photo_file
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim, State
-from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.errors import ArchiveUnwritable
 from market_photos.model import ReturnRef
 from market_photos.sync import storing
-from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
+from tests.unit.worlds import CAMPAIGN, ToldClock, a_place, a_return
 
 BODY = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 FOLDER = Path("photos/2026-01/1-1")
@@ -32,10 +30,11 @@ async def stored(store: Path, catalog: Catalog) -> tuple[Archived, Claim | None]
     """The next photo, as a worker does it."""
     claim = catalog.photos.claim()
     assert claim
-    async with photo_file.part(store / FOLDER / f"10-{claim.key.image_hash}.part") as part:
-        await part.write(BODY)
-        found = Archived(".jpg", 0, b"", "image/jpeg", "")
-        return storing.store_photo(catalog, claim, part, found)
+    with a_place(store) as place:
+        async with place.part(FOLDER / f"10-{claim.key.image_hash}") as part:
+            await part.write(BODY)
+            found = Archived(".jpg", 0, b"", "image/jpeg", "")
+            return storing.store_photo(catalog, place, claim, part, found)
 
 
 def names(store: Path) -> list[str]:
@@ -68,8 +67,8 @@ async def test_a_record_that_changed_is_written_anew(tmp_path: Path, catalog: Ca
     """Once, and only for returns with photos in the archive."""
     await stored(tmp_path, catalog)
     catalog.returns.record_page([a_return(1, "a", "b", note="other"), a_return(2, "a", note="other")])
-    with HeldFolder(tmp_path) as held_folder:
-        assert storing.save_outdated_records(catalog, held_folder, 9) == 1
+    with a_place(tmp_path) as place:
+        assert storing.save_outdated_records(catalog, place, 9) == 1
         assert json.loads((tmp_path / FOLDER / RECORD_NAME).read_bytes())["note"] == "other"
-        assert storing.save_outdated_records(catalog, held_folder, 9) == 0
+        assert storing.save_outdated_records(catalog, place, 9) == 0
     assert not (tmp_path / "photos/2026-01/1-2").exists()

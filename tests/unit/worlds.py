@@ -2,10 +2,16 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from market_photos.archive.catalog.photos import Archived
+from market_photos.archive.folder import FolderPlace
+from market_photos.archive.held_folder import HeldFolder
+from market_photos.archive.layout import LOCK_NAME
+from market_photos.archive.lock import Lock
 from market_photos.clock import Moment, ServerTime
 from market_photos.model import PhotoKey, Return
 
@@ -43,6 +49,13 @@ class ToldClock:
     def reboot(self) -> None:
         self.boot += "+"
         self.uptime = 10.0
+
+
+@contextmanager
+def a_place(folder: Path) -> Iterator[FolderPlace]:
+    """The place of a store in a folder, locked."""
+    with Lock(folder / LOCK_NAME, "test", ToldClock()) as lock, HeldFolder(folder) as held_folder:
+        yield FolderPlace(held_folder, lock, 0)
 
 
 def a_return(number: int, *hashes: str, created_at: int = 0, order: int = 1, note: str = "") -> Return:

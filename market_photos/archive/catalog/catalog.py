@@ -84,6 +84,11 @@ class Catalog:
         """Read all of the catalogue. Raises CatalogDamaged."""
         self._database.check()
 
+    def backup(self, target: Path) -> None:
+        """Write a copy of the catalogue to a new file."""
+        with volume.disk_errors(target):
+            self._database.backup(target)
+
     def store_and_claim_next(
         self, claim: Claim, stored: Archived, only: ReturnRef | None = None, *, is_record_saved: bool = False
     ) -> Claim | None:

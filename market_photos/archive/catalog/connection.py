@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -109,6 +109,14 @@ class Database:
             raise unusable(self.path, error, self.connection) from error
         if problem:
             raise damaged(self.path, problem)
+
+    def backup(self, target: Path) -> None:
+        """Write a copy of the catalogue to a new file."""
+        try:
+            with closing(sqlite3.connect(target)) as copy:
+                self.connection.backup(copy)
+        except sqlite3.Error as error:
+            raise unusable(target, error) from error
 
     @contextmanager
     def attached(self, path: Path, name: str) -> Iterator[None]:

@@ -1,0 +1,63 @@
+"""Where an archive's photos are: the interface of a folder (folder.py) and of a bucket (bucket.py).
+
+A catalogue is an SQLite file on this machine either way: beside the photos, or in the scratch folder of a bucket.
+Whatever else has to know the kind of a place belongs here.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from market_photos.archive.held_folder import HeldFolder
+from market_photos.archive.lock import Lock
+from market_photos.archive.photo_file import Part, Stored
+
+
+class Place(Protocol):
+    """The photos and records of one store, which this process has locked.
+
+    Paths are relative to the store's folder. Every method but `part` blocks. Raises ArchiveUnwritable.
+    """
+
+    @property
+    def stamp(self) -> str:
+        """What the last run left with `leave_stamp`; empty if there was none. See catalog/adoption.py."""
+
+    def leave_stamp(self, stamp: str) -> None:
+        """Write a text for the next run that locks the store."""
+
+    def part(self, path: Path) -> AbstractAsyncContextManager[Part]:
+        """Return a new photo, which is collected beside `path` until it is committed."""
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a small file, or replace it. Its name is durable after `settle`."""
+
+    def settle(self, folder: Path) -> None:
+        """Make the names in a folder durable."""
+
+    def find(self, folder: Path, stem: str) -> Path | None:
+        """Return the complete photo with this name that is there although no run has recorded it."""
+
+    def stored(self, path: Path) -> Stored:
+        """Return size and hash of a photo that is there."""
+
+    def sweep(self, folder: Path, stem: str, *, parts_only: bool) -> int:
+        """Remove what a killed run left of one photo, see `photo_file.sweep`; return the number of files."""
+
+    def finish(self, backup: Callable[[Path], None]) -> None:
+        """Leave the store for the next run. `backup` writes a copy of the catalogue to a path."""
+
+
+class Archive(Protocol):
+    """An archive with any number of stores."""
+
+    @property
+    def catalogs(self) -> Path:
+        """The folder of the stores' catalogues and locks on this machine."""
+
+    def prepare(self) -> None:
+        """Raise ArchiveUnwritable unless a run can write to the archive. Blocks."""
+
+    def opened(self, campaign: int, held_folder: HeldFolder, lock: Lock) -> AbstractContextManager[Place]:
+        """Open a store that is locked on this machine. Blocks. Raises AlreadyRunning, CatalogUnusable."""
