@@ -67,7 +67,7 @@ class ProcessesRun(Run):
         at_once = stores_that_fit(min(limits.stores_at_once, share), limits.parallel_requests)
         size = min(at_once, -(-share // BATCHES_EACH))
         if at_once < share:
-            candidates = await asyncio.to_thread(most_urgent_first, self._archive, candidates, self.clock)
+            candidates = await asyncio.to_thread(most_urgent_first, self._archive.catalogs, candidates, self.clock)
         with tempfile.TemporaryDirectory(prefix="market-photos-") as scratch:
             if self.options.max_photos is not None:
                 self._job = replace(self._job, budget=Path(scratch, "photos-left"))
