@@ -27,11 +27,11 @@ docs: $(VENV)/.runtime
 clean:
 	rm -rf $(VENV) demo-archive .mypy_cache .ruff_cache .pytest_cache
 
-$(VENV)/.runtime: pyproject.toml constraints.txt
+$(VENV)/.runtime: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.tests: $(VENV)/.runtime
+$(VENV)/.tests: $(VENV)/.runtime constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
