@@ -18,6 +18,7 @@ from market_photos.console import redact
 from market_photos.errors import ExitCode, MarketPhotosError
 from market_photos.record import Decision
 from market_photos.reporting import report as reporting
+from market_photos.reporting.summary import full_report
 from market_photos.sync.plan import Nightly
 from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
@@ -246,7 +247,7 @@ def _photo(store: Path, known: KnownPhoto, decision: Decision) -> Photo:
 def _report(report: reporting.Report) -> Report:
     told = report.as_json()
     stores = tuple(StoreReport(**_fields(StoreReport, store)) for store in told["stores"])
-    return Report(**_fields(Report, told | {"text": "\n".join(report.lines()), "stores": stores}))
+    return Report(**_fields(Report, told | {"text": "\n".join(full_report(report)), "stores": stores}))
 
 
 def _fields(cls: type[_Counts], told: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,14 @@
-"""Format sizes and durations, and clean strings that come from outside."""
+"""Format numbers, sizes and durations, and clean strings that come from outside."""
 
 import re
 
 #: Control characters except tab and line feed, the line separators U+2028 and U+2029, and two non-characters.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 photo`, `1,200 photos`."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def human_bytes(size: float) -> str:

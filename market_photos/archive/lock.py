@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from market_photos.archive.tree import identity
 from market_photos.archive.volume import disk_errors
@@ -44,7 +44,7 @@ class Lock(AbstractContextManager["Lock"]):
     def _take(self) -> None:
         if _took_exclusively(self._descriptor):
             return
-        raise already_running(self.path, _read_holder(self._descriptor))
+        raise already_running(self.path, str(_read_holder(self._descriptor)))
 
     def leave_stamp(self, stamp: str) -> None:
         """Write a text for the next run that takes the lock. Raises ArchiveUnwritable."""
@@ -96,8 +96,24 @@ def _flock(descriptor: int, operation: int) -> bool:
     return True
 
 
-def held_by(path: Path) -> str | None:
-    """Return who holds the lock, in words; None if it is free. Does not disturb a run."""
+class Holder(NamedTuple):
+    """The process that holds a lock; empty where the file does not say which."""
+
+    command: str = ""
+    pid: int = 0
+    host: str = ""
+    since: str = ""
+    """By its wall clock, `2026-11-23T18:05:09Z`."""
+
+    def __str__(self) -> str:
+        """Return the holder in words."""
+        if not self.command:
+            return "it does not say which"
+        return f"`{self.command}`, process {self.pid} on {self.host}, since {self.since}"
+
+
+def held_by(path: Path) -> Holder | None:
+    """Return who holds the lock; None if it is free. Does not disturb a run."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -171,8 +187,8 @@ def _read(descriptor: int) -> dict[str, Any]:
     return {}
 
 
-def _read_holder(descriptor: int) -> str:
-    with suppress(KeyError):
-        holder = _read(descriptor)
-        return f"`{holder['command']}`, process {holder['pid']} on {holder['host']}, since {holder['since']}"
-    return "it does not say which"
+def _read_holder(descriptor: int) -> Holder:
+    holder = _read(descriptor)
+    with suppress(KeyError, TypeError, ValueError):
+        return Holder(str(holder["command"]), int(holder["pid"]), str(holder["host"]), str(holder["since"]))
+    return Holder()

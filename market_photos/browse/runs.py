@@ -64,7 +64,8 @@ def overview(stores: Stores, limits: Limits, clock: Clock) -> Overview:
 def _of_store(stores: Stores, campaign: int, limits: Limits, clock: Clock) -> StoreRuns:
     troubles: dict[int, str] = {}
     folder = stores.folder(campaign)
-    found = StoreRuns(campaign, lock.held_by(folder / layout.LOCK_NAME))
+    holder = lock.held_by(folder / layout.LOCK_NAME)
+    found = StoreRuns(campaign, str(holder) if holder else None)
     with collect_troubles(troubles, campaign), Catalog(folder, campaign, clock, read_only=True) as catalog:
         found.runs = catalog.runs.last(SHOWN_RUNS)
         found.failures = catalog.photos.failures(SHOWN_FAILURES)

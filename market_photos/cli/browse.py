@@ -26,8 +26,21 @@ from market_photos.config import find_config, load
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8800, show_default=True, help="0: any free port.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Other machines than this one need a token.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8800,
+    metavar="PORT",
+    show_default=True,
+    help="Listen on this port; 0: any free one.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    show_default=True,
+    help="Listen on this address. Other machines need a token.",
+)
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 @config_option
 def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:

@@ -1,5 +1,6 @@
 """`demo`: run a sync against an embedded Market."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ def demo(*, quiet: bool, verbose: int) -> None:
     The Market has a few faults; the photos go to ./demo-archive. No key is needed.
     """
     console.set_up_logging(verbose, quiet)
+    os.environ["NO_PROXY"] = "*"  # no setting plays a part, and no proxy knows this Market
     sys.exit(run_demo(Path("demo-archive"), quiet=quiet))
 
 
@@ -42,7 +44,7 @@ def run_demo(archive: Path, *, quiet: bool) -> ExitCode:
         add_faults(sandbox.faults)
         if not quiet:
             say(f"An embedded Market serves {market!r} on {sandbox.url}, with faults: 503s, cut bodies, resets.")
-        settings = Settings(
+        settings = Settings.model_construct(  # reads no environment: the real key and archive play no part
             api=Api(base_url=sandbox.url, key=SecretStr(market.key)), archive=Archive(directory=archive.absolute())
         )
         report = execute(settings, Nightly(), Options("demo"), quiet=quiet)

@@ -19,25 +19,31 @@ DEFAULT_DELIMITER = ";"
 
 
 @click.command()
-@click.option("--order", type=ID, metavar="ID", help="Export a pack of evidence: all returns of this order.")
+@click.option("--order", type=ID, help="Export a pack of evidence: all returns of this order.")
+@click.option("--return", "returns", type=ID, multiple=True, help="Export a pack of this return; may be repeated.")
 @click.option(
-    "--return", "returns", type=ID, multiple=True, metavar="ID", help="Export a pack of this return; repeatable."
+    "--language",
+    type=click.Choice(["ru", "en"]),
+    default="ru",
+    show_default=True,
+    help="Write the page of a pack in this language.",
 )
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="Export a table: one row per photo.")
+@click.option("--from", "first", type=DATE, help="Table: begin with returns created on this day.")
+@click.option("--to", "last", type=DATE, help="Table: end with returns created on this day.")
 @click.option(
-    "--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True, help="Language of a pack's page."
+    "--delimiter",
+    metavar="CHARACTER",
+    help="CSV: separate cells by this, or by `tab`. Default: ; as Russian Excel expects.",
 )
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="Export the index: one row per photo.")
-@click.option("--from", "first", type=DATE, metavar="DATE", help="Index: only returns created on or after this day.")
-@click.option("--to", "last", type=DATE, metavar="DATE", help="Index: only returns created on or before this day.")
-@click.option("--delimiter", help="CSV: character between cells, or `tab`. [default: ;, which Russian Excel expects]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="File to write; - for standard output.",
+    help="Write this file; - is standard output.",
 )
-@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.option("--force", is_flag=True, help="Replace the file if an export wrote it.")
 @campaigns_option
 @config_option
 def export(

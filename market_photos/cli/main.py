@@ -1,5 +1,6 @@
 """The program's entry point: a group whose commands are imported when they are called."""
 
+import difflib
 import gc
 import importlib.util
 import os
@@ -53,6 +54,15 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of the first argument. Raises UsageError, with the name that was probably meant."""
+        close = difflib.get_close_matches(args[0], COMMANDS, 1)
+        if close and args[0] not in COMMANDS:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{close[0]}'?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one line for each command without importing any."""
         with formatter.section("Commands"):
@@ -68,9 +78,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version")
-@click.option(
-    "--config", metavar="FILE", type=click.Path(), help="Configuration file; it may also follow the command."
-)
+@click.option("--config", metavar="FILE", type=click.Path(), help="Read this configuration; may follow the command.")
 @click.pass_context
 def cli(context: click.Context, config: str | None) -> None:
     """Download the photos that buyers attach to returns on Yandex Market."""

@@ -30,8 +30,8 @@ def _settings(config: Path | None) -> Settings:
 
 
 @click.command()
-@click.option("--quick/--full", default=True, help="Names and sizes only (the default), or every file's SHA-256.")
-@click.option("--repair", is_flag=True, help="Queue what is missing or changed for the next sync. Deletes nothing.")
+@click.option("--quick/--full", default=True, help="Compare names and sizes (the default), or every SHA-256 too.")
+@click.option("--repair", is_flag=True, help="Queue what is missing or changed for the next sync. Delete nothing.")
 @json_option
 @config_option
 @campaigns_option
@@ -98,10 +98,14 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
 
 @click.command()
 @click.option(
-    "--older-than", type=AGE, required=True, metavar="DURATION", help="By the return's date: 3y, 18mo, 6w or 90d."
+    "--older-than", type=AGE, required=True, help="Delete what was created before: 3y, 18mo, 6w or 90d ago."
 )
 @click.option(
-    "--status", "statuses", multiple=True, metavar="STATUS", help="Only this refund status; may be repeated."
+    "--status",
+    "statuses",
+    multiple=True,
+    metavar="STATUS",
+    help="Delete only returns of this refund status; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -155,8 +159,8 @@ def _confirmed(*, yes: bool) -> bool:
     return click.confirm("Delete them for good?", default=False, err=True)
 
 
-_return_option = click.option("--return", "return_id", type=ID, required=True, metavar="ID", help="The return.")
-_order_option = click.option("--order", type=ID, metavar="ID", help="Its order, if several returns have this number.")
+_return_option = click.option("--return", "return_id", type=ID, required=True, help="Number of the return.")
+_order_option = click.option("--order", type=ID, help="Number of its order, if several returns have this number.")
 
 
 @click.command()

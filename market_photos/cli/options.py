@@ -28,35 +28,58 @@ class Span(NamedTuple):
         day = min(now.day, calendar.monthrange(year, month + 1)[1])
         return now.replace(year=year, month=month + 1, day=day) - dt.timedelta(seconds=self.seconds)
 
+    def total(self) -> float:
+        """Return its seconds if it ends now. Raises the same errors."""
+        now = dt.datetime.now(dt.UTC)
+        return (now - self.before(now)).total_seconds()
+
 
 class Duration(click.ParamType[Span]):
-    """A span above 0 such as `1h30m`, in some of the units y, mo (months), w, d, h, m (minutes) and s."""
+    """A span such as `1h30m`, in the units y, mo (months), w, d, h, m (minutes) and s."""
 
     name = "duration"
 
-    def __init__(self, units: str, example: str) -> None:
-        self._units = units.split()
+    def __init__(self, example: str, *, is_age: bool = False) -> None:
+        """`is_age`: of what is deleted; minutes, which may be meant as months, and less than a day are refused."""
         self._example = example
+        self._is_age = is_age
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Span:
-        """Return the span. Fails if it is malformed, 0, or reaches back before all dates."""
-        text = str(value).strip().lower()
-        parts = re.findall(r"(\d{1,9}(?:\.\d{1,9})?)(mo|[a-z])", text, re.ASCII)
-        units = [unit for _, unit in parts]
-        if "m" in units and "mo" in self._units:
+        """Return the span. Fails if it is malformed, 0, not allowed, or reaches back before all dates."""
+        if isinstance(value, Span):
+            return value
+        text = value.strip().lower()
+        parts = re.findall(r"(\d{1,9}(?:\.\d{1,9})?)(mo|[ywdhms])", text, re.ASCII)
+        if self._is_age and "m" in [unit for _, unit in parts]:
             self.fail(f"{value!r}: m means minutes; write mo for months: {re.sub('m(?!o)', 'mo', text)}", param, ctx)
         is_whole = all(number.isdecimal() for number, unit in parts if unit in _MONTHS)
-        if "".join(map("".join, parts)) != text or not parts or not is_whole or not set(units) <= set(self._units):
+        if "".join(map("".join, parts)) != text or not parts or not is_whole:
             self.fail(f"{value!r} is not a duration like {self._example}", param, ctx)
         span = Span(
             sum(int(number) * _MONTHS[unit] for number, unit in parts if unit in _MONTHS),
             sum(float(number) * _SECONDS[unit] for number, unit in parts if unit in _SECONDS),
         )
         try:
-            span.before(dt.datetime.now(dt.UTC))
+            seconds = span.total()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is too long", param, ctx)
-        return span if any(span) else self.fail(f"{value!r} is not above 0", param, ctx)
+        if seconds <= 0:
+            self.fail(f"{value!r} is not above 0", param, ctx)
+        if self._is_age and seconds < _SECONDS["d"]:
+            self.fail(f"{value!r} is less than a day", param, ctx)
+        return span
+
+
+class Number(click.ParamType[int]):
+    """A whole number of at least `least`. Unlike `click.IntRange`, `--help` shows a word and no range."""
+
+    def __init__(self, name: str, least: int) -> None:
+        self.name = name
+        self._range = click.IntRange(min=least)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number. Fails if it is none, or less."""
+        return self._range.convert(value, param, ctx)
 
 
 class ShardType(click.ParamType[Shard]):
@@ -73,28 +96,40 @@ class ShardType(click.ParamType[Shard]):
         return shard
 
 
+class Date(click.DateTime):
+    """A day, YYYY-MM-DD."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return the word that `--help` shows."""
+        return "DATE"
+
+
 #: Of a run or between two syncs.
-DURATION = Duration("w d h m s", "6h, 90m or 1h30m")
+DURATION = Duration("6h, 90m or 1h30m")
 #: Of a return.
-AGE = Duration("y mo w d", "3y, 18mo, 6w or 90d")
-ID = click.IntRange(min=1)
-DATE = click.DateTime(["%Y-%m-%d"])
+AGE = Duration("3y, 18mo, 6w or 90d", is_age=True)
+ID = Number("id", 1)
+DATE = Date()
+
 
 campaigns_option = click.option(
-    "--campaign", "campaigns", type=ID, multiple=True, metavar="ID", help="Only this store; may be repeated."
+    "--campaign", "campaigns", type=ID, multiple=True, help="Work on this store only; may be repeated."
 )
 shard_option = click.option(
     "--shard",
     type=ShardType(),
     default=WHOLE,
     metavar="I/N",
-    help="Only part I of N of the stores: 1/4 to 4/4 share all stores out.",
+    help="Work on part I of N of the stores; 1/4 to 4/4 share all of them out.",
 )
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Configuration file. Default: $MARKET_PHOTOS_CONFIG, else ./config.toml.",
+    help="Read this configuration. Default: $MARKET_PHOTOS_CONFIG, else ./config.toml.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -112,5 +147,4 @@ def with_options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]],
 
 def command_line() -> str:
     """Return the command line for the lock and the catalogue, such as `sync --full`, without --config."""
-    text = " ".join(sys.argv[1:])
-    return re.sub(r"(^| )--config[= ]\S+", "", text).strip()[:200]
+    return re.sub(r"(^| )--config[= ]\S+", "", " ".join(sys.argv[1:])).strip()[:200]

@@ -11,8 +11,9 @@ from market_photos import console
 from market_photos.clock import SystemClock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
-from market_photos.reporting.notifier import notifying
+from market_photos.reporting.notifier import recorded
 from market_photos.reporting.report import MEANINGS, Report
+from market_photos.reporting.summary import full_report, summary
 from market_photos.sync.plan import Plan
 from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
@@ -38,11 +39,10 @@ def execute(
     """
     clock = SystemClock()
     run = make_run(settings, plan, options, clock, SystemRandom())
-    if options.dry_run or plan.only:  # a monitor must not take these for the nightly run
-        return _run(run, quiet=quiet)
-    with notifying(settings, options.command, clock) as notifier:
-        notifier.report = _run(run, quiet=quiet)
-    return notifier.report
+    is_nightly = not (options.dry_run or plan.only)  # a monitor must not take these for the nightly run
+    with recorded(settings, options.command, clock, notifies=is_nightly) as recording:
+        report = recording.report = _run(run, quiet=quiet)
+    return report
 
 
 def _run(run: Run, *, quiet: bool) -> Report:
@@ -121,9 +121,10 @@ async def _print_lines(run: Run) -> None:
             console.say(" ".join(line.strip() for line in progress.lines()))
 
 
-def print_report(report: Report, *, quiet: bool) -> None:
-    """Print the summary on standard error; `quiet` prints it only if the run is not complete."""
-    level = "info" if report.exit_code is ExitCode.COMPLETE else "error"
-    if not quiet or level == "error":
-        for line in report.lines():
-            console.say(line, level)
+def print_report(report: Report, *, quiet: bool, in_full: bool = False) -> None:
+    """Print the summary, or the report in full, on standard error; `quiet` prints it unless the run is complete."""
+    if quiet and report.exit_code is ExitCode.COMPLETE:
+        return
+    is_as_planned = report.exit_code in (ExitCode.COMPLETE, ExitCode.LIMIT)
+    for line in full_report(report) if in_full or console.writes_json() else summary(report):
+        console.say(line, "info" if is_as_planned else "error")

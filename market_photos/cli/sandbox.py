@@ -19,13 +19,62 @@ def add_faults(faults: Faults) -> None:
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="0: any free port.")
-@click.option("--stores", type=click.IntRange(1, 100), default=2, show_default=True, help="Number of stores.")
-@click.option("--returns", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Of all stores.")
-@click.option("--photos", type=click.IntRange(0, 1_000_000), default=120, show_default=True, help="Of all stores.")
-@click.option("--latency", type=click.FloatRange(0, 60), default=0.1, show_default=True, help="Seconds per answer.")
-@click.option("--quota", type=click.IntRange(1), default=5000, show_default=True, help="Photo requests in a period.")
-@click.option("--period", type=click.FloatRange(0.1), default=3600.0, show_default=True, help="Seconds.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8900,
+    metavar="PORT",
+    show_default=True,
+    help="Listen on this port; 0: any free one.",
+)
+@click.option(
+    "--stores",
+    type=click.IntRange(1, 100),
+    default=2,
+    metavar="NUMBER",
+    show_default=True,
+    help="Serve so many stores.",
+)
+@click.option(
+    "--returns",
+    type=click.IntRange(1, 1_000_000),
+    default=40,
+    metavar="NUMBER",
+    show_default=True,
+    help="Serve so many returns, of all stores together.",
+)
+@click.option(
+    "--photos",
+    type=click.IntRange(0, 1_000_000),
+    default=120,
+    metavar="NUMBER",
+    show_default=True,
+    help="Serve so many photos, of all stores together.",
+)
+@click.option(
+    "--latency",
+    type=click.FloatRange(0, 60),
+    default=0.1,
+    metavar="SECONDS",
+    show_default=True,
+    help="Answer after so many seconds.",
+)
+@click.option(
+    "--quota",
+    type=click.IntRange(1),
+    default=5000,
+    metavar="NUMBER",
+    show_default=True,
+    help="Allow so many photo requests in a period.",
+)
+@click.option(
+    "--period",
+    type=click.FloatRange(0.1),
+    default=3600.0,
+    metavar="SECONDS",
+    show_default=True,
+    help="Count the quota in a period of so many seconds.",
+)
 @click.option("--faults", is_flag=True, help="Fail now and then, as a real server does.")
 def sandbox(
     *, port: int, stores: int, returns: int, photos: int, latency: float, quota: int, period: float, faults: bool

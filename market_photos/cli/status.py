@@ -9,12 +9,14 @@ from pathlib import Path
 import click
 
 from market_photos import console
+from market_photos.archive.catalog.requests import PastRun
 from market_photos.archive.stores import known_stores, select_stores
 from market_photos.cli.options import DURATION, Span, campaigns_option, config_option, json_option
 from market_photos.clock import Clock, SystemClock, iso
 from market_photos.config import Settings, find_config, load
 from market_photos.errors import ExitCode
-from market_photos.reporting.status import StoreStatus, statuses
+from market_photos.reporting.run_log import last_runs
+from market_photos.reporting.status import StoreStatus, run_text, statuses
 from market_photos.text import human_time
 
 #: The exit code of `status --max-age` for an overdue store: every monitor takes 1 as a failure.
@@ -28,8 +30,7 @@ OVERDUE = ExitCode.INTERNAL
 @click.option(
     "--max-age",
     type=DURATION,
-    metavar="DURATION",
-    help="Exit with 1 if a store's last complete sync is older: 26h.",
+    help="Exit with 1 if the last complete sync of a store is older, for example 26h.",
 )
 @click.option(
     "--watch",
@@ -53,7 +54,7 @@ def status(
     Also what is left of the quota and how long the rest takes. Does not disturb a run.
     """
     settings, clock = load(find_config(config)), SystemClock()
-    options = StatusOptions(campaigns, as_json, max_age.seconds if max_age else None)
+    options = StatusOptions(campaigns, as_json, max_age.total() if max_age else None)
 
     def look() -> ExitCode:
         return show(settings, options, clock)
@@ -85,16 +86,26 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
     else:
         shown = select_stores(archive, options.campaigns) if known else []
     found = list(statuses(archive, shown, settings.limits, clock))
+    last_run = next(iter(last_runs(archive)), None)
     problems = [] if options.max_age is None else overdue(found, expected, options.max_age)
     if options.as_json:
+        data = {"archive": str(archive), "last_run": last_run.as_json() if last_run else None}
         extra = {"overdue": problems} if options.max_age is not None else {}
-        console.give({"archive": str(archive), "stores": [status.as_json() for status in found], **extra})
+        console.give(data | {"stores": [status.as_json() for status in found], **extra})
     else:
-        for line in [line for status in found for line in status.lines()] or [f"{archive}: no archive yet"]:
+        for line in _lines(archive, found, last_run):
             console.show(line)
+    if problems and last_run:
+        problems.append(f"the last run was {run_text(last_run)}")
     for problem in problems:
         console.say(f"overdue: {problem}")
     return OVERDUE if problems else ExitCode.COMPLETE
+
+
+def _lines(archive: Path, found: Sequence[StoreStatus], last_run: PastRun | None) -> list[str]:
+    nothing = f"{archive}: {'no store' if last_run else 'no archive'} yet"
+    lines = [line for status in found for line in status.lines()] or [nothing]
+    return [*lines, *[f"Last run: {run_text(last_run)}"] * (last_run is not None)]
 
 
 def watch(look: Callable[[], ExitCode], seconds: float, *, clear: bool) -> ExitCode:
@@ -116,7 +127,7 @@ def watch(look: Callable[[], ExitCode], seconds: float, *, clear: bool) -> ExitC
 def overdue(found: Sequence[StoreStatus], campaigns: Sequence[int], max_age: float) -> list[str]:
     """Return a message for each store without a complete sync in the last `max_age` seconds."""
     if not campaigns:
-        return ["there is no store in the archive: no sync has ever run here"]
+        return ["there is no store in the archive: no sync has ever been complete here"]
     by_campaign = {status.campaign: status for status in found}
     problems = [_overdue(by_campaign.get(campaign), campaign, max_age) for campaign in campaigns]
     return [problem for problem in problems if problem]

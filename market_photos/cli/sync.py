@@ -14,6 +14,7 @@ from market_photos.cli.options import (
     DATE,
     DURATION,
     ID,
+    Number,
     Span,
     campaigns_option,
     command_line,
@@ -46,15 +47,15 @@ stores_options = with_options(
 )
 run_options = with_options(
     config_option,
-    click.option("--max-duration", type=DURATION, metavar="DURATION", help="Stop after this time: 6h, 90m."),
-    click.option("--max-photos", type=click.IntRange(min=0), metavar="NUMBER", help="Stop after this many photos."),
-    click.option("--dry-run", is_flag=True, help="List only; say what would be downloaded."),
+    click.option("--max-duration", type=DURATION, help="Stop after this time: 6h, 90m."),
+    click.option("--max-photos", type=Number("photos", 0), help="Stop after this many photos."),
+    click.option("--dry-run", is_flag=True, help="Only list the returns, and say what would be downloaded."),
     click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="Format of standard error; json: one object a line.",
+        help="Write standard error as text, or as one JSON object a line.",
     ),
     click.option("--json", "as_json", is_flag=True, help="End standard output with one JSON object."),
     click.option("-v", "--verbose", count=True, help="Log what happens; twice: each request."),
@@ -63,7 +64,7 @@ run_options = with_options(
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="List everything again; retry photos that were given up or are gone.")
+@click.option("--full", is_flag=True, help="List everything again. Retry photos that were given up or are gone.")
 @stores_options
 @run_options
 def sync(*, full: bool, **options: Any) -> None:
@@ -76,8 +77,8 @@ def sync(*, full: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.option("--from", "first", type=DATE, required=True, metavar="DATE", help="First day of update, YYYY-MM-DD.")
-@click.option("--to", "last", type=DATE, metavar="DATE", help="Last day of update, YYYY-MM-DD. Default: today.")
+@click.option("--from", "first", type=DATE, required=True, help="Begin with returns updated on this day, YYYY-MM-DD.")
+@click.option("--to", "last", type=DATE, help="End with returns updated on this day. Default: today.")
 @stores_options
 @run_options
 def backfill(*, first: dt.datetime, last: dt.datetime | None, **options: Any) -> None:
@@ -95,9 +96,9 @@ def backfill(*, first: dt.datetime, last: dt.datetime | None, **options: Any) ->
 
 
 @click.command()
-@click.option("--campaign", type=ID, required=True, metavar="ID", help="The store.")
-@click.option("--order", type=ID, required=True, metavar="ID", help="The order.")
-@click.option("--return", "return_id", type=ID, required=True, metavar="ID", help="The return.")
+@click.option("--campaign", type=ID, required=True, help="Number of the store.")
+@click.option("--order", type=ID, required=True, help="Number of the order.")
+@click.option("--return", "return_id", type=ID, required=True, help="Number of the return.")
 @run_options
 def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
     """Download the photos of one return."""
@@ -122,7 +123,7 @@ def _run(
     """Run the plan and end the process with its exit code."""
     log = LogOptions(verbose, quiet, log_format == "json")
     console.set_up_logging(log.verbose, log.quiet, as_json=log.as_json)
-    options = Options(command_line(), campaigns, max_duration and max_duration.seconds, max_photos, dry_run, shard)
+    options = Options(command_line(), campaigns, max_duration and max_duration.total(), max_photos, dry_run, shard)
     config = find_config(config)
     try:
         make_run: Callable[..., Run] = Run
@@ -134,7 +135,7 @@ def _run(
         if as_json:
             console.give(failed_report(error))
         raise
-    print_report(report, quiet=quiet)
+    print_report(report, quiet=quiet, in_full=verbose > 0)
     if as_json:
         console.give(report.as_json())
     sys.exit(report.exit_code)

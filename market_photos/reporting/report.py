@@ -1,4 +1,4 @@
-"""The report of a run: exit code, JSON and text.
+"""The report of a run: counts, exit code and JSON. summary.py writes it as text.
 
 All counts of photos come from the catalogue: discovered = archived + gone + failed + pending + pruned.
 """
@@ -8,16 +8,12 @@ from typing import Any
 
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
-from market_photos.text import human_bytes, human_time
 
-#: Failed photos of each store that the summary names.
+#: Failed photos of each store that the report names.
 SHOWN_FAILURES = 10
-#: Stores that the summary names one by one. Of more, it gives the totals and names those that are not complete.
-SHOWN_STORES = 20
-
 MEANINGS = {
     ExitCode.COMPLETE: "complete: every known photo is in the archive",
-    ExitCode.INTERNAL: "internal error: please report it, with the traceback in the log",
+    ExitCode.INTERNAL: "an error of market-photos itself, with a traceback in the log",
     ExitCode.USAGE: "usage or configuration",
     ExitCode.FAILED: "not everything could be fetched; the next run tries again",
     ExitCode.KEY: "the key is refused",
@@ -179,72 +175,7 @@ class Report:
             "skipped": [{"store": title, "why": why} for title, why in self.skipped],
         }
 
-    def lines(self) -> list[str]:
-        """Return the summary. Errors come last, where people look first."""
-        result = [f"Skipped {title}: {why}." for title, why in self.skipped]
-        shown = self.stores
-        if len(self.stores) > SHOWN_STORES:
-            troubled = [store for store in self.stores if store.exit_code is not ExitCode.COMPLETE]
-            shown = troubled[:SHOWN_STORES]
-            result += [self._totals(len(troubled))]
-        for store in shown:
-            result += _store_lines(store)
-        for store in shown:
-            result += _problem_lines(store)
-        return [*result, self._verdict()]
-
-    def _totals(self, troubled: int) -> str:
-        """Return the line that stands for many stores."""
-        counts = [store.counts() for store in self.stores]
-        totals = {name: sum(count[name] for count in counts) for name in counts[0]}
-        returns = sum(store.counters.returns for store in self.stores)
-        would_fetch = [store.would_fetch for store in self.stores if store.would_fetch is not None]
-        line = _line(f"{len(self.stores):,} stores", returns, totals, sum(would_fetch) if would_fetch else None)
-        if not troubled:
-            return line
-        first = f" (the first {SHOWN_STORES} are named)" * (troubled > SHOWN_STORES)
-        return f"{line} Not complete: {troubled:,}{first}."
-
-    def _verdict(self) -> str:
-        if self.hours_at_quota is not None and self.exit_code is ExitCode.COMPLETE:
-            photos = sum(store.would_fetch or 0 for store in self.stores)
-            hours = f"about {human_time(self.hours_at_quota * 3600)} at the quota"
-            return (
-                f"A dry run: {photos:,} photos would be fetched with as many requests, {hours}. Nothing was fetched."
-            )
-        if self.exit_code is ExitCode.COMPLETE:
-            return f"Complete in {human_time(self.seconds)}."
-        return f"NOT COMPLETE after {human_time(self.seconds)}: {MEANINGS[self.exit_code]} (exit {self.exit_code:d})."
-
 
 def failed_report(error: MarketPhotosError) -> dict[str, Any]:
     """Return the JSON report of a run that ended before it counted anything."""
     return {**Report([], 0.0).as_json(), "exit_code": int(error.exit_code), "error": error.message}
-
-
-def _store_lines(store: StoreReport) -> list[str]:
-    return [_line(store.title, store.counters.returns, store.counts(), store.would_fetch)] if store.tally else []
-
-
-def _line(title: str, returns: int, counts: dict[str, int], would_fetch: int | None) -> str:
-    listed = f"{returns:,} returns listed; "
-    if would_fetch is not None:
-        return f"{title}: {listed}{counts['already']:,} photos are here, {would_fetch:,} are lacking."
-    parts = [f"{counts['downloaded']:,} photos fetched ({human_bytes(counts['bytes'])})"]
-    parts += [f"{counts['already']:,} already here"]
-    parts += [f"{counts[name]:,} {name}" for name in ("gone", "failed", "pending", "pruned") if counts[name]]
-    return f"{title}: {listed}{', '.join(parts)}."
-
-
-def _problem_lines(store: StoreReport) -> list[str]:
-    lines = []
-    if store.error:
-        lines += [f"{store.title}: {store.error.message}"] + [f"  {store.error.hint}"] * bool(store.error.hint)
-    lines += [f"{store.title}: cannot be read: {problem}" for problem in store.counters.problems]
-    if (more := store.counters.unreadable - len(store.counters.problems)) > 0:
-        lines.append(f"{store.title}: … and {more:,} more records that cannot be read")
-    for failure in store.failures[:SHOWN_FAILURES]:
-        lines.append(f"{store.title}: failed: {failure.photo}: {failure.reason} ({failure.next_try})")
-    if store.failures and (more := store.count(State.FAILED) - len(store.failures[:SHOWN_FAILURES])) > 0:
-        lines.append(f"{store.title}: … and {more:,} more failed photos")
-    return lines

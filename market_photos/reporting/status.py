@@ -2,20 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from market_photos.archive import layout, lock
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State, Tally
-from market_photos.archive.catalog.requests import PastRequest, PastRun
+from market_photos.archive.catalog.requests import CLOCK_SLACK, PastRequest, PastRun
 from market_photos.clock import Clock, Moment, iso
 from market_photos.market.quota import token_ages
 from market_photos.market.requests import Endpoint
 from market_photos.reporting.progress import StoreProgress, read_progress
 from market_photos.reporting.report import MEANINGS
 from market_photos.settings import Limits
-from market_photos.text import human_bytes, human_time
+from market_photos.text import counted, human_bytes, human_time
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class StoreStatus:
         lines += [f"  at work: {self.at_work}"] * bool(self.at_work)
         lines += [f"    {line.strip()}" for line in (self.progress.lines() if self.progress else [])]
         lines.append(f"  last complete sync: {iso(self.last_sync) if self.last_sync is not None else 'none yet'}")
-        return [*lines, f"  last run: {_run_text(self.last_run)}"]
+        return [*lines, f"  last run: {run_text(self.last_run)}"]
 
     def _quota_wait(self) -> str:
         if not self.tally[State.PENDING].photos:
@@ -82,12 +83,19 @@ class StoreStatus:
         return f"; {human_time(self.seconds_left)} left at the quota"
 
 
-def _run_text(run: PastRun | None) -> str:
+def run_text(run: PastRun | None) -> str:
+    """Return a run and how it ended, in words."""
     if run is None:
         return "none yet"
+    began = f"`{run.command}` at {iso(run.started_at)}"
+    if run.outcome == "at work":
+        return f"{began}, at work now"
     if run.exit_code is None:
-        return f"`{run.command}` at {iso(run.started_at)}, no end on record: still at work, or cut short"
-    return f"`{run.command}` at {iso(run.started_at)}: {MEANINGS[run.exit_code]} (exit {run.exit_code:d})"
+        return f"{began}, cut short: it was killed, or the machine went down; the next run goes on"
+    if run.outcome == "dry run":
+        return f"{began}, a dry run: {counted(run.would_fetch or 0, 'photo')} would be fetched"
+    error = run.summary.get("error")
+    return f"{began}: {MEANINGS[run.exit_code]} (exit {run.exit_code:d})" + f": {error}" * bool(error)
 
 
 def statuses(archive: Path, campaigns: Sequence[int], limits: Limits, clock: Clock) -> Iterator[StoreStatus]:
@@ -101,7 +109,7 @@ def statuses(archive: Path, campaigns: Sequence[int], limits: Limits, clock: Clo
 def read_status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> StoreStatus:
     """Return the state of one store. Blocks. Raises CatalogUnusable."""
     tally = catalog.photos.tally()
-    at_work = lock.held_by(folder / layout.LOCK_NAME)
+    holder = lock.held_by(folder / layout.LOCK_NAME)
     now = catalog.now()
     left = _quota_left(catalog.requests.past_requests(), limits, now)
     return StoreStatus(
@@ -113,12 +121,21 @@ def read_status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) ->
         quota=limits.photo_requests,
         quota_left=left,
         seconds_left=seconds_at_quota(tally[State.PENDING].photos, left, limits),
-        at_work=at_work,
-        last_run=next(iter(catalog.runs.last()), None),
+        at_work=str(holder) if holder else None,
+        last_run=next((with_holder(run, holder) for run in catalog.runs.last()), None),
         last_sync=catalog.runs.last_complete("sync"),
-        progress=read_progress(folder, clock) if at_work else None,
+        progress=read_progress(folder, clock) if holder else None,
         now=now.best,
     )
+
+
+def with_holder(run: PastRun, holder: lock.Holder | None) -> PastRun:
+    """Return the run, at work if it has no end and `holder`, which has the store's lock, took it for this run."""
+    if holder is None or run.exit_code is not None or holder.command != run.command:
+        return run
+    # The lock goes by this machine's clock, the catalogue by the server's.
+    is_older = run.started_at < datetime.fromisoformat(holder.since).timestamp() - CLOCK_SLACK
+    return run._replace(is_at_work=not is_older)
 
 
 def _quota_left(requests: Iterable[PastRequest], limits: Limits, now: Moment) -> int:

@@ -133,7 +133,7 @@ class Lister:
             if refusal.reaction is not Reaction.FORGET:
                 raise as_error(refusal, f"return {ref.return_id}") from refusal
             raise UsageError(
-                f"store {campaign}: the API knows no return {ref.return_id} of order {ref.order}.",
+                f"The API knows no return {ref.return_id} of order {ref.order}.",
                 "Check the three numbers: campaign, order, return.",
             ) from refusal
         await self._record(page.rows, list(page.unreadable))
@@ -215,7 +215,7 @@ class Lister:
 
     def _in_circles(self, why: str) -> ServerUnavailable:
         return ServerUnavailable(
-            f"store {self._store.title}: the list of returns goes in circles: {why}.",
+            f"The list of returns goes in circles: {why}.",
             "A fault of the server. What was listed is kept; run the same command again later.",
         )
 

@@ -54,7 +54,7 @@ class StoreLocks:
     def _claim(self, campaign: int) -> bool:
         path = layout.store_folder(self.archive, campaign) / layout.LOCK_NAME
         if holder := lock.held_by(path):
-            self.refused[campaign] = lock.already_running(path, holder)
+            self.refused[campaign] = lock.already_running(path, str(holder))
         elif not self._claims.take(campaign):
             self.refused[campaign] = lock.already_running(path, "it has the store on its list")
         return campaign not in self.refused

@@ -23,6 +23,7 @@ from market_photos.errors import ExitCode, KeyRefused
 from market_photos.model import ReturnRef
 from market_photos.reporting.hook import run_hook
 from market_photos.reporting.ping import MOST_BYTES, ping
+from market_photos.reporting.summary import full_report
 from market_photos.sandbox import ALWAYS, Market, Sandbox, actions, running
 from market_photos.settings import Api, Archive, Limits, Report
 from market_photos.sync.plan import Nightly, OneReturn, Plan
@@ -362,4 +363,4 @@ def test_a_dry_run_without_a_temporary_folder_says_so(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     report = execute(settings(sandbox, tmp_path), SYNC, Options("sync --dry-run", dry_run=True), quiet=True)
     assert report.exit_code is ExitCode.ARCHIVE
-    assert "TMPDIR" in "\n".join(report.lines())
+    assert "TMPDIR" in "\n".join(full_report(report))

@@ -11,6 +11,7 @@ import pytest
 from market_photos.errors import ExitCode, KeyRefused, MarketPhotosError
 from market_photos.market import body
 from market_photos.market.requests import MAX_PHOTO_BYTES
+from market_photos.reporting.summary import full_report
 from market_photos.sandbox import ALWAYS, FixedWindow, Market, Photo, ServerLimits, actions, running
 from market_photos.sandbox.faults import Action
 from tests.integration.conftest import MakeWorld
@@ -141,7 +142,7 @@ def test_a_fault_that_stays(world: World, action: Action, reason: str, requests:
     (failure,) = report.stores[0].failures
     assert reason in failure.reason
     assert photos[1].image_hash not in failure.reason, "URLs of photos are shortened"
-    assert failure.reason in "\n".join(report.lines())
+    assert failure.reason in "\n".join(full_report(report))
     assert len([e for e in world.log.of("photo") if e.image_hash == photos[1].image_hash]) == requests
     counts_of(report)
     world.assert_archive_is_right()
@@ -349,7 +350,7 @@ def test_a_closed_store_does_not_stop_the_others(
     report = world.sync()
     assert [store.exit_code for store in report.stores] == [ExitCode.COMPLETE, code, ExitCode.COMPLETE]
     assert report.exit_code is code
-    assert "Store 102" in (text := "\n".join(report.lines()))
+    assert "Store 102" in (text := "\n".join(full_report(report)))
     assert word in text
     assert world.log.count(kind, 102) <= 5
     world.sandbox.faults.clear()
@@ -659,5 +660,5 @@ def test_an_unreadable_return_is_named_and_the_run_is_not_complete(world: World)
     store.add_return(photos=1, orderId="not a number")
     report = world.sync()
     assert (report.exit_code, world.states()) == (ExitCode.FAILED, {"archived": 3})
-    assert "cannot be read" in "\n".join(report.lines())
+    assert "cannot be read" in "\n".join(full_report(report))
     assert report.stores[0].watermark is None

@@ -8,6 +8,7 @@ import pytest
 from market_photos.archive.lock import Lock
 from market_photos.errors import ExitCode, KeyRefused
 from market_photos.model import ReturnRef
+from market_photos.reporting.summary import full_report
 from market_photos.sandbox import ABSENT, actions
 from market_photos.sync.plan import OneReturn
 from tests.integration.conftest import MakeWorld
@@ -219,7 +220,7 @@ def test_a_dry_run_counts_and_changes_nothing(world: World) -> None:
     before = [tuple(row) for row in world.photo_rows(101)]
     assert world.sync(dry_run=True).stores[0].would_fetch == 6
     assert [tuple(row) for row in world.photo_rows(101)] == before
-    assert "6 photos would be fetched" in "\n".join(world.sync(dry_run=True).lines())
+    assert "6 photos would be fetched" in "\n".join(full_report(world.sync(dry_run=True)))
 
 
 def test_a_dry_run_counts_what_full_and_fetch_would_request(world: World) -> None:
@@ -279,7 +280,7 @@ def test_a_failed_photo_is_tried_next_run_and_given_up_after_ten(world: World, q
         assert (report.exit_code, counts_of(report)["failed"]) == (ExitCode.FAILED, 1)
         asked.append(fault.hits)
     assert asked == [4 * min(night, 10) for night in range(1, 13)]
-    assert "given up after 10 runs" in "\n".join(report.lines())
+    assert "given up after 10 runs" in "\n".join(full_report(report))
     world.sandbox.faults.clear()
     assert world.sync(full=True).exit_code is ExitCode.COMPLETE
     world.assert_archive_is_right()

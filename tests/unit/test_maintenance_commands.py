@@ -28,6 +28,7 @@ NOW = dt.datetime(2028, 2, 29, 12, 30, tzinfo=dt.UTC)
         ("2w", "2028-02-15"),
         ("90d", "2027-12-01"),
         (" 1Y ", "2027-02-28"),
+        ("24h", "2028-02-28"),
     ],
 )
 def test_ages_follow_the_calendar(age: str, before: str) -> None:

@@ -6,7 +6,7 @@ A request is on record before it is sent, so neither a restart nor `kill -9` mak
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from market_photos.archive.catalog.connection import Database, moment_of
 from market_photos.archive.catalog.rules import sound
@@ -149,11 +149,29 @@ class PastRun(NamedTuple):
     ended_at: int | None
     exit_code: ExitCode | None
     summary: dict[str, Any]
+    is_at_work: bool = False
+    """Whether its process holds the lock. A run that has neither an end nor the lock was cut short."""
+
+    @property
+    def outcome(self) -> Literal["at work", "cut short", "dry run", "complete", "not complete"]:
+        """How the run ended, if it has."""
+        if self.exit_code is None:
+            return "at work" if self.is_at_work else "cut short"
+        if self.exit_code is not ExitCode.COMPLETE:
+            return "not complete"
+        return "dry run" if self.would_fetch is not None else "complete"
+
+    @property
+    def would_fetch(self) -> int | None:
+        """The photos that a dry run found lacking; None for any other run."""
+        found: int | None = self.summary.get("would_fetch")
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as `status --json` shows it."""
         return {
             "command": self.command,
+            "outcome": self.outcome,
             "started_at": iso(self.started_at),
             "ended_at": iso(self.ended_at) if self.ended_at is not None else None,
             "exit_code": int(self.exit_code) if self.exit_code is not None else None,

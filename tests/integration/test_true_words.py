@@ -1,0 +1,96 @@
+"""What is said of a run is true: by the command, `status`, its JSON and --max-age, compared with the archive."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from market_photos.cli.main import cli
+from market_photos.sandbox import ALWAYS, Market, actions, running
+from tests.integration.conftest import MakeWorld
+from tests.integration.harness import World, fill, wait_until
+
+
+def test_demo_takes_no_setting_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the real key and address nor the real archive, nor the monitor of the nightly run."""
+    market = Market(seed=2)
+    market.add_store()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["market-photos", "demo"])
+    with running(market) as real:
+        for name, value in {
+            "API_KEY": real.market.key,
+            "API_BASE_URL": real.url,
+            "ARCHIVE_DIRECTORY": str(tmp_path / "real"),
+            "CAMPAIGNS_IDS": "999",
+            "REPORT_ON_FINISH": "touch told",
+            "LIMITS_PARALLEL_REQUESTS": "17",
+            "CONFIG": "/no/such/file",
+        }.items():
+            monkeypatch.setenv(f"MARKET_PHOTOS_{name}", value)
+        done = CliRunner().invoke(cli, ["demo"])
+        assert (done.exit_code, len(real.log)) == (0, 0), done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["demo-archive"]
+    assert len(list((tmp_path / "demo-archive").glob("*/photos/*/*/*.*g"))) == 120
+    assert "None" not in done.output
+
+
+def test_a_dry_run_is_told_as_one(world: World) -> None:
+    fill(world.market.stores[101], returns=6)
+    said = world.command("sync", "--dry-run")
+    assert "6 photos would be fetched" in said.stderr
+    assert "the quota allows at once" in said.stderr
+    shown = world.command("status")
+    assert shown.stdout.count("a dry run: 6 photos would be fetched") == 2  # of the store, and of the archive
+    assert "every known photo" not in shown.stdout
+    (store,) = world.command("status", "--json").json["stores"]
+    assert (store["last_run"]["outcome"], store["last_complete_sync"]) == ("dry run", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"), [(401, 4, "the key is refused"), (404, 8, "could not be reached")]
+)
+def test_a_run_that_reaches_no_store_leaves_a_trace(world: World, status: int, code: int, words: str) -> None:
+    """Status, its JSON and --max-age tell of it, with the reason, although the store's catalogue cannot."""
+    fill(world.market.stores[101], returns=2)
+    assert world.command("sync").code == 0
+    world.sandbox.faults.add(actions.status(status, message="no"), kind="campaigns", times=ALWAYS)
+    assert world.command("sync").code == code
+    last = world.command("status").stdout.splitlines()[-1]
+    assert last.startswith("Last run: `sync` at ")
+    assert words in last
+    assert f"(exit {code})" in last
+    told = world.command("status", "--json").json
+    assert (told["last_run"]["exit_code"], told["last_run"]["summary"]["stores"]) == (code, 0)
+    assert told["stores"][0]["last_run"]["exit_code"] == 0
+    assert world.command("status", "--max-age", "1h").code == 0
+    overdue = world.command("status", "--max-age", "0.001s")
+    assert overdue.code == 1
+    assert words in overdue.stderr
+
+
+def test_the_first_run_of_an_archive_leaves_a_trace(world: World) -> None:
+    world.sandbox.faults.add(actions.status(401), kind="campaigns", times=ALWAYS)
+    assert world.command("sync").code == 4
+    said = world.command("status")
+    assert said.stdout.splitlines()[0] == f"{world.archive}: no store yet"
+    assert "the key is refused (exit 4)" in said.stdout
+    assert "the key is refused (exit 4)" in world.command("status", "--max-age", "1d").stderr
+
+
+def test_a_killed_run_was_cut_short(make_world: MakeWorld) -> None:
+    """The lock is free, so it is no longer at work; a run that holds it is."""
+    world = make_world(latency=0.05)
+    fill(world.market.stores[101], returns=40)
+    world.archive.mkdir()
+    process = world.start("sync")
+    wait_until(lambda: world.log.count("photo") >= 3, process)
+    at_work = world.command("status").stdout
+    process.send_signal(signal.SIGKILL)
+    world.end_of(process)
+    killed = world.command("status").stdout
+    assert at_work.count("at work now") == 2
+    assert killed.count("cut short") == 2
+    assert "at work" not in killed
