@@ -12,6 +12,17 @@ class ReturnRef(NamedTuple):
     return_id: int
 
 
+class OrderRef(NamedTuple):
+    """All returns of an order within its store."""
+
+    order: int
+    return_id: None = None
+
+
+#: What a run may be restricted to.
+Wanted = ReturnRef | OrderRef
+
+
 class PhotoKey(NamedTuple):
     """The identity of a photo in URLs, the catalogue and file names."""
 

@@ -18,7 +18,7 @@ COMMANDS = {
     "init": ("market_photos.cli.init", "Write a configuration for your stores."),
     "sync": ("market_photos.cli.sync", "Download photos of new and updated returns."),
     "backfill": ("market_photos.cli.sync", "Download photos of past returns, newest month first."),
-    "fetch": ("market_photos.cli.sync", "Download the photos of one return."),
+    "fetch": ("market_photos.cli.sync", "Download the photos of one return or order."),
     "status": ("market_photos.cli.status", "Show what is archived, pending and failed."),
     "browse": ("market_photos.cli.browse", "Show the archive as a web page."),
     "export": ("market_photos.cli.export", "Export evidence, or a table of the archive."),

@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from market_photos import console
+from market_photos.archive.catalog.reader import find_return
+from market_photos.archive.stores import select_stores
 from market_photos.cli.options import (
     DATE,
     DURATION,
@@ -27,10 +29,10 @@ from market_photos.cluster.batch import Job, LogOptions
 from market_photos.cluster.engine import require_engine
 from market_photos.cluster.local import ProcessesRun
 from market_photos.config import find_config, load
-from market_photos.errors import MarketPhotosError, UsageError
-from market_photos.model import ReturnRef
-from market_photos.reporting.report import failed_report
-from market_photos.sync.plan import Backfill, Nightly, OneReturn, Plan
+from market_photos.errors import ExitCode, MarketPhotosError, UsageError
+from market_photos.model import OrderRef, ReturnRef
+from market_photos.reporting.report import Report, failed_report
+from market_photos.sync.plan import Backfill, Nightly, OneOrder, OneReturn, Plan
 from market_photos.sync.run import Options, Run
 from market_photos.sync.shard import WHOLE, Shard
 
@@ -96,13 +98,25 @@ def backfill(*, first: dt.datetime, last: dt.datetime | None, **options: Any) ->
 
 
 @click.command()
-@click.option("--campaign", type=ID, required=True, help="Number of the store.")
-@click.option("--order", type=ID, required=True, help="Number of the order.")
-@click.option("--return", "return_id", type=ID, required=True, help="Number of the return.")
+@click.option("--order", type=ID, help="Number of the order. Alone: all its returns, in any store.")
+@click.option("--return", "return_id", type=ID, help="Number of the return. Alone: one that the archive knows.")
+@click.option("--campaign", type=ID, help="Number of the store. A return that is not in the archive needs it.")
 @run_options
-def fetch(*, campaign: int, order: int, return_id: int, **options: Any) -> None:
-    """Download the photos of one return."""
-    _run(OneReturn(ReturnRef(order, return_id)), campaigns=(campaign,), **options)
+def fetch(*, campaign: int | None, order: int | None, return_id: int | None, **options: Any) -> None:
+    """Download the photos of one return or order."""
+    campaigns = (campaign,) if campaign else ()
+    if return_id is None:
+        if order is None:
+            raise UsageError(
+                "fetch needs --order, --return or both.", "For example: market-photos fetch --order 500000028"
+            )
+        _run(OneOrder(OrderRef(order)), campaigns=campaigns, **options)
+        return
+    if campaign is None or order is None:
+        archive = load(find_config(options["config"])).archive.directory
+        known = find_return(archive, select_stores(archive, campaigns), return_id, order)
+        campaigns, order = (known.campaign,), known.order
+    _run(OneReturn(ReturnRef(order, return_id)), campaigns=campaigns, **options)
 
 
 def _run(
@@ -131,6 +145,7 @@ def _run(
             require_engine()
             make_run = partial(ProcessesRun, Job.new(config, plan, options, log), processes)
         report = execute(load(config), plan, options, quiet=quiet, make_run=make_run)
+        _require_order(plan, report)
     except MarketPhotosError as error:
         if as_json:
             console.give(failed_report(error))
@@ -139,3 +154,10 @@ def _run(
     if as_json:
         console.give(report.as_json())
     sys.exit(report.exit_code)
+
+
+def _require_order(plan: Plan, report: Report) -> None:
+    """Raise UsageError if every store was asked for an order, and none has a return of it."""
+    is_unknown = not any(store.counters.returns for store in report.stores)
+    if isinstance(plan, OneOrder) and report.exit_code is ExitCode.COMPLETE and is_unknown:
+        raise UsageError(f"No store has a return of order {plan.only.order}.", "Check the number.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.reader import KnownReturn
+from market_photos.archive.catalog.reader import KnownReturn, find_return
 from market_photos.clock import Clock, iso
 from market_photos.errors import UsageError
 from market_photos.maintenance import return_folder
@@ -26,8 +26,8 @@ def set_hold(
 
     Raises UsageError where no return or several have these numbers, or where it is pruned already.
     """
-    campaign, found = _find(archive, campaigns, return_id, order, clock)
-    store = layout.store_folder(archive, campaign)
+    found = find_return(archive, campaigns, return_id, order)
+    campaign, store = found.campaign, layout.store_folder(archive, found.campaign)
     folder = store / found.folder
     with Catalog(store, campaign, clock) as catalog:
         return_folder.require_real_folders(store, found.folder)
@@ -41,19 +41,3 @@ def set_hold(
                 "Its photos are deleted.",
             )
     return campaign, found
-
-
-def _find(
-    archive: Path, campaigns: Iterable[int], return_id: int, order: int | None, clock: Clock
-) -> tuple[int, KnownReturn]:
-    found = []
-    for campaign in campaigns:
-        with Catalog(layout.store_folder(archive, campaign), campaign, clock, read_only=True) as catalog:
-            found += [(campaign, known) for known in catalog.reader.numbered(order, [return_id])]
-    if not found:
-        of_order = f" of order {order}" if order is not None else ""
-        raise UsageError(f"The archive has no return {return_id}{of_order}.", "Check the numbers.")
-    if len(found) > 1:
-        choices = "; ".join(f"--campaign {campaign} --order {known.order}" for campaign, known in found)
-        raise UsageError(f"There are {len(found)} returns {return_id}.", f"Choose one: {choices}")
-    return found[0]

@@ -53,14 +53,18 @@ def campaigns_request(page_token: str | None = None) -> ApiRequest:
     return ApiRequest(Endpoint.CAMPAIGNS, "/v2/campaigns", _paged([], page_token))
 
 
-def returns_request(campaign: int, first: str | None, last: str | None, page_token: str | None = None) -> ApiRequest:
+def returns_request(
+    campaign: int, first: str | None, last: str | None, page_token: str | None = None, *, order: int | None = None
+) -> ApiRequest:
     """Build getReturns: a page of the returns updated from `first` to `last` (YYYY-MM-DD, None: open).
 
-    Every page repeats all filters. UNREDEEMED returns were never collected and have no buyer's photos.
+    `order` restricts them to one order. Every page repeats all filters. UNREDEEMED returns were never collected and
+    have no buyer's photos.
     """
     query = [("type", "RETURN")]
     query += [("fromDate", first)] if first else []
     query += [("toDate", last)] if last else []
+    query += [("orderIds", str(order))] if order is not None else []
     return ApiRequest(Endpoint.RETURNS, f"/v2/campaigns/{campaign}/returns", _paged(query, page_token))
 
 

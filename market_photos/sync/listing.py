@@ -20,7 +20,7 @@ from market_photos.market.requests import ApiRequest, return_request, returns_re
 from market_photos.market.retry import retrying
 from market_photos.model import Return, ReturnRef
 from market_photos.sync.date_ranges import DateRange, day_of, fresh, is_ahead, months
-from market_photos.sync.plan import Backfill, Nightly, OneReturn, Plan
+from market_photos.sync.plan import Backfill, Nightly, OneOrder, OneReturn, Plan
 from market_photos.sync.refused_photos import as_error
 from market_photos.sync.store import Store
 
@@ -62,6 +62,8 @@ class Lister:
                     await self._backfill(first, last)
                 case OneReturn(ref):
                     await self._one_return(ref)
+                case OneOrder(ref):
+                    await self._list(DateRange(None, None), order=ref.order)
         finally:
             self._show("")
 
@@ -138,19 +140,19 @@ class Lister:
             ) from refusal
         await self._record(page.rows, list(page.unreadable))
 
-    async def _list(self, dates: DateRange) -> bool:
-        """List a range, again where returns moved between pages; return whether everything could be read."""
-        self._show(str(dates))
+    async def _list(self, dates: DateRange, *, order: int | None = None) -> bool:
+        """List a range, or an order, again where returns moved between pages; return whether all could be read."""
+        self._show(str(dates) if order is None else f"order {order}")
         self._unreadable = 0
         for number in range(MAX_PASSES):
-            moved, found = await self._pass(dates)
+            moved, found = await self._pass(dates, order)
             # What moved may have pushed a new return over a page's edge, even if this pass found nothing.
             if not moved or (number and not found):
                 break
             log.info("store %s: returns moved between pages while they were read; listing again", self._store.title)
         return not self._unreadable
 
-    async def _pass(self, dates: DateRange) -> tuple[int, int]:
+    async def _pass(self, dates: DateRange, order: int | None) -> tuple[int, int]:
         """List from the first page to the last; return how many returns moved meanwhile, how many photos are new."""
         moved = found = barren = restarts = 0
         token: str | None = None
@@ -158,7 +160,8 @@ class Lister:
         await self._begin_listing()
         while True:
             try:
-                page = await self._read(returns_request(self._store.campaign, *dates.padded(), token), parse_listing)
+                request = returns_request(self._store.campaign, *dates.padded(), token, order=order)
+                page = await self._read(request, parse_listing)
             except Refusal as refusal:
                 if isinstance(refusal, PageTokenLost):
                     await self._record_page(refusal.page)

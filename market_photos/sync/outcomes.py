@@ -15,7 +15,7 @@ from market_photos.console import redact
 from market_photos.errors import ServerUnavailable
 from market_photos.market.refusals import Reaction, Refusal, clean
 from market_photos.market.retry import OutageDetector
-from market_photos.model import ReturnRef
+from market_photos.model import Wanted
 from market_photos.reporting.report import Counters
 from market_photos.sync import storing
 from market_photos.sync.photo_queue import Attempt
@@ -38,7 +38,7 @@ class Outcomes:
     refused: RefusedPhotos
     stop: Stop
     rng: Random
-    only: ReturnRef | None = None
+    only: Wanted | None = None
     """See `Photos.claim`."""
     _suspects: list[tuple[Claim, str]] = field(default_factory=list, init=False)
 

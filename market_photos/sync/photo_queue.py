@@ -10,7 +10,7 @@ from market_photos.archive.catalog.photos import Claim
 from market_photos.archive.place import Place
 from market_photos.market.limits import Ledger, Recorded
 from market_photos.market.retry import OutageDetector, RetryBudget
-from market_photos.model import ReturnRef
+from market_photos.model import Wanted
 from market_photos.sync.refused_photos import RefusedPhotos
 from market_photos.sync.stop import Budget, Stop
 from market_photos.wakeup import Wakeup
@@ -51,7 +51,7 @@ class PhotoQueue:
     refused: RefusedPhotos
     stop: Stop
     budget: Budget
-    only: ReturnRef | None = None
+    only: Wanted | None = None
     """Restricts the queue to the photos of one return."""
     _deferred: list[Attempt] = field(default_factory=list, init=False)
     _claimed: deque[Attempt] = field(default_factory=deque, init=False)

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from market_photos.model import ReturnRef
+from market_photos.model import OrderRef, ReturnRef, Wanted
 
 
 class Plan:
@@ -11,8 +11,8 @@ class Plan:
 
     full: bool = False
     """Whether photos that were given up, or have been gone for long, are requested once more."""
-    only: ReturnRef | None = None
-    """The return whose photos alone are wanted."""
+    only: Wanted | None = None
+    """The return or the order whose photos alone are wanted."""
 
 
 @dataclass(frozen=True)
@@ -35,3 +35,10 @@ class OneReturn(Plan):
     """Download the photos of one return."""
 
     only: ReturnRef
+
+
+@dataclass(frozen=True)
+class OneOrder(Plan):
+    """Download the photos of all returns of one order."""
+
+    only: OrderRef

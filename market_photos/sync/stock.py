@@ -7,7 +7,7 @@ from market_photos.archive.catalog.photos import MAX_FAILURES, State
 from market_photos.archive.stores import is_store
 from market_photos.clock import Clock, iso
 from market_photos.errors import StoreRefused
-from market_photos.model import ReturnRef
+from market_photos.model import Wanted
 from market_photos.reporting.report import SHOWN_FAILURES, Failure, StoreReport
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.plan import Plan
@@ -31,7 +31,7 @@ async def take_stock(store: Store, plan: Plan, report: StoreReport) -> None:
         report.failures.append(Failure(str(failed.key), failed.reason, again))
 
 
-def stock_of(folder: Path, candidate: Candidate, clock: Clock, only: ReturnRef | None) -> StoreReport:
+def stock_of(folder: Path, candidate: Candidate, clock: Clock, only: Wanted | None) -> StoreReport:
     """Return the report of a store that is not opened, with the counts of its catalogue if it has one.
 
     Blocks. Raises CatalogUnusable, ArchiveUnwritable.
@@ -46,7 +46,7 @@ def stock_of(folder: Path, candidate: Candidate, clock: Clock, only: ReturnRef |
     return report
 
 
-def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: ReturnRef | None) -> StoreReport:
+def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: Wanted | None) -> StoreReport:
     """Return the report of a store that cannot be served. Blocks. Raises CatalogUnusable, ArchiveUnwritable."""
     report = stock_of(folder, candidate, clock, only)
     left = f"; {count:,} photos are pending or failed" if (count := lacking(report)) else ""

@@ -13,7 +13,7 @@ from market_photos.archive.catalog.photos import Archived, Claim
 from market_photos.archive.catalog.record_codec import render
 from market_photos.archive.place import Place
 from market_photos.errors import MarketPhotosError
-from market_photos.model import ReturnRef
+from market_photos.model import Wanted
 
 
 def store_photo(
@@ -23,7 +23,7 @@ def store_photo(
     part: photo_file.Part,
     found: Archived,
     *,
-    only: ReturnRef | None = None,
+    only: Wanted | None = None,
 ) -> tuple[Archived, Claim | None]:
     """Archive the photo and claim the next one; return what was recorded, and that claim.
 

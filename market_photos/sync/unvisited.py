@@ -6,7 +6,7 @@ from market_photos.archive import layout, lock
 from market_photos.archive.stores import is_store, numbered_folders
 from market_photos.clock import Clock
 from market_photos.errors import MarketPhotosError
-from market_photos.model import ReturnRef
+from market_photos.model import Wanted
 from market_photos.reporting.report import StoreReport
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.shard import Shard
@@ -21,7 +21,7 @@ def unvisited(
     closed: list[Candidate],
     clock: Clock,
     *,
-    only: ReturnRef | None,
+    only: Wanted | None,
     shard: Shard,
 ) -> tuple[list[StoreReport], list[Candidate]]:
     """Return reports of the shard's stores with pending or failed photos, and its other stores with the reason.
@@ -43,9 +43,7 @@ def unvisited(
     return reports, sorted(reasons.values())
 
 
-def _look(
-    archive: Path, candidate: Candidate, clock: Clock, only: ReturnRef | None
-) -> StoreReport | Candidate | None:
+def _look(archive: Path, candidate: Candidate, clock: Clock, only: Wanted | None) -> StoreReport | Candidate | None:
     """Return the report, the reason why there is none, or None if the folder is not a store's."""
     folder = layout.store_folder(archive, candidate.campaign)
     if holder := lock.held_by(folder / layout.LOCK_NAME):

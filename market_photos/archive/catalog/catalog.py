@@ -17,7 +17,7 @@ from market_photos.archive.catalog.returns import Returns
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.clock import Clock, Moment
-from market_photos.model import ReturnRef
+from market_photos.model import Wanted
 
 
 def _has_photos(photos: Path) -> bool:
@@ -90,7 +90,7 @@ class Catalog:
             self._database.backup(target)
 
     def store_and_claim_next(
-        self, claim: Claim, stored: Archived, only: ReturnRef | None = None, *, is_record_saved: bool = False
+        self, claim: Claim, stored: Archived, only: Wanted | None = None, *, is_record_saved: bool = False
     ) -> Claim | None:
         """Record a photo as archived, claim the next one and record its request; return that claim.
 

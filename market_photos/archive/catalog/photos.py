@@ -13,7 +13,7 @@ from typing import NamedTuple
 from market_photos import failpoints
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.rules import ALL, sound
-from market_photos.model import PhotoKey, ReturnRef
+from market_photos.model import PhotoKey, Wanted
 
 #: Failed runs after which a photo is reported every night but no longer requested.
 MAX_FAILURES = 10
@@ -79,15 +79,20 @@ _CLAIM = "SELECT p.id, p.return_row, p.item, p.image_hash, p.failures, r.order_i
 #: The planner would take the index over all states and sort a million rows for each claim.
 _NEXT = (
     f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
-    f"WHERE p.state = 'pending' AND {_SOUND} ORDER BY p.failures, p.created_at DESC, p.id LIMIT ?"
+    f"WHERE p.state = 'pending' AND {_SOUND} ORDER BY p.failures, p.created_at DESC, p.id LIMIT :most"
 )
 _OLDEST = (
     f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
-    f"WHERE p.state = 'pending' AND p.failures = 0 AND {_SOUND} ORDER BY p.created_at, p.id DESC LIMIT ?"
+    f"WHERE p.state = 'pending' AND p.failures = 0 AND {_SOUND} ORDER BY p.created_at, p.id DESC LIMIT :most"
 )
-_NEXT_OF_RETURN = (
+#: The rows of the returns that a run is restricted to. The search for an order alone reads a whole index.
+_WANTED = (
+    "(SELECT id FROM returns WHERE return_id = :return AND order_id = :order "
+    "UNION ALL SELECT id FROM returns WHERE :return IS NULL AND order_id = :order)"
+)
+_NEXT_WANTED = (
     f"{_CLAIM} FROM returns r CROSS JOIN photos p ON r.id = p.return_row "
-    f"WHERE r.order_id = ? AND r.return_id = ? AND +p.state = 'pending' AND {_SOUND} ORDER BY p.id LIMIT ?"
+    f"WHERE r.id IN {_WANTED} AND +p.state = 'pending' AND {_SOUND} ORDER BY p.id LIMIT :most"
 )
 _UNFINISHED = (
     f"{_CLAIM} FROM photos p JOIN returns r ON r.id = p.return_row "
@@ -112,15 +117,15 @@ class Photos:
         self._db = database
         self._claimed: set[int] = set()
 
-    def claim(self, only: ReturnRef | None = None, *, oldest: bool = False) -> Claim | None:
+    def claim(self, only: Wanted | None = None, *, oldest: bool = False) -> Claim | None:
         """Claim the pending photo of the newest return that is not claimed; return None where there is none.
 
-        `only` restricts it to the photos of one return. `oldest` prefers the photo of the oldest return that never
-        failed. A claim lives in memory: it ends with `release`, a recorded outcome or the process.
+        `only` restricts it to the photos of one return or order. `oldest` prefers the photo of the oldest return that
+        never failed. A claim lives in memory: it ends with `release`, a recorded outcome or the process.
         """
-        queries = [_NEXT_OF_RETURN] if only else [_OLDEST, _NEXT] if oldest else [_NEXT]
+        queries = [_NEXT_WANTED] if only else [_OLDEST, _NEXT] if oldest else [_NEXT]
         for query in queries:
-            for row in self._db.rows(query, *(only or ()), len(self._claimed) + 1):
+            for row in self._db.rows(query, {**_numbers(only), "most": len(self._claimed) + 1}):
                 if row["id"] not in self._claimed:
                     self._claimed.add(row["id"])
                     return self._claim(row)
@@ -184,11 +189,11 @@ class Photos:
         """Return up to `most` pending photos whose row is higher than `last`, in the order of their rows."""
         return [self._claim(row) for row in self._db.rows(_PENDING_AFTER, last, most)]
 
-    def requeue(self, *, everything: bool = False, only: ReturnRef | None = None) -> int:
+    def requeue(self, *, everything: bool = False, only: Wanted | None = None) -> int:
         """Make failed photos whose pause is over pending again; return how many.
 
         `everything` includes those that were given up and those that have been gone for RECHECK_GONE_AFTER; `only`
-        restricts it to one return, and includes the same.
+        restricts it to one return or order, and includes the same.
         """
         statement = (
             f"UPDATE photos AS p SET state = 'pending', changed_at = :now WHERE {_due(everything, only)} "
@@ -197,10 +202,9 @@ class Photos:
         with self._db.transaction() as connection:
             return connection.execute(statement, self._due_values(only)).rowcount
 
-    def _due_values(self, only: ReturnRef | None) -> dict[str, int | None]:
-        order, return_id = only or (None, None)
+    def _due_values(self, only: Wanted | None) -> dict[str, int | None]:
         limits = {"most": MAX_FAILURES, "gone": RECHECK_GONE_AFTER, "pause": LONGEST_PAUSE}
-        return {"now": self._db.now(), "order": order, "return": return_id, **limits}
+        return {"now": self._db.now(), **_numbers(only), **limits}
 
     def shelve(self) -> int:
         """Make pending photos that failed in earlier runs failed again; return how many."""
@@ -212,23 +216,23 @@ class Photos:
         """Return photos with a request on record that are not archived: a killed run may have left parts of them."""
         return [self._claim(row) for row in self._db.rows(_UNFINISHED)]
 
-    def tally(self, only: ReturnRef | None = None) -> dict[State, Tally]:
-        """Return photos and bytes by state, of one return where `only` is given."""
+    def tally(self, only: Wanted | None = None) -> dict[State, Tally]:
+        """Return photos and bytes by state, of one return or order where `only` is given."""
         query = f"SELECT state, photos, size FROM tallies WHERE state != '{ALL}'"
         if only:
             query = (
-                "SELECT state, count(*), coalesce(sum(size), 0) FROM photos WHERE return_row IN "
-                "(SELECT id FROM returns WHERE order_id = ? AND return_id = ?) GROUP BY state"
+                f"SELECT state, count(*), coalesce(sum(size), 0) FROM photos WHERE return_row IN {_WANTED} "
+                "GROUP BY state"
             )
-        found = {state: Tally(photos, size) for state, photos, size in self._db.rows(query, *(only or ()))}
+        found = {state: Tally(photos, size) for state, photos, size in self._db.rows(query, _numbers(only))}
         return {state: found.get(state, Tally()) for state in State}
 
-    def lacking(self, listed: Path, *, everything: bool = False, only: ReturnRef | None = None) -> int:
+    def lacking(self, listed: Path, *, everything: bool = False, only: Wanted | None = None) -> int:
         """Return how many photos a run would request, of this catalogue and the one at `listed` (of a dry run).
 
         `everything` and `only` are those of `requeue`.
         """
-        queue = f"({_due(everything, only)}) OR state = 'pending'{_OF_RETURN if only else ''}"
+        queue = f"({_due(everything, only)}) OR state = 'pending'{_OF_WANTED if only else ''}"
         known = self._db.rows(f"SELECT count(*) n FROM photos WHERE {queue}", self._due_values(only))[0]["n"]
         with self._db.attached(listed, "listed"):
             new = self._db.rows(
@@ -244,24 +248,29 @@ class Photos:
         query = "SELECT count(*) n FROM photos WHERE state = 'failed' AND failures >= ?"
         return int(self._db.rows(query, MAX_FAILURES)[0]["n"])
 
-    def failures(self, most: int, only: ReturnRef | None = None) -> list[FailedPhoto]:
-        """Return the `most` newest failed photos, of one return where `only` is given."""
-        of_return = "AND r.order_id = ? AND r.return_id = ?" if only else ""
+    def failures(self, most: int, only: Wanted | None = None) -> list[FailedPhoto]:
+        """Return the `most` newest failed photos, of one return or order where `only` is given."""
         query = (
             f"SELECT p.item, p.image_hash, r.order_id, r.return_id, p.note, p.failures, p.not_before FROM photos p "
-            f"JOIN returns r ON r.id = p.return_row WHERE p.state = 'failed' {of_return} "
-            f"AND {_SOUND} ORDER BY p.created_at DESC LIMIT ?"
+            f"JOIN returns r ON r.id = p.return_row WHERE p.state = 'failed'{_OF_WANTED if only else ''} "
+            f"AND {_SOUND} ORDER BY p.created_at DESC LIMIT :most"
         )
         return [
             FailedPhoto(self._key(row), row["note"], row["failures"], row["not_before"])
-            for row in self._db.rows(query, *(only or ()), most)
+            for row in self._db.rows(query, {**_numbers(only), "most": most})
         ]
 
 
-_OF_RETURN = " AND return_row IN (SELECT id FROM returns WHERE order_id = :order AND return_id = :return)"
+_OF_WANTED = f" AND return_row IN {_WANTED}"
 
 
-def _due(everything: bool, only: ReturnRef | None) -> str:
+def _numbers(only: Wanted | None) -> dict[str, int | None]:
+    """Return the named values of `_WANTED`."""
+    order, return_id = only or (None, None)
+    return {"order": order, "return": return_id}
+
+
+def _due(everything: bool, only: Wanted | None) -> str:
     """Return the SQL condition of photos that `requeue` makes pending.
 
     A `not_before` further ahead than the longest pause was set by a wrong clock, and is ignored.
@@ -269,7 +278,7 @@ def _due(everything: bool, only: ReturnRef | None) -> str:
     if not (everything or only):
         return "state = 'failed' AND failures < :most AND not_before NOT BETWEEN :now + 1 AND :now + :pause"
     again = "(state = 'failed' OR state = 'gone' AND changed_at NOT BETWEEN :now - :gone + 1 AND :now + :pause)"
-    return again + (_OF_RETURN if only else "")
+    return again + (_OF_WANTED if only else "")
 
 
 def pause_after(failures: int) -> int:

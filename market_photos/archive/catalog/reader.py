@@ -18,7 +18,7 @@ from market_photos.archive.catalog.opening import open_catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.volume import is_there
-from market_photos.errors import CatalogDamaged, CatalogUnusable
+from market_photos.errors import CatalogDamaged, CatalogUnusable, UsageError
 from market_photos.model import PhotoKey, ReturnRef
 from market_photos.record import ReturnRecord, read_record
 
@@ -238,3 +238,24 @@ def snapshot(archive: Path, campaign: int) -> Iterator[Reader]:
         list(reader.rows("BEGIN"))
         reader.name  # noqa: B018 - the first query decides which state is read
         yield reader
+
+
+def find_return(archive: Path, campaigns: Iterable[int], return_id: int, order: int | None = None) -> KnownReturn:
+    """Return the only return with this number, of this order where one is given, in some stores.
+
+    Raises UsageError where there is none or several, and CatalogUnusable.
+    """
+    found: list[KnownReturn] = []
+    for campaign in campaigns:
+        with open_reader(archive, campaign) as reader:
+            found += reader.numbered(order, [return_id])
+    if not found:
+        of_order = f" of order {order}" if order is not None else ""
+        raise UsageError(
+            f"The archive has no return {return_id}{of_order}.",
+            "Check the numbers. To download a new one: `market-photos fetch --order ORDER`.",
+        )
+    if len(found) > 1:
+        choices = "; ".join(f"--campaign {known.campaign} --order {known.order}" for known in found)
+        raise UsageError(f"There are {len(found)} returns {return_id}.", f"Choose one: {choices}")
+    return found[0]
