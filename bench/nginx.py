@@ -16,8 +16,9 @@ ECHO = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
 CERT = "cert.pem"
 
 _CONFIG = """
-{load}{user}daemon off; worker_processes 2; pid {root}/nginx.pid; error_log {root}/error.log error;
-events {{ worker_connections 1024; }}
+{load}{user}daemon off; worker_processes 2; worker_rlimit_nofile 8192;
+pid {root}/nginx.pid; error_log {root}/error.log error;
+events {{ worker_connections 4096; }}
 http {{
   access_log off; sendfile on; tcp_nopush on; keepalive_timeout 0;
   client_body_temp_path {root}/t1; proxy_temp_path {root}/t2; fastcgi_temp_path {root}/t3;

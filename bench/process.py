@@ -5,6 +5,8 @@ import re
 import resource
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,7 @@ class Usage:
     cpu: float
     """Seconds, user and system."""
     peak: int
-    """The largest resident memory in bytes, last read shortly before its end."""
+    """The largest resident memory in bytes, with its children, last read shortly before its end."""
     code: int
 
 
@@ -53,9 +55,18 @@ def _wait(process: "subprocess.Popen[bytes]", until: float) -> tuple[int, resour
         pid, status, spent = os.wait4(process.pid, os.WNOHANG)
         if pid:
             return status, spent, peak
-        peak = max(peak, _peak(process.pid))
+        peak = max(peak, sum(map(_peak, _family(process.pid))))
         time.sleep(INTERVAL)
     raise RuntimeError(f"{process.args!r} did not end in time")
+
+
+def _family(pid: int) -> Iterator[int]:
+    """Yield a process and its descendants."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in children.read_text().split():
+                yield from _family(int(child))
 
 
 def _peak(pid: int) -> int:

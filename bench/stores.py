@@ -1,7 +1,9 @@
-"""Measure stores side by side in one process: throughput, CPU, memory, and whether each gets its share."""
+"""Measure stores side by side, in one process and in two: throughput, CPU, memory, and each store's share."""
 
+import os
 import tempfile
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import corpus, nginx
@@ -12,73 +14,72 @@ from bench.table import markdown
 
 #: Photo requests per second that the quota of one store allows.
 QUOTA_RATE = 5000 / 3600
-STORES = (1, 10, 50)
-QUICK = (1, 5)
 DELAY = 0.15
-PHOTOS = 60
-#: Many stores that are nearly done, as on most nights, in a process that may open MANY_FILES files.
-MANY = 1000
-QUICK_MANY = 200
-MANY_PHOTOS = 2
-MANY_FILES = 1024
+#: Open files that each process may have, as on most systems.
+OPEN_FILES = 1024
 
 
-def row(stores: int) -> list[str]:
+@dataclass(frozen=True)
+class Cell:
+    """So many stores with so many photos each, in so many processes."""
+
+    stores: int
+    photos: int = 60
+    processes: int = 1
+
+
+CELLS = (
+    Cell(1),
+    Cell(10),
+    Cell(50),
+    Cell(50, processes=2),
+    Cell(1000, photos=2),
+    Cell(1000, photos=2, processes=2),
+    Cell(200, photos=60),
+    Cell(200, photos=60, processes=2),
+)
+QUICK = (Cell(1), Cell(5), Cell(5, processes=2))
+
+
+def row(cell: Cell) -> list[str]:
+    """Return the measurement of a cell: a first sync of everything, from a server that takes 150 ms a photo."""
     with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:
         root = Path(folder)
-        corpus.make(root / "files", 40_000, PHOTOS, stores=stores)
+        corpus.make(root / "files", 40_000, cell.photos, stores=cell.stores)
         with nginx.serving(root / "files", root / "nginx", delay=DELAY) as server:
-            usage = measured(command("sync", "-q"), sync_environment(server.url, root), root / "log")
+            limited = ["sh", "-c", f'ulimit -n {OPEN_FILES}; exec "$@"', "sh"]
+            arguments = command("sync", "-q", "--processes", str(cell.processes))
+            usage = measured([*limited, *arguments], sync_environment(server.url, root), root / "log")
             log = server.take_log()
-    if usage.code or len(log) != stores * PHOTOS:
-        raise RuntimeError(f"{len(log)} photos, exit {usage.code}")
+    photos = cell.stores * cell.photos
+    if usage.code or len(log) != photos:
+        raise RuntimeError(f"{cell}: {len(log)} photos, exit {usage.code}")
     began = min(answer.began for answer in log)
     ends: defaultdict[str, float] = defaultdict(float)
     for answer in log:
         store = answer.path.split("/")[3]
         ends[store] = max(ends[store], answer.ended - began)
-    rate = len(log) / max(ends.values())
-    core = len(log) / usage.cpu
+    core = photos / usage.cpu
     return [
-        str(stores),
-        f"{rate:,.0f}",
-        f"{PHOTOS / SLOTS * DELAY / max(ends.values()):.2f}",
+        f"{cell.stores:,} × {cell.photos}",
+        str(cell.processes),
+        f"{usage.wall:.1f}",
+        f"{photos / max(ends.values()):,.0f}",
+        f"{cell.photos / SLOTS * DELAY / max(ends.values()):.2f}",
         f"{min(ends.values()) / max(ends.values()):.2f}",
-        f"{usage.cpu / len(log) * 1000:.1f}",
+        f"{usage.cpu / photos * 1000:.1f}",
         f"{usage.peak / 1e6:.0f}",
         f"{core:,.0f}",
         f"{core / QUOTA_RATE:,.0f}",
     ]
 
 
-def many(stores: int) -> list[list[str]]:
-    """Measure a first night and one with nothing new. Raises RuntimeError unless both end with exit code 0."""
-    limited = ["sh", "-c", f'ulimit -n {MANY_FILES}; exec "$@"', "sh", *command("sync", "-q")]
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:
-        root = Path(folder)
-        corpus.make(root / "files", 40_000, MANY_PHOTOS, stores=stores)
-        with nginx.serving(root / "files", root / "nginx") as server:
-            for night, photos in (("first", stores * MANY_PHOTOS), ("nothing new", 0)):
-                usage = measured(limited, sync_environment(server.url, root), root / "log")
-                if usage.code or len(server.take_log()) != photos:
-                    raise RuntimeError(f"{night}: exit {usage.code}: {(root / 'log').read_text()[-500:]}")
-                per_photo = f"{usage.cpu / photos * 1000:.1f}" if photos else "–"
-                per_store = f"{usage.cpu / stores * 1000:.1f}"
-                rows.append(
-                    [f"{stores:,}", night, f"{usage.wall:.1f}", per_photo, per_store, f"{usage.peak / 1e6:.0f}"]
-                )
-    return rows
-
-
 def report(*, quick: bool = False) -> str:
     if reason := nginx.missing():
         return f"Not measured: {reason}.\n"
     heads = (
-        "stores", "photos/s", "of the bound", "first store done / last", "CPU ms/photo", "peak MB",
-        "photos/s of a full core", "stores at full quota on it",
+        "stores × photos", "processes", "wall s", "photos/s", "of the bound", "first store done / last",
+        "CPU ms/photo", "peak MB", "photos/s of a full core", "stores at full quota on it",
     )  # fmt: skip
-    side_by_side = markdown(heads, [row(stores) for stores in (QUICK if quick else STORES)])
-    heads_of_many = ("stores", "night", "seconds", "CPU ms/photo", "CPU ms/store", "peak MB")
-    limit = f"With `ulimit -n {MANY_FILES}` and {MANY_PHOTOS} photos of 40 KB in each store:"
-    return f"{side_by_side}\n{limit}\n\n{markdown(heads_of_many, many(QUICK_MANY if quick else MANY))}"
+    table = markdown(heads, [row(cell) for cell in (QUICK if quick else CELLS)])
+    return f"{table}\nWith `ulimit -n {OPEN_FILES}`; the server on the same {os.cpu_count()} cores.\n"

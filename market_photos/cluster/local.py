@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 BATCHES_EACH = 4
 #: Seconds between two messages to the processes that the run ends. One that has just started has missed the first.
 STOP_SECONDS = 1.0
+#: Seconds that a process has to say how far it is.
+ANSWER_SECONDS = 5.0
 
 
 def in_batches(candidates: list[Candidate], processes: int, size: int) -> Iterator[list[Candidate]]:
@@ -93,11 +95,14 @@ class ProcessesRun(Run):
         return overview(self.planned, ended, [counters for found in sums for counters in found.at_work])
 
     async def _ask(self, question: Any, *arguments: Any) -> list[Any]:
-        """Return the answers of all processes; one that is dying gives none."""
+        """Return the answers of all processes; none where one of them does not answer."""
         if self._engine is None:
             return []
-        answers = await self._engine.run(question, self._job.id, *arguments, on_error="ignore")
-        return list(answers.values())
+        asked = self._engine.run(question, self._job.id, *arguments, on_error="ignore")
+        try:
+            return list((await asyncio.wait_for(asked, ANSWER_SECONDS)).values())
+        except (OSError, TimeoutError):  # one is dying, or paused
+            return []
 
     async def _hand_out(self, batches: list[list[Candidate]]) -> list[StoreReport]:
         stopping = asyncio.create_task(self._pass_on_stop())
