@@ -26,8 +26,8 @@ from market_photos.cli.options import (
 )
 from market_photos.cli.run import execute, print_report
 from market_photos.cluster.batch import Job, LogOptions
-from market_photos.cluster.engine import require_engine
-from market_photos.cluster.local import ProcessesRun
+from market_photos.cluster.engine import local_engine, require_engine
+from market_photos.cluster.run import ClusterRun
 from market_photos.config import find_config, load
 from market_photos.errors import ExitCode, MarketPhotosError, UsageError
 from market_photos.model import OrderRef, ReturnRef
@@ -140,11 +140,13 @@ def _run(
     options = Options(command_line(), campaigns, max_duration and max_duration.total(), max_photos, dry_run, shard)
     config = find_config(config)
     try:
+        settings = load(config)
         make_run: Callable[..., Run] = Run
         if processes > 1:
             require_engine()
-            make_run = partial(ProcessesRun, Job.new(config, plan, options, log), processes)
-        report = execute(load(config), plan, options, quiet=quiet, make_run=make_run)
+            engine = partial(local_engine, processes, settings.limits.stores_at_once)
+            make_run = partial(ClusterRun, Job.new(config, plan, options, log), engine)
+        report = execute(settings, plan, options, quiet=quiet, make_run=make_run)
         _require_order(plan, report)
     except MarketPhotosError as error:
         if as_json:

@@ -1,24 +1,36 @@
-"""Start the engine: a scheduler in this process, and worker processes on this machine."""
+"""Dask's engine: on this machine with processes of its own, or one that the user has started."""
 
+import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from typing import Any
 
-from market_photos.errors import UsageError
+from market_photos.errors import MarketPhotosError, ServerUnavailable, UsageError
 
+log = logging.getLogger(__name__)
+
+#: Batches that a process runs at once.
+BATCHES_AT_ONCE = 4
 #: Deaths of its process after which a batch is given up.
 MAX_DEATHS = 20
-_SETTINGS = {
-    # A process that is paused keeps its stores' locks: nobody could take its stores over.
-    "distributed.scheduler.worker-ttl": None,
-    "distributed.worker.multiprocessing-method": "spawn",
-    "distributed.admin.low-level-log-length": 0,
-}
+#: Seconds that a process has to answer a question: it may be paused, or dying.
+ANSWER_SECONDS = 5.0
+#: Seconds that a scheduler has to answer at the start.
+CONNECT_SECONDS = 30
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
+_LOCAL_SETTINGS: dict[str, object] = {
+    # A process that is paused keeps its stores' locks: no other one could take them over.
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.scheduler.allowed-failures": MAX_DEATHS,
+    "distributed.worker.multiprocessing-method": "spawn",
+    # Pages for a browser, which ask for no certificate.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
 
 
 def require_engine() -> None:
@@ -30,32 +42,114 @@ def require_engine() -> None:
         )
 
 
-@asynccontextmanager
-async def local_engine(processes: int, batches_at_once: int, scratch: str) -> AsyncIterator[Any]:
-    """Yield a client of an engine with this many processes, each of which runs `batches_at_once`.
+class Engine:
+    """A connection to a scheduler and its processes."""
 
-    Its connections are encrypted and need a certificate that is made for them: the engine would run any code that
-    another user of this machine sends it.
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    async def processes(self) -> list[str]:
+        """Return the addresses of the processes; there may be none yet."""
+        return list((await self._client.scheduler.identity(n_workers=-1))["workers"])
+
+    async def do(self, task: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a function in one of the processes, or in another one if that dies; return its result."""
+        from distributed import KilledWorker  # noqa: PLC0415 - an extra, and slow to load
+
+        future = self._client.submit(task, *arguments, pure=False)
+        try:
+            return await future
+        except KilledWorker:
+            raise MarketPhotosError(
+                f"The processes that worked on it died {MAX_DEATHS} times.",
+                "The machine may lack memory: try fewer stores_at_once in [limits].",
+            ) from None
+        except asyncio.CancelledError:
+            if (running := asyncio.current_task()) and running.cancelling():
+                raise
+            raise _lost(self._client) from None
+        finally:
+            future.release()  # a result that stays in its process would be lost with it, and made again
+
+    async def ask_all(self, question: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Return the answers of all processes that answer in time."""
+
+        async def ask(address: str) -> list[Any]:
+            try:
+                asked = self._client.run(question, *arguments, workers=[address])
+                return list((await asyncio.wait_for(asked, ANSWER_SECONDS)).values())
+            except (OSError, TimeoutError):  # it is paused, or dying
+                return []
+
+        answers = await asyncio.gather(*map(ask, await self.processes()))
+        return [answer for found in answers for answer in found]
+
+
+@asynccontextmanager
+async def local_engine(processes: int, stores_at_once: int, scratch: str) -> AsyncIterator[Engine]:
+    """Start an engine with so many processes, each of which works on `stores_at_once` stores.
+
+    Its connections are encrypted and need a certificate that is made for them: the engine runs any code that it gets,
+    and other users of this machine could send it some.
     """
     import dask.config  # noqa: PLC0415 - an extra, and slow to load
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set(_SETTINGS):
+    with dask.config.set(_LOCAL_SETTINGS):
         with _signals_blocked():
             cluster = await LocalCluster(
                 n_workers=processes,
-                threads_per_worker=batches_at_once,
+                threads_per_worker=min(BATCHES_AT_ONCE, stores_at_once),
                 memory_limit=0,
                 security=True,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 local_directory=scratch,
                 silence_logs=logging.CRITICAL,
-                scheduler_kwargs={"allowed_failures": MAX_DEATHS},
                 asynchronous=True,
             )
         async with cluster, Client(cluster, asynchronous=True) as client:
-            yield client
+            yield Engine(client)
+
+
+@asynccontextmanager
+async def remote_engine(address: str, _scratch: str) -> AsyncIterator[Engine]:
+    """Connect to a scheduler that the user has started. Raises ServerUnavailable, UsageError."""
+    from distributed import Client  # noqa: PLC0415 - an extra, and slow to load
+
+    warn_if_open(address)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        client = await Client(address, asynchronous=True, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TypeError) as error:
+        raise unreachable(address, error) from error
+    async with client:
+        yield Engine(client)
+
+
+def unreachable(address: str, error: Exception) -> ServerUnavailable:
+    """Return the error for a scheduler that cannot be reached."""
+    return ServerUnavailable(
+        f"The scheduler at {address} cannot be reached: {error}.",
+        "Check that `dask scheduler` runs there, and the certificates where the address begins with tls://.",
+    )
+
+
+def warn_if_open(address: str) -> None:
+    """Warn if connections are not encrypted."""
+    if not address.startswith("tls://") and not any(host in address for host in ("127.0.0.1", "localhost", "[::1]")):
+        log.warning(
+            "%s: connections are not encrypted, and whoever reaches the scheduler can run any code on the machines. "
+            "Use tls://, see https://distributed.dask.org/en/stable/tls.html",
+            address,
+        )
+
+
+def _lost(client: Any) -> ServerUnavailable:
+    return ServerUnavailable(
+        f"The scheduler at {client.scheduler.address if client.scheduler else 'its address'} is lost.",
+        "Its workers end their stores in order. Start it again, then run this command again.",
+    )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ for name in ("distributed", "cryptography"):
     pytest.importorskip(name, reason="the extra `cluster` is not installed")
 
 STORES = 6
-PHOTOS = 8
+PHOTOS = 24
 #: Photos that one store may have in flight.
 IN_FLIGHT = 4
 END_S = 15.0
@@ -24,8 +24,8 @@ END_S = 15.0
 
 @pytest.fixture
 def world(make_world: MakeWorld) -> World:
-    """Six stores with eight photos each, answered slowly enough to be caught at work."""
-    world = make_world(stores=STORES, latency=0.15)
+    """Six stores with many photos each, answered slowly enough to be caught at work."""
+    world = make_world(stores=STORES, latency=0.3)
     for store in world.market.stores.values():
         fill(store, returns=PHOTOS)
     return world
@@ -60,6 +60,7 @@ def test_two_processes_fetch_every_photo_once_and_report_together(world: World) 
     wait_until(lambda: at_work(world), process)
     workers = workers_of(process.pid)
     assert world.program("sync").code == 6
+    world.sandbox.latency = 0.0
     outcome = world.end_of(process)
     assert (outcome.code, len(workers)) == (0, 2), outcome.text
     assert len(outcome.stdout.splitlines()) == 1
@@ -82,6 +83,7 @@ def test_the_stores_of_a_killed_process_are_done_by_another(world: World) -> Non
     process = world.start("sync", "--processes", "2", "--json")
     wait_until(lambda: at_work(world), process)
     os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    world.sandbox.latency = 0.0
     outcome = world.end_of(process)
     assert (outcome.code, outcome.json["exit_code"]) == (0, 0), outcome.text
     assert world.states() == {"archived": STORES * PHOTOS}
@@ -105,7 +107,8 @@ def test_a_signal_to_all_processes_ends_the_run_in_order(world: World, by: int, 
     assert "Traceback" not in outcome.stderr
     assert not any(map(workers_alive, workers))
     world.assert_archive_is_right()
-    assert world.program("sync", "--json").code == 0
+    world.sandbox.latency = 0.0
+    assert world.program("sync", "-q").code == 0
     assert set(world.requests_per_photo().values()) == {1}
 
 
@@ -119,6 +122,7 @@ def test_no_process_outlives_a_main_process_that_is_killed(world: World) -> None
 
 
 def test_a_limit_of_photos_counts_over_all_processes(world: World) -> None:
+    world.sandbox.latency = 0.05
     outcome = world.program("sync", "--processes", "2", "--max-photos", "17", "--json")
     assert (outcome.code, outcome.json["downloaded"]) == (7, 17), outcome.text
     assert sum(world.requests_per_photo().values()) == 17

@@ -10,7 +10,8 @@ import pytest
 from market_photos.cluster import engine
 from market_photos.cluster.batch import Job, LogOptions
 from market_photos.cluster.budget import SharedBudget
-from market_photos.cluster.local import in_batches
+from market_photos.cluster.engine import BATCHES_AT_ONCE
+from market_photos.cluster.run import batch_size, in_batches
 from market_photos.errors import UsageError
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.plan import Nightly
@@ -30,6 +31,17 @@ def test_neighbours_go_to_different_batches(stores: int, processes: int, size: i
     candidates = [Candidate(number) for number in range(stores)]
     found = [[store.campaign for store in batch] for batch in in_batches(candidates, processes, size)]
     assert found == batches
+
+
+@pytest.mark.parametrize(
+    ("stores", "processes", "at_once", "size"),
+    [(1000, 2, 100, 25), (10, 2, 100, 2), (6, 2, 6, 1), (100, 2, 100, 13), (1000, 2, 1, 1), (1, 4, 1, 1)],
+)
+def test_a_process_gets_several_batches_and_at_most_its_stores(
+    stores: int, processes: int, at_once: int, size: int
+) -> None:
+    assert batch_size(stores, processes, at_once) == size
+    assert size * BATCHES_AT_ONCE <= max(at_once, BATCHES_AT_ONCE)
 
 
 def test_processes_count_one_budget_down_together(tmp_path: Path) -> None:

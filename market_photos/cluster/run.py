@@ -1,16 +1,17 @@
-"""A run whose stores are at work in several processes of this machine."""
+"""A run whose stores are at work in other processes."""
 
 import asyncio
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from market_photos.cluster.batch import Job, StopRequest, progress_of, reports_of, run_batch, stop_job, sums_of
 from market_photos.cluster.budget import SharedBudget
-from market_photos.cluster.engine import local_engine
+from market_photos.cluster.engine import BATCHES_AT_ONCE, Engine
 from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError
 from market_photos.market.client import Client
 from market_photos.reporting.progress import StoreProgress
@@ -24,12 +25,8 @@ from market_photos.sync.urgency import most_urgent_first
 
 log = logging.getLogger(__name__)
 
-#: Batches for each process where there are enough stores: a process that is done early takes another one.
-BATCHES_EACH = 4
 #: Seconds between two messages to the processes that the run ends. One that has just started has missed the first.
 STOP_SECONDS = 1.0
-#: Seconds that a process has to say how far it is.
-ANSWER_SECONDS = 5.0
 
 
 def in_batches(candidates: list[Candidate], processes: int, size: int) -> Iterator[list[Candidate]]:
@@ -39,14 +36,19 @@ def in_batches(candidates: list[Candidate], processes: int, size: int) -> Iterat
         yield from (window[first::processes] for first in range(min(processes, len(window))))
 
 
-class ProcessesRun(Run):
+def batch_size(stores: int, processes: int, stores_at_once: int) -> int:
+    """Return how many stores a batch has, so that each process gets BATCHES_AT_ONCE batches or more."""
+    return max(1, min(stores_at_once // BATCHES_AT_ONCE, -(-stores // (processes * BATCHES_AT_ONCE))))
+
+
+class ClusterRun(Run):
     """A run that hands its stores to processes in batches. Each batch claims and locks its stores itself."""
 
-    def __init__(self, job: Job, processes: int, *run: Any) -> None:
+    def __init__(self, job: Job, engine: Callable[[str], AbstractAsyncContextManager[Engine]], *run: Any) -> None:
         super().__init__(*run)
         self._job = job
-        self._processes = processes
-        self._engine: Any = None
+        self._make_engine = engine
+        self._engine: Engine | None = None
         self._requests = 0
 
     async def __call__(self) -> Report:
@@ -64,20 +66,21 @@ class ProcessesRun(Run):
         if not candidates:
             return []
         self.planned, self.has_stores = len(candidates), True
-        limits, share = self.settings.limits, -(-len(candidates) // self._processes)
-        # The processes inherit the limit of open files.
-        at_once = stores_that_fit(min(limits.stores_at_once, share), limits.parallel_requests)
-        size = min(at_once, -(-share // BATCHES_EACH))
-        if at_once < share:
+        limits = self.settings.limits
+        # Processes of this machine inherit the limit of open files.
+        at_once = stores_that_fit(min(limits.stores_at_once, len(candidates)), limits.parallel_requests)
+        if at_once < len(candidates):
             candidates = await asyncio.to_thread(most_urgent_first, self._archive.catalogs, candidates, self.clock)
         with tempfile.TemporaryDirectory(prefix="market-photos-") as scratch:
             if self.options.max_photos is not None:
                 self._job = replace(self._job, budget=Path(scratch, "photos-left"))
                 SharedBudget.make(Path(scratch, "photos-left"), self.options.max_photos)
-            async with local_engine(self._processes, at_once // size, scratch) as engine:
+            async with self._make_engine(scratch) as engine:
                 self._engine = engine
                 try:
-                    return await self._hand_out(list(in_batches(candidates, self._processes, size)))
+                    processes = max(1, len(await engine.processes()))
+                    size = batch_size(len(candidates), processes, at_once)
+                    return await self._hand_out(engine, list(in_batches(candidates, processes, size)))
                 finally:
                     self._engine = None
 
@@ -94,35 +97,27 @@ class ProcessesRun(Run):
         ended = [*self.ended, *(report for found in sums for report in found.ended)]
         return overview(self.planned, ended, [counters for found in sums for counters in found.at_work])
 
-    async def _ask(self, question: Any, *arguments: Any) -> list[Any]:
-        """Return the answers of all processes; none where one of them does not answer."""
-        if self._engine is None:
-            return []
-        asked = self._engine.run(question, self._job.id, *arguments, on_error="ignore")
-        try:
-            return list((await asyncio.wait_for(asked, ANSWER_SECONDS)).values())
-        except (OSError, TimeoutError):  # one is dying, or paused
-            return []
+    async def _ask(self, question: Callable[..., Any], *arguments: Any) -> list[Any]:
+        return await self._engine.ask_all(question, self._job.id, *arguments) if self._engine else []
 
-    async def _hand_out(self, batches: list[list[Candidate]]) -> list[StoreReport]:
+    async def _hand_out(self, engine: Engine, batches: list[list[Candidate]]) -> list[StoreReport]:
         stopping = asyncio.create_task(self._pass_on_stop())
         try:
-            await asyncio.gather(*map(self._run_batch, batches))
+            await asyncio.gather(*(self._run_batch(engine, batch) for batch in batches))
         finally:
             stopping.cancel()
         return self.ended
 
-    async def _run_batch(self, batch: list[Candidate]) -> None:
+    async def _run_batch(self, engine: Engine, batch: list[Candidate]) -> None:
         """Let a process run a batch, and keep its reports. A refused key or a full disk stops the whole run."""
-        task = self._engine.submit(run_batch, self._job, batch, pure=False)
         try:
-            reports, requests = await task
+            reports, requests = await engine.do(run_batch, self._job, batch)
+        except MarketPhotosError as error:
+            reports, requests = reports_of(batch, error), 0
         except Exception as error:
             log.exception("the batch that begins with %s failed", batch[0].title)
             failure = MarketPhotosError(f"Its process failed: {error}.", "Run it again. If it stays, report it.")
             reports, requests = reports_of(batch, failure), 0
-        finally:
-            task.release()  # a result that stays in its process would be lost with it, and made again
         self.ended += reports
         self._requests += requests
         for failed in (report.error for report in reports):
