@@ -181,7 +181,12 @@ def _anchored(settings: Settings, path: Path | None) -> Settings:
     if path is None:
         return settings
     base = path.resolve().parent
-    for section, name in (("archive", "directory"), ("api", "key_file"), ("report", "metrics_file")):
+    for section, name in (
+        ("archive", "directory"),
+        ("archive", "scratch"),
+        ("api", "key_file"),
+        ("report", "metrics_file"),
+    ):
         part = getattr(settings, section)
         value = getattr(part, name)
         if value is not None and not _variable(section, name):

@@ -38,6 +38,13 @@ def _checked_url(value: str) -> str:
     return str(url).rstrip("/")
 
 
+def _checked_bucket(value: str) -> str:
+    url = URL(value.strip())
+    if url.scheme != "s3" or not url.host or url.user or url.query or url.fragment:
+        raise ValueError("must be an address like s3://bucket/prefix")
+    return str(url).rstrip("/")
+
+
 def _checked_ping(value: SecretStr) -> SecretStr:
     text = value.get_secret_value().strip()
     if text in {"", "off"}:
@@ -143,6 +150,20 @@ class Archive(_Section):
     directory: LocalPath = Path("archive")
     """The folder of the archive. The first sync makes it. It must be on a local disk, because catalogues are not safe
     on a network share. A photo takes about 1 MB."""
+    url: Annotated[str, AfterValidator(_checked_bucket)] | None = Field(None, examples=['"s3://returns/market"'])
+    """A bucket with a prefix, for an archive in object storage that any machine can work on. It replaces directory.
+    The storage needs conditional puts. Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or from the
+    machine's role, and never stand in this file. It needs the extra: pip install "market-photos[s3]".
+
+    Without it: the archive is in directory."""
+    endpoint: Annotated[str, AfterValidator(_checked_url)] | None = Field(
+        None, examples=['"https://storage.yandexcloud.net"']
+    )
+    """The address of the object storage.
+
+    Without it: AWS."""
+    scratch: LocalPath = Path("scratch")
+    """With url: a folder on a local disk for the catalogues while a command uses them. It may be lost at any time."""
     min_free_bytes: Whole | None = Field(None, ge=0, examples=["1_000_000_000"])
     """A run stops with exit code 5 before less than this many bytes are free on the volume. 0: only when the disk is
     full.

@@ -9,6 +9,7 @@ from market_photos.archive import atomic, image_type, layout, photo_file, volume
 from market_photos.archive.hashing import file_sha256
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
+from market_photos.clock import Clock
 from market_photos.settings import Archive as ArchiveSettings
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,9 @@ class FolderPlace:
     def sweep(self, folder: Path, stem: str, *, parts_only: bool) -> int:
         return photo_file.sweep(self._folder / folder, stem, parts_only=parts_only)
 
+    def keep_safe(self, backup: Callable[[Path], None], size: int) -> None:
+        """Do nothing: a crash does not touch the catalogue."""
+
     def finish(self, backup: Callable[[Path], None]) -> None:
         """Do nothing: the next run finds the catalogue where it is."""
 
@@ -86,5 +90,5 @@ class FolderArchive:
             log.warning("%s is on a network share (%s), where the catalogue is not safe", self.catalogs, share)
 
     @contextmanager
-    def opened(self, campaign: int, held_folder: HeldFolder, lock: Lock) -> Iterator[FolderPlace]:
+    def opened(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[FolderPlace]:
         yield FolderPlace(held_folder, lock, self._settings.min_free_bytes)

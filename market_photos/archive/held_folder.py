@@ -6,6 +6,7 @@ the identity of its files, and compares it before each commit.
 """
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class HeldFolder(AbstractContextManager["HeldFolder"]):
         self.folder = folder
         self._marker = folder.parent / marker if marker else None
         self._kept: dict[str, tuple[Path, tuple[int, int]]] = {}
+        self.require_also: Callable[[], None] = lambda: None
+        """Raises an error for a further reason to write nothing: a lease that is no longer valid."""
         self._open = ExitStack()
         with volume.disk_errors(folder):
             self._descriptor = self._hold(folder)
@@ -41,6 +44,7 @@ class HeldFolder(AbstractContextManager["HeldFolder"]):
 
     def require_same(self) -> None:
         """Raise ArchiveUnwritable if the folder or a remembered file is missing or was replaced."""
+        self.require_also()
         if changed := self._changed():
             raise ArchiveUnwritable(
                 f"{changed}: is gone, or is not the one that was there at the start: the archive was moved, removed "

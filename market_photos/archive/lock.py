@@ -29,6 +29,7 @@ class Lock(AbstractContextManager["Lock"]):
     def __init__(self, path: Path, command: str, clock: Clock) -> None:
         """Take the lock. Raises AlreadyRunning at once if another process holds it, or ArchiveUnwritable."""
         self.path = path
+        self.command = command
         self._descriptor = _open(path)
         with disk_errors(path):
             try:

@@ -22,6 +22,7 @@ from market_photos.archive.layout import PART_SUFFIX
 from market_photos.archive.volume import disk_errors, require_room
 
 T = TypeVar("T")
+P = TypeVar("P", bound="Part")
 #: Bytes collected before a thread writes and hashes them. Most photos are smaller and take one call.
 WRITE_BYTES = 1024 * 1024
 #: Bytes of the end that are kept, to look for an image's end marker.
@@ -174,13 +175,19 @@ async def part(
     The file is created when the first bytes are written to disk, if there is room; `floor`: see `require_room`.
     `make_folder` creates its folder.
     """
-    unfinished = Part(path, floor, make_folder)
+    async with discarded_at_the_end(Part(path, floor, make_folder)) as unfinished:
+        yield unfinished
+
+
+@asynccontextmanager
+async def discarded_at_the_end(unfinished: P) -> AsyncIterator[P]:
+    """Remove the part file after the block, unless it was committed, and close it."""
     try:
         yield unfinished
     finally:
         if unfinished.is_made:
             with suppress(OSError):
-                path.unlink(missing_ok=True)  # before the first await, which can be cancelled
+                unfinished.path.unlink(missing_ok=True)  # before the first await, which can be cancelled
         await unfinished.close()
 
 

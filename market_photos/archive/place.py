@@ -12,6 +12,7 @@ from typing import Protocol
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
 from market_photos.archive.photo_file import Part, Stored
+from market_photos.clock import Clock
 
 
 class Place(Protocol):
@@ -45,8 +46,14 @@ class Place(Protocol):
     def sweep(self, folder: Path, stem: str, *, parts_only: bool) -> int:
         """Remove what a killed run left of one photo, see `photo_file.sweep`; return the number of files."""
 
+    def keep_safe(self, backup: Callable[[Path], None], size: int) -> None:
+        """Limit what a crash would cost. `size`: bytes of photos that this run has stored so far.
+
+        `backup` writes a copy of the catalogue to a path.
+        """
+
     def finish(self, backup: Callable[[Path], None]) -> None:
-        """Leave the store for the next run. `backup` writes a copy of the catalogue to a path."""
+        """Leave the store for the next run. `backup`: see `keep_safe`."""
 
 
 class Archive(Protocol):
@@ -59,5 +66,7 @@ class Archive(Protocol):
     def prepare(self) -> None:
         """Raise ArchiveUnwritable unless a run can write to the archive. Blocks."""
 
-    def opened(self, campaign: int, held_folder: HeldFolder, lock: Lock) -> AbstractContextManager[Place]:
+    def opened(
+        self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock
+    ) -> AbstractContextManager[Place]:
         """Open a store that is locked on this machine. Blocks. Raises AlreadyRunning, CatalogUnusable."""

@@ -2,9 +2,21 @@
 
 from market_photos.archive.folder import FolderArchive
 from market_photos.archive.place import Archive
+from market_photos.errors import ConfigError
 from market_photos.settings import Archive as ArchiveSettings
 
 
 def open_archive(settings: ArchiveSettings) -> Archive:
     """Return the archive; nothing is read or written yet."""
-    return FolderArchive(settings)
+    if settings.url is None:
+        return FolderArchive(settings)
+    try:
+        from market_photos.archive.bucket import BucketArchive  # noqa: PLC0415 - few archives are in a bucket
+    except ModuleNotFoundError as error:
+        if error.name != "obstore":
+            raise
+        raise ConfigError(
+            "[archive] url names a bucket, and the package for object storage is not installed.",
+            'Install it: pip install "market-photos[s3]"',
+        ) from None
+    return BucketArchive(settings)

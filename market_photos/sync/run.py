@@ -198,7 +198,7 @@ class Run:
         async with AsyncExitStack() as opened:
             held_folder, lock = await asyncio.to_thread(opened.enter_context, locks.opened(candidate.campaign))
             place = await asyncio.to_thread(
-                opened.enter_context, self._archive.opened(candidate.campaign, held_folder, lock)
+                opened.enter_context, self._archive.opened(candidate.campaign, held_folder, lock, self.clock)
             )
             catalog = await asyncio.to_thread(
                 Catalog, held_folder.folder, candidate.campaign, self.clock, held_folder=held_folder

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from functools import partial
 
 from market_photos.archive import layout
 from market_photos.archive.catalog import adoption
@@ -24,8 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Workers beyond the slots: while one waits for the disk, another uses its slot.
 SPARE_WORKERS = 1
-#: Seconds after which requests that no longer count are removed from the catalogue.
-FORGET_SECONDS = 600.0
+#: Seconds between two times of housekeeping in a catalogue.
+HOUSE_SECONDS = 600.0
 
 
 async def run_store(store: Store, plan: Plan) -> bool:
@@ -115,7 +114,7 @@ async def _list_and_download(
         downloads = {worker: group.create_task(worker.run()) for worker in workers}
         helpers = [
             group.create_task(_refresh(store, plan, queue)),
-            group.create_task(_forget(store)),
+            group.create_task(_keep_house(store)),
             group.create_task(_end_on_stop(store, queue, listing, downloads)),
         ]
         await asyncio.wait([listing, *downloads.values()])
@@ -148,12 +147,13 @@ async def _refresh(store: Store, plan: Plan, queue: PhotoQueue) -> None:
         queue.notify()
 
 
-async def _forget(store: Store) -> None:
-    """Keep the catalogue's requests few: a backfill sends 120 000 a day."""
-    forget = partial(forget_old_requests, store.own_catalog, store.settings.limits)
+async def _keep_house(store: Store) -> None:
+    """Keep the catalogue's requests few, as a backfill sends 120 000 a day, and limit what a crash would cost."""
+    catalog = store.own_catalog
     while not store.is_dry:
-        await asyncio.sleep(FORGET_SECONDS)
-        await store.own_catalog.do(forget)
+        await asyncio.sleep(HOUSE_SECONDS)
+        await catalog.do(forget_old_requests, catalog, store.settings.limits)
+        await catalog.do(store.place.keep_safe, catalog.backup, store.counters.size)
 
 
 async def _end_on_stop(

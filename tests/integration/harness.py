@@ -124,7 +124,9 @@ class World:
 
     @property
     def archive(self) -> Path:
-        return Path(self._section("archive").get("directory", self.folder / "archive"))
+        """The folder of the catalogues, and of the photos if they are not in a bucket."""
+        section = self._section("archive")
+        return Path(section["scratch"] if "url" in section else section.get("directory", self.folder / "archive"))
 
     @property
     def store(self) -> Path:
@@ -205,11 +207,14 @@ class World:
     def sync_command(self, *arguments: str) -> Outcome:
         return self.command("sync", "--json", "-v", *arguments)
 
-    def start(self, *arguments: str, prefix: tuple[str, ...] = (), **popen: Any) -> "subprocess.Popen[str]":
-        """Start `market-photos`; `env` is added to the environment."""
+    def start(
+        self, *arguments: str, prefix: tuple[str, ...] = (), script: str = "", **popen: Any
+    ) -> "subprocess.Popen[str]":
+        """Start `market-photos`, or a script that does; `env` is added to the environment."""
         environment = self._environment() | popen.pop("env", {})
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        words = [*prefix, sys.executable, "-m", "market_photos", *arguments, "--config", str(self.config())]
+        program = ["-c", script] if script else ["-m", "market_photos"]
+        words = [*prefix, sys.executable, *program, *arguments, "--config", str(self.config())]
         return subprocess.Popen(words, env=environment, text=True, cwd=self.folder, **(streams | popen))
 
     def program(self, *arguments: str, prefix: tuple[str, ...] = (), **popen: Any) -> Outcome:

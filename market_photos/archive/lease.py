@@ -1,0 +1,213 @@
+"""The lease of a store in a bucket: who is at work on it, and which checkpoint of its catalogue counts.
+
+One small object, changed only by compare and swap. Its holder renews it every RENEW_SECONDS, and stops when the last
+confirmed renewal began TTL seconds ago or more, by CLOCK_BOOTTIME, which counts sleep too. Another process may take
+the lease over TTL + SLACK after its last change. That is measured by the clock of the storage alone: the difference
+between the Last-Modified of a probe and that of the lease.
+"""
+
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from market_photos.archive.objects import Bucket, Conflict, Found
+from market_photos.clock import Clock, iso
+from market_photos.errors import AlreadyRunning, ArchiveUnwritable, CatalogDamaged, MarketPhotosError
+from market_photos.text import human_time
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a renewal counts, and between two renewals.
+TTL = 90.0
+RENEW_SECONDS = 30.0
+#: Seconds between two attempts to renew while they fail.
+RETRY_SECONDS = 3.0
+#: Seconds after the TTL before a lease is taken over. A request may be on record for two seconds before it is sent
+#: (market/limits.py), Last-Modified has whole seconds, and a request takes its time to the server.
+SLACK = 15.0
+
+
+@dataclass(frozen=True)
+class LeaseState:
+    """The content of the object."""
+
+    holder: str
+    """A random name of the process's hold."""
+    who: str
+    """The same for people."""
+    sequence: int
+    """One more with each change."""
+    is_released: bool
+    checkpoint: str
+    """The key of the checkpoint that counts; empty if there is none."""
+    stamp: str
+    """See catalog/adoption.py."""
+
+    def pack(self) -> bytes:
+        """Return the state as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def unpack(cls, found: Found) -> Self:
+        """Return the state in an object. Raises CatalogDamaged."""
+        try:
+            return cls(**json.loads(found.content))
+        except (ValueError, TypeError) as error:
+            raise CatalogDamaged(
+                f"{found.key}: is no lease of market-photos.", "Run `market-photos rebuild` for this store."
+            ) from error
+
+
+def boottime() -> float:
+    """Return the seconds since the boot, sleep included."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Lease(AbstractContextManager["Lease"]):
+    """A store's lease, held and renewed by a thread until the block ends. Every thread may use it."""
+
+    def __init__(
+        self, bucket: Bucket, campaign: int, command: str, clock: Clock, *, now: Callable[[], float] = boottime
+    ) -> None:
+        """Take the lease. Raises AlreadyRunning, ArchiveUnwritable."""
+        self._bucket = bucket
+        self._key = f"{campaign}/lease.json"
+        self._now = now
+        self._lock = threading.Lock()
+        self._lost: MarketPhotosError | None = None
+        self._valid_until = 0.0
+        self._etag = ""
+        self._sequence = 0
+        self._is_changed = False
+        self._ended = threading.Event()
+        since = iso(clock.now().wall)
+        self._take(campaign, f"`{command}`, process {os.getpid()} on {socket.gethostname()}, since {since}")
+        self._keeper = threading.Thread(target=self._keep, name=f"lease-{campaign}", daemon=True)
+        self._keeper.start()
+
+    def _take(self, campaign: int, who: str) -> None:
+        found = self._bucket.get(self._key)
+        mine = LeaseState(secrets.token_hex(8), who, 0, False, "", "")
+        self.previous = LeaseState.unpack(found) if found else None
+        """The state that the lease had; None if it is new."""
+        if found and self.previous:
+            if not self.previous.is_released:
+                require_dead(self._bucket, campaign, self.previous, found.modified)
+            mine = replace(self.previous, holder=mine.holder, who=who, is_released=False)
+            self._etag, self._sequence = found.etag, self.previous.sequence
+        if not self._write(mine):
+            raise AlreadyRunning(f"{self._bucket.url}/{campaign}: another run has just begun here.", _WAIT)
+
+    @property
+    def state(self) -> LeaseState:
+        """The state as it was last confirmed."""
+        return self._state
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether the holder before did not release it: it was killed or cut off."""
+        return self.previous is not None and not self.previous.is_released
+
+    def require_valid(self) -> None:
+        """Raise AlreadyRunning or ArchiveUnwritable if another process may be at work on the store by now."""
+        if self._lost is None and self._now() >= self._valid_until:
+            self._lost = ArchiveUnwritable(
+                f"{self._bucket.url}/{self._key}: could not be renewed for {TTL:.0f} s, so another machine may take "
+                "the store over. Nothing more was requested.",
+                "Check the network to the storage, and whether this machine slept; the same command then goes on.",
+            )
+        if self._lost:
+            raise self._lost
+
+    def change(self, **changes: Any) -> None:
+        """Change fields of the state. Raises as `require_valid`, or ArchiveUnwritable if that is not certain."""
+        with self._lock:
+            self.require_valid()
+            self._is_changed = True
+            self._renew(**changes)
+            if self._state.is_released:
+                self._ended.set()
+
+    def _renew(self, **changes: Any) -> None:
+        if not self._write(replace(self._state, **changes)):
+            self._lost = AlreadyRunning(
+                f"{self._bucket.url}/{self._key}: another run has taken this store over.",
+                "This machine was cut off, or stood still, for too long; the other run does its work.",
+            )
+            raise self._lost
+
+    def _write(self, wanted: LeaseState) -> bool:
+        """Write the state as the next in sequence; return False where another process has changed the lease."""
+        for _ in range(2):
+            began = self._now()
+            try:
+                content = (wanted := replace(wanted, sequence=self._sequence + 1)).pack()
+                if self._etag:
+                    self._etag = self._bucket.swap(self._key, content, self._etag)
+                else:
+                    self._etag = self._bucket.create(self._key, content)
+            except Conflict:
+                found = self._bucket.get(self._key)
+                current = LeaseState.unpack(found) if found else None
+                if found is None or current is None or current.holder != wanted.holder:
+                    return False
+                # An earlier put was done, and its answer was lost: write once more, from what is there.
+                self._etag, self._sequence = found.etag, current.sequence
+            else:
+                self._state, self._sequence, self._valid_until = wanted, wanted.sequence, began + TTL
+                return True
+        return False
+
+    def _keep(self) -> None:
+        pause = RENEW_SECONDS
+        while not self._ended.wait(pause):
+            try:
+                with self._lock:
+                    if self._lost:
+                        return
+                    self._renew()
+                pause = RENEW_SECONDS
+            except ArchiveUnwritable as error:
+                log.warning("%s Trying again.", error.message)
+                pause = RETRY_SECONDS
+            except MarketPhotosError as error:
+                log.warning("%s", error.message)
+                return
+
+    def __exit__(self, *_: object) -> None:
+        """Stop renewing. A lease under which nothing was changed is given back as it was."""
+        self._ended.set()
+        self._keeper.join()
+        if self._is_changed or self.is_taken_over:
+            return
+        try:
+            self.change(is_released=True)
+        except MarketPhotosError as error:
+            log.warning("%s", error.message)
+
+
+_WAIT = "Wait for it, or stop it; `market-photos status` shows how far it is."
+
+
+def require_dead(bucket: Bucket, campaign: int, state: LeaseState, modified: float) -> None:
+    """Raise AlreadyRunning unless a lease that was last changed at `modified` may be taken over."""
+    probe = f"{campaign}/probe-{secrets.token_hex(8)}"
+    bucket.put(probe, b"")
+    try:
+        found = bucket.get(probe)
+    finally:
+        bucket.remove(probe)
+    left = TTL + SLACK - ((found.modified if found else modified) - modified)
+    if left > 0:
+        raise AlreadyRunning(
+            f"{bucket.url}/{campaign}: another run is at work here: {state.who}.",
+            f"{_WAIT} If it has died, this command goes on in {human_time(left)} at the latest.",
+        )

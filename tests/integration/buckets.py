@@ -1,0 +1,109 @@
+"""Object storage on this machine: ministack keeps the conditions of puts, rclone ignores them."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.store import S3Store
+
+#: What the program and the servers are told. Neither server checks it.
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "secret/of+the+tests/0123456789abcdef"}
+#: Seconds after which a server must answer.
+PATIENCE_S = 30.0
+
+
+@dataclass
+class Storage:
+    """A server. Each bucket is a test's own."""
+
+    endpoint: str
+    process: "subprocess.Popen[bytes]"
+
+    def make_bucket(self) -> str:
+        name = f"bucket-{secrets.token_hex(6)}"
+        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/{name}", method="PUT")).close()
+        return name
+
+    def settings(self, bucket: str, scratch: Path) -> dict[str, Any]:
+        """The section [archive] for an archive in that bucket."""
+        return {"url": f"s3://{bucket}/market", "endpoint": self.endpoint, "scratch": str(scratch)}
+
+
+def store_of(storage: Storage, bucket: str) -> S3Store:
+    return S3Store(
+        bucket,
+        prefix="market",
+        endpoint=storage.endpoint,
+        access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+        secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+        region="us-east-1",
+        virtual_hosted_style_request=False,
+        client_options={"allow_http": True},
+    )
+
+
+def objects(store: S3Store, prefix: str = "") -> dict[str, bytes]:
+    """The content of every object, by its key."""
+    paths = [meta["path"] for batch in obstore.list(store, prefix or None) for meta in batch]
+    return {path: bytes(obstore.get(store, path).bytes()) for path in paths}
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+@contextmanager
+def ministack(folder: Path) -> Iterator[Storage]:
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "hypercorn", "--workers", "0", "ministack.app:app", "-b", address]
+    with serving(command, f"http://{address}", folder, {"SERVICES": "s3"} | KEYS) as storage:
+        yield storage
+
+
+@contextmanager
+def rclone(folder: Path) -> Iterator[Storage]:
+    address = f"127.0.0.1:{free_port()}"
+    key = ",".join(KEYS.values())
+    program = Path(sys.executable).parent / "rclone"
+    (folder / "served").mkdir()
+    command = [str(program), "serve", "s3", "--addr", address, "--auth-key", key, str(folder / "served")]
+    with serving(command, f"http://{address}", folder, {"RCLONE_CONFIG": str(folder / "none.conf")}) as storage:
+        yield storage
+
+
+@contextmanager
+def serving(command: list[str], endpoint: str, folder: Path, environment: dict[str, str]) -> Iterator[Storage]:
+    with (folder / "storage.log").open("wb") as log:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log, cwd=folder)
+        try:
+            _wait_until_it_answers(endpoint, process)
+            yield Storage(endpoint, process)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_it_answers(endpoint: str, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(endpoint, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"{process.args!r} does not answer")

@@ -1,0 +1,262 @@
+"""An archive in object storage: nothing is lost, nothing is requested twice, and one process works on a store."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+
+from market_photos.archive import layout
+from market_photos.sandbox import running
+from tests.integration.buckets import KEYS, Storage, ministack, objects, rclone, store_of
+from tests.integration.harness import CAMPAIGN, World, a_market, wait_until
+
+#: Requests in flight when a run is cut short.
+IN_FLIGHT = 4
+#: Seconds for which a lease counts in these tests, and after which it may be taken over.
+TTL, SLACK = 2.0, 1.0
+SHORT_LEASE = f"""
+import sys
+from market_photos.archive import lease
+from market_photos.cli.main import main
+lease.TTL, lease.SLACK, lease.RENEW_SECONDS, lease.RETRY_SECONDS = {TTL}, {SLACK}, 0.5, 0.2
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    with ministack(tmp_path_factory.mktemp("storage")) as storage:
+        yield storage
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+
+
+class BucketWorld(World):
+    """A world whose archive is in a bucket."""
+
+    storage: Storage
+    bucket: str
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        return objects(store_of(self.storage, self.bucket))
+
+    @property
+    def lease(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.objects[f"{CAMPAIGN}/lease.json"])
+        return found
+
+    def photos_in_bucket(self) -> list[bytes]:
+        found = self.objects.items()
+        return sorted(
+            content for key, content in found if f"/{layout.PHOTOS}/" in key and not key.endswith(layout.RECORD_NAME)
+        )
+
+    def assert_photos_are_right(self, *, in_flight: int = 0) -> None:
+        """Every photo of the Market is in the bucket as served, with its hash, and was sent once."""
+        served = {hashlib.sha256(photo.body).hexdigest(): photo for photo in self.market.photos()}
+        assert self.photos_in_bucket() == sorted(photo.body for photo in served.values())
+        repeated = sum(count - 1 for count in self.requests_per_photo().values())
+        assert repeated <= in_flight, f"{repeated} photos were requested once more than needed"
+        for row in self.photo_rows(CAMPAIGN):
+            path = self.path_of(CAMPAIGN, row).relative_to(self.archive)
+            found = obstore.get(store_of(self.storage, self.bucket), path.as_posix())
+            assert found.attributes["sha256"] == row["sha256"].hex() in served
+
+    def another_machine(self) -> "BucketWorld":
+        """The same bucket, Market and settings, with a scratch folder that is empty."""
+        folder = self.folder / f"machine-{len(list(self.folder.iterdir()))}"
+        folder.mkdir()
+        section = self.storage.settings(self.bucket, folder / "scratch")
+        other = BucketWorld(self.market, self.sandbox, folder, {**self.settings, "archive": section})
+        other.storage, other.bucket = self.storage, self.bucket
+        return other
+
+
+@contextmanager
+def a_bucket_world(storage: Storage, folder: Path, *, latency: float = 0.0, **market: Any) -> Iterator[BucketWorld]:
+    with running(a_market(**market), latency=latency) as sandbox:
+        bucket = storage.make_bucket()
+        settings = {"api": {"read_timeout_seconds": 10}, "archive": storage.settings(bucket, folder / "scratch")}
+        world = BucketWorld(sandbox.market, sandbox, folder, settings)
+        world.storage, world.bucket = storage, bucket
+        yield world
+
+
+def test_a_bucket_gets_every_photo_with_its_hash_and_record(storage: Storage, tmp_path: Path) -> None:
+    """Odd hashes included; large photos that do not fit into memory at once, too."""
+    with a_bucket_world(storage, tmp_path, odd=True) as world:
+        world.market.stores[CAMPAIGN].add_return(photos=1, size=3_000_000)
+        outcome = world.program("sync", "--json", "-vv")
+        assert outcome.code == 0, outcome.text
+        world.assert_photos_are_right()
+        assert {row["state"] for row in world.photo_rows(CAMPAIGN)} == {"archived"}
+        records = [key for key in world.objects if key.endswith(layout.RECORD_NAME)]
+        assert len(records) == len(world.market.stores[CAMPAIGN].returns)
+        assert (world.lease["is_released"], world.lease["checkpoint"] in world.objects) == (True, True)
+        assert not any(secret in outcome.text for secret in KEYS.values())
+        assert not list((world.archive / str(CAMPAIGN)).glob("parts/*"))
+
+
+def test_the_next_run_on_any_machine_knows_what_the_last_one_did(storage: Storage, tmp_path: Path) -> None:
+    """A scratch folder that is lost costs nothing: neither a photo nor the memory of the quota."""
+    with a_bucket_world(storage, tmp_path) as world:
+        assert world.program("sync").code == 0
+        sent = len(world.rows("SELECT * FROM requests"))
+        shutil.rmtree(world.archive)
+        other = world.another_machine()
+        for machine in (world, other, world):
+            assert machine.program("sync").code == 0
+            machine.assert_photos_are_right()
+            sent += 1  # the page of the listing
+            assert len(machine.rows("SELECT * FROM requests")) == sent
+        assert len([key for key in world.objects if "/catalog/" in key]) == 1
+
+
+def test_a_store_that_is_at_work_elsewhere_is_left_alone(storage: Storage, tmp_path: Path) -> None:
+    with a_bucket_world(storage, tmp_path, latency=0.3, returns=30) as world:
+        first = world.start("sync")
+        wait_until(lambda: bool(world.log.of("photo")), first)
+        second = world.another_machine().program("sync", "--json")
+        assert second.code == 6, second.text
+        assert "another run is at work here: `sync`" in second.stderr
+        assert world.end_of(first).code == 0
+        world.assert_photos_are_right()
+
+
+def test_a_killed_run_is_taken_over_and_the_whole_quota_counts_as_spent(storage: Storage, tmp_path: Path) -> None:
+    """Not before its lease has run out. What it put into the bucket is not requested again."""
+    with a_bucket_world(storage, tmp_path, latency=0.1, returns=12) as world:
+        world.settings["limits"] = {"photo_requests": 30, "period_seconds": 6}
+        first = world.start("sync", script=SHORT_LEASE)
+        wait_until(lambda: len(world.photos_in_bucket()) >= 6, first)
+        first.send_signal(signal.SIGKILL)
+        world.end_of(first)
+        other = world.another_machine()
+        early = other.end_of(other.start("sync", "--json", script=SHORT_LEASE))
+        assert early.code == 6, early.text
+        assert "If it has died, this command goes on in" in early.stderr
+        time.sleep(TTL + SLACK + 1)
+        asked, began = len(world.log.of("photo")), time.monotonic()
+        late = other.start("sync", "--json", "-v", script=SHORT_LEASE)
+        wait_until(lambda: len(world.log.of("photo")) > asked, late)
+        assert time.monotonic() - began >= 6
+        outcome = other.end_of(late)
+        assert outcome.code == 0, outcome.text
+        assert "photos were on disk already" in outcome.stderr
+        other.assert_photos_are_right(in_flight=IN_FLIGHT)
+
+
+def test_a_paused_run_stops_when_it_wakes_up_after_a_takeover(storage: Storage, tmp_path: Path) -> None:
+    """It sends what was on its way at most, and changes neither the lease nor the checkpoint."""
+    with a_bucket_world(storage, tmp_path, latency=0.1, returns=12) as world:
+        world.settings["limits"] = {"photo_requests": 1000, "period_seconds": 1}
+        first = world.start("sync", "--json", script=SHORT_LEASE)
+        wait_until(lambda: len(world.photos_in_bucket()) >= 4, first)
+        first.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(TTL + SLACK + 1)
+            other = world.another_machine()
+            outcome = other.end_of(other.start("sync", "--json", script=SHORT_LEASE))
+            assert outcome.code == 0, outcome.text
+            asked, lease = len(world.log.of("photo")), other.lease
+        finally:
+            first.send_signal(signal.SIGCONT)
+        woken = world.end_of(first)
+        assert woken.code in (5, 6), woken.text
+        assert len(world.log.of("photo")) - asked <= IN_FLIGHT
+        assert other.lease == lease
+        other.assert_photos_are_right(in_flight=2 * IN_FLIGHT)
+
+
+def test_a_run_that_is_cut_off_from_the_bucket_stops_and_says_so(tmp_path: Path) -> None:
+    """At the latest when its lease runs out. When the storage is back, the next run goes on."""
+    with ExitStack() as stack:
+        storage = stack.enter_context(ministack(tmp_path))
+        world = stack.enter_context(a_bucket_world(storage, tmp_path, latency=0.2, returns=60))
+        world.settings["limits"] = {"photo_requests": 1000, "period_seconds": 1}
+        process = world.start("sync", "--json", script=SHORT_LEASE)
+        wait_until(lambda: len(world.log.of("photo")) >= 8, process)
+        storage.process.send_signal(signal.SIGSTOP)
+        cut_off = time.monotonic()
+        try:
+            wait_until(lambda: time.monotonic() - cut_off > TTL + 0.5 or process.poll() is not None)
+            asked = len(world.log.of("photo"))
+            outcome = world.end_of(process)
+        finally:
+            storage.process.send_signal(signal.SIGCONT)
+        assert outcome.code == 5, outcome.text
+        assert "s3://" in outcome.stderr
+        assert len(world.log.of("photo")) == asked
+        time.sleep(TTL + SLACK + 1)
+        assert world.end_of(world.start("sync", script=SHORT_LEASE)).code == 0
+        world.assert_photos_are_right(in_flight=2 * IN_FLIGHT)
+
+
+def test_a_storage_that_ignores_conditions_is_refused_by_the_name_of_the_feature(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        storage = stack.enter_context(rclone(tmp_path))
+        world = stack.enter_context(a_bucket_world_of(storage, tmp_path))
+        outcome = world.program("sync", "-vv")
+        assert outcome.code == 5, outcome.text
+        assert "If-None-Match: *" in outcome.stderr
+        assert world.log.entries == []
+        assert not any(secret in outcome.text for secret in KEYS.values())
+        assert [path.name for path in (tmp_path / "served").rglob("*") if path.is_file()] == []
+
+
+@contextmanager
+def a_bucket_world_of(storage: Storage, folder: Path) -> Iterator[World]:
+    """A world in a bucket of rclone, which is a folder."""
+    (folder / "served" / "bucket").mkdir()
+    with running(a_market()) as sandbox:
+        yield World(sandbox.market, sandbox, folder, {"archive": storage.settings("bucket", folder / "scratch")})
+
+
+def test_a_bucket_that_does_not_exist_is_named(storage: Storage, tmp_path: Path) -> None:
+    with running(a_market()) as sandbox:
+        section = storage.settings("no-such-bucket", tmp_path / "scratch")
+        world = World(sandbox.market, sandbox, tmp_path, {"archive": section})
+        outcome = world.program("sync", "-vv")
+        assert outcome.code == 5, outcome.text
+        assert "s3://no-such-bucket/market" in outcome.stderr
+        assert "NoSuchBucket" in outcome.stderr
+        assert "make the bucket" in outcome.stderr
+        assert world.log.entries == []
+
+
+def test_a_damaged_checkpoint_is_told_and_nothing_is_requested(storage: Storage, tmp_path: Path) -> None:
+    with a_bucket_world(storage, tmp_path) as world:
+        assert world.program("sync").code == 0
+        obstore.put(store_of(storage, world.bucket), world.lease["checkpoint"], os.urandom(100))
+        asked = len(world.log.of("returns"))
+        other = world.another_machine()
+        outcome = other.program("sync")
+        assert outcome.code == 9, outcome.text
+        assert "market-photos rebuild" in outcome.stderr
+        assert len(world.log.of("returns")) == asked
+        assert world.lease["is_released"]
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:
+    with running(a_market()) as sandbox:
+        world = World(
+            sandbox.market, sandbox, tmp_path, {"archive": {"url": "s3://b/m", "scratch": str(tmp_path / "s")}}
+        )
+        script = "import sys; sys.modules['obstore'] = None\nfrom market_photos.cli.main import main\nmain()"
+        outcome = world.end_of(world.start("sync", script=script))
+        assert outcome.code == 2, outcome.text
+        assert 'pip install "market-photos[s3]"' in outcome.stderr

@@ -1,0 +1,84 @@
+"""Errors of a storage are told in a line, with what to do, and without any key."""
+
+import pytest
+
+from market_photos.archive import probe
+from market_photos.archive.objects import Bucket, Conflict, reason_of
+from market_photos.errors import ArchiveUnwritable
+
+SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+REFUSED = f"""Generic S3 error: Error performing PUT http://127.0.0.1/b/k in 2ms - Server returned non-2xx status \
+code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code><Message>The signature does not match.\
+</Message><AWSAccessKeyId>AKIAIOSFODNN7EXAMPLE</AWSAccessKeyId><StringToSign>{SECRET}</StringToSign></Error>
+
+Debug source: {SECRET}"""
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    return Bucket("s3://bucket/prefix/", "http://127.0.0.1:1")
+
+
+def test_the_words_of_the_storage_are_told_without_a_key(bucket: Bucket) -> None:
+    told = reason_of(Exception(REFUSED))
+    assert told == "the storage answers SignatureDoesNotMatch: The signature does not match"
+
+
+def test_a_storage_that_cannot_be_reached_is_named(bucket: Bucket) -> None:
+    with pytest.raises(ArchiveUnwritable) as caught:
+        bucket.create("7/lease.json", b"x")
+    assert caught.value.message.startswith("s3://bucket/prefix/7/lease.json: ")
+    assert "\n" not in caught.value.message
+    assert "AKIA" not in repr(caught.value.message) + repr(bucket.url)
+    assert caught.value.__cause__ is None
+    assert "endpoint" in caught.value.hint
+
+
+class Careless:
+    """A storage that ignores conditions, or refuses every swap."""
+
+    url = "s3://bucket"
+    quotes_etag = True
+
+    def __init__(self, *ignored: str, wants_quotes: bool | None = True) -> None:
+        self.ignored = ignored
+        self.wants_quotes = wants_quotes
+        self.keys: set[str] = set()
+
+    def create(self, key: str, content: bytes) -> str:
+        if key in self.keys and "create" not in self.ignored:
+            raise Conflict
+        self.keys.add(key)
+        return '"abc"'
+
+    def swap(self, key: str, content: bytes, etag: str) -> str:
+        if "swap" not in self.ignored and (etag != '"abc"' or self.quotes_etag is not self.wants_quotes):
+            raise Conflict
+        return '"def"'
+
+    def remove(self, *keys: str) -> None:
+        self.keys.difference_update(keys)
+
+
+@pytest.mark.parametrize(
+    ("storage", "feature"),
+    [
+        (Careless("create", "swap"), probe.CREATE_ONLY),
+        (Careless("swap"), probe.COMPARE_AND_SWAP),
+        (Careless(wants_quotes=None), probe.COMPARE_AND_SWAP),
+    ],
+)
+def test_a_storage_that_lacks_a_condition_is_refused_by_its_name(storage: Careless, feature: str) -> None:
+    with pytest.raises(ArchiveUnwritable) as caught:
+        probe.require_conditional_puts(storage)  # type: ignore[arg-type]
+    assert feature in caught.value.message
+    assert storage.keys == set()
+
+
+@pytest.mark.parametrize("wants_quotes", [True, False])
+def test_the_probe_learns_how_the_storage_wants_an_etag(wants_quotes: bool) -> None:
+    storage = Careless(wants_quotes=wants_quotes)
+    probe.require_conditional_puts(storage)  # type: ignore[arg-type]
+    assert (storage.quotes_etag, storage.keys) == (wants_quotes, set())
