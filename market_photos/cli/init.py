@@ -1,7 +1,6 @@
 """`init`: ask for key, stores and folder, check them against the API, and write the configuration."""
 
 import asyncio
-import getpass
 import os
 import re
 import sys
@@ -71,9 +70,11 @@ def init(
     config = (find_config(config) or Path("config.toml")).absolute()
     key_file = (key_file or config.with_name("api-key")).absolute()
     writes_key = key_stdin or not key_file.exists()
+    if config.exists() and not force and _is_terminal():
+        force = click.confirm(f"{config} exists already. Replace it?", err=True)
     for path in [config] + [key_file] * writes_key:
         require_place(path, replace=force)
-    settings = checked({"api": {"base_url": base_url}} if base_url else {}, None)
+    settings = checked({"api": {"base_url": base_url}}, Path("--base-url")) if base_url else checked({}, None)
 
     key, stores = _key_and_stores(settings, None if writes_key else key_file, from_stdin=key_stdin)
     _show_stores(stores)
@@ -171,16 +172,16 @@ def _ask_directory(settings: Settings) -> Path:
 
 def _show_results(setup: Setup) -> None:
     """Print what was written and what to give to cron or to systemd."""
-    command = schedule.program()
+    command, user = schedule.program(), schedule.user()
     lines = [
-        f"Written: {setup.config} and {setup.key_file}; only you can read them.",
+        f"Written: {setup.config} and {setup.key_file}; only {user} can read them.",
         *(f"WARNING: {variable} is set here and overrides the file." for variable in setup.overridden()),
         "",
         "Every night with cron: add this line with `crontab -e`.",
         schedule.crontab_line(command, setup.config),
         "",
         f"Or with systemd. {_UNIT}.service:",
-        schedule.service(command, setup.config, setup.directory, getpass.getuser()),
+        schedule.service(command, setup.config, setup.directory, user),
         f"{_UNIT}.timer:",
         schedule.TIMER,
         "Then, as root: systemctl daemon-reload && systemctl enable --now market-photos.timer",

@@ -1,5 +1,7 @@
-"""What starts a sync every night: a line for cron, units for systemd. Pure but for `program`."""
+"""What starts a sync every night: a line for cron, units for systemd. Pure but for `program` and `user`."""
 
+import getpass
+import os
 import re
 import shlex
 import sys
@@ -42,6 +44,14 @@ def program() -> list[str]:
     """Return the words that start this installation from any folder and without PATH."""
     path = Path(sys.argv[0]).absolute()
     return [str(path)] if path.is_file() and path.name != "__main__.py" else [sys.executable, "-m", "market_photos"]
+
+
+def user() -> str:
+    """Return the user of this process by name, or by number if the system knows no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def crontab_line(command: list[str], config: Path) -> str:

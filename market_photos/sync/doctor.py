@@ -96,7 +96,7 @@ def check_archive(settings: Settings) -> Iterator[Finding]:
         return
     free = human_bytes(shutil.disk_usage(existing).free)
     can = "can be written" if existing == folder else f"does not exist yet; the first sync can make it in {existing}"
-    yield passed(f"the archive {folder} {can}; {free} are free")
+    yield passed(f"the archive {folder.absolute()} {can}; {free} are free")
     if share := network_share(folder):
         yield Finding(
             ExitCode.ARCHIVE,

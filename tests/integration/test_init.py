@@ -219,3 +219,15 @@ def test_doctor_makes_nothing(newcomer: Newcomer) -> None:
     code, said = newcomer.run("doctor")
     assert (code, "does not exist yet" in said) == (0, True), said
     assert newcomer.files() == ["api-key", "config.toml"]
+
+
+@pytest.mark.parametrize(("answer", "replaced"), [("", False), ("y", True)])
+def test_a_person_is_asked_before_a_file_is_replaced(newcomer: Newcomer, answer: str, replaced: bool) -> None:
+    newcomer.config.write_text("# mine\n")
+    newcomer.key_file.write_text(newcomer.market.key)
+    newcomer.key_file.chmod(0o600)
+    questions = [("Replace it?", answer), ("Stores to sync", ""), ("Folder", ""), ("a dry run", "n")]
+    words = [*PROGRAM, "init", "--base-url", newcomer.sandbox.url]
+    code, screen = at_terminal(words, newcomer.folder, STARTED, questions if replaced else questions[:1])
+    assert code == (0 if replaced else 2), screen
+    assert (newcomer.config.read_text() == "# mine\n") is not replaced

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.cli.schedule import TIMER, crontab_line, program, service
+from market_photos.cli.schedule import TIMER, crontab_line, program, service, user
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMAND = ["/opt/market-photos/bin/market-photos"]
@@ -59,3 +59,11 @@ def test_a_program_is_named_by_its_full_path_and_a_module_by_its_interpreter(
     monkeypatch.setattr("sys.argv", ["/lib/market_photos/__main__.py"])
     monkeypatch.setattr("sys.executable", "/usr/bin/python3")
     assert program() == ["/usr/bin/python3", "-m", "market_photos"]
+
+
+def test_a_user_without_a_name_is_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is started with any user."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54_321)
+    assert user() == "54321"
