@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from market_photos.model import PhotoKey
 from market_photos.text import encodable
 
+#: Values of `refundStatus` with which a return awaits the seller's decision: of DBS, and of FBY, FBS and Express.
+AWAITING = frozenset({"WAITING_FOR_DECISION", "PREMODERATION_DECISION_WAITING"})
 #: Larger amounts of money are no prices.
 _MAX_AMOUNT = 10**12
 
@@ -85,12 +87,17 @@ def read_record(record: Any) -> ReturnRecord:
         created=_text(fields.get("creationDate")),
         updated=_text(fields.get("updateDate")),
         type=_text(fields.get("returnType")),
-        refund_status=_text(fields.get("refundStatus")),
+        refund_status=refund_status(fields),
         shipment_status=_text(fields.get("shipmentStatus")),
         recipient=_text(fields.get("shipmentRecipientType")),
         amount=_amount(fields.get("amount")),
         decisions=tuple(_decisions(fields)),
     )
+
+
+def refund_status(record: Mapping[str, Any]) -> str:
+    """Return `refundStatus` of a decoded record."""
+    return _text(record.get("refundStatus"))
 
 
 def _decisions(fields: Mapping[str, Any]) -> Iterator[Decision]:

@@ -1,6 +1,7 @@
 """Photos and their states: the queue of the run.
 
-Pending photos are claimed newest return first, and those that failed in earlier runs after all others. A photo has
+Pending photos of returns that await the seller's decision are claimed before all others, then those of the newest
+return, and those that failed in earlier runs last. A photo has
 exactly one state, so the number of discovered photos is the sum over the states. `archived` is recorded only after
 the file is durably under its final name.
 """
@@ -79,11 +80,11 @@ _CLAIM = "SELECT p.id, p.return_row, p.item, p.image_hash, p.failures, r.order_i
 #: The planner would take the index over all states and sort a million rows for each claim.
 _NEXT = (
     f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
-    f"WHERE p.state = 'pending' AND {_SOUND} ORDER BY p.failures, p.created_at DESC, p.id LIMIT :most"
+    f"WHERE p.state = 'pending' AND {_SOUND} ORDER BY p.failures, p.urgent DESC, p.created_at DESC, p.id LIMIT :most"
 )
 _OLDEST = (
     f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
-    f"WHERE p.state = 'pending' AND p.failures = 0 AND {_SOUND} ORDER BY p.created_at, p.id DESC LIMIT :most"
+    f"WHERE p.state = 'pending' AND p.failures = 0 AND {_SOUND} ORDER BY p.urgent, p.created_at, p.id DESC LIMIT :most"
 )
 #: The rows of the returns that a run is restricted to. The search for an order alone reads a whole index.
 _WANTED = (
@@ -102,7 +103,7 @@ _UNFINISHED = (
 _UNTRIED = (
     f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
     "WHERE p.state = 'pending' AND p.id NOT IN (SELECT photo FROM requests WHERE photo IS NOT NULL) "
-    f"AND {_SOUND} ORDER BY p.failures, p.created_at DESC, p.id LIMIT ?"
+    f"AND {_SOUND} ORDER BY p.failures, p.urgent DESC, p.created_at DESC, p.id LIMIT ?"
 )
 _PENDING_AFTER = (
     f"{_CLAIM} FROM photos p CROSS JOIN returns r ON r.id = p.return_row "

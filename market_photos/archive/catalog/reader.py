@@ -79,6 +79,8 @@ class KnownReturn:
     """The month of its folder, `2026-01` or `undated`."""
     created_at: int
     """Seconds since 1970; 0 if unknown."""
+    status: str
+    """`refundStatus`, also of a return without a record; empty if unknown."""
     is_saved: bool
     """Whether return.json should exist and hold the current record."""
     is_held: bool
@@ -112,7 +114,8 @@ class KnownReturn:
 
 
 _RETURNS = (
-    "SELECT id, order_id, return_id, month, created_at, saved AND record IS NOT NULL, held_at IS NOT NULL, record "
+    "SELECT id, order_id, return_id, month, created_at, coalesce(status, ''), saved AND record IS NOT NULL, "
+    "held_at IS NOT NULL, record "
     f"FROM returns r WHERE {sound('returns', 'r')} AND "
 )
 _PHOTOS = (
@@ -139,8 +142,20 @@ class Reader:
     @cached_property
     def name(self) -> str:
         """The store's name; empty if unknown."""
-        rows = self.rows(f"SELECT value FROM meta m WHERE key = 'name' AND {sound('meta', 'm')}")
-        return next((row["value"] for row in rows), "")
+        return self._meta("name")
+
+    def watermark(self) -> int | None:
+        """Return up to when every return has been listed, seconds since 1970; None before that."""
+        value = self._meta("watermark")
+        return int(value) if value else None
+
+    def awaiting(self, most: int = -1) -> Iterator[KnownReturn]:
+        """Yield the returns that await the seller's decision, oldest first; at most so many."""
+        return self._returns("awaits > 0 ORDER BY created_at, id LIMIT ?", most)
+
+    def awaiting_count(self) -> int:
+        """Return how many returns await the seller's decision."""
+        return int(next(self.rows("SELECT count(*) n FROM returns WHERE awaits > 0"))["n"])
 
     def find(self, order: int, return_id: int) -> KnownReturn | None:
         """Return one return, or None."""
@@ -190,8 +205,12 @@ class Reader:
         except sqlite3.Error as error:
             raise unusable(self._path, error, self._connection) from error
 
+    def _meta(self, key: str) -> str:
+        rows = self.rows(f"SELECT value FROM meta m WHERE key = ? AND {sound('meta', 'm')}", key)
+        return next((row["value"] for row in rows), "")
+
     def _returns(self, condition: str, *values: object) -> Iterator[KnownReturn]:
-        for row, order, return_id, month, created_at, is_saved, is_held, record in self.rows(
+        for row, order, return_id, month, created_at, status, is_saved, is_held, record in self.rows(
             _RETURNS + condition, *values
         ):
             yield KnownReturn(
@@ -203,6 +222,7 @@ class Reader:
                 return_id=return_id,
                 month=month,
                 created_at=created_at,
+                status=status,
                 is_saved=bool(is_saved),
                 is_held=bool(is_held),
                 packed_record=record,

@@ -86,7 +86,9 @@ class Pruning:
         """Replace a return's photos by tombstones and mark its files for removal. Return False if it is held."""
         with self._db.transaction() as connection:
             cursor = connection.execute(
-                "UPDATE returns SET pruning = 1, record = NULL, saved = 0 WHERE id = ? AND held_at IS NULL", (row,)
+                "UPDATE returns SET pruning = 1, record = NULL, saved = 0, awaits = 0 "
+                "WHERE id = ? AND held_at IS NULL",
+                (row,),
             )
             if cursor.rowcount:
                 connection.execute(

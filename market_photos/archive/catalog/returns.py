@@ -11,6 +11,7 @@ from market_photos.archive.catalog.record_codec import pack, unpack
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.layout import month_of
 from market_photos.model import Return, ReturnRef
+from market_photos.record import AWAITING, refund_status
 
 #: Seconds by which a time on record may lie ahead of now.
 AHEAD = 60
@@ -31,6 +32,14 @@ class PageResult(NamedTuple):
     """Why a return cannot be kept, one text each."""
 
 
+class _Row(NamedTuple):
+    """A return of a page as the catalogue keeps it."""
+
+    listed: Return
+    record: bytes | None
+    status: str
+
+
 class OutdatedRecord(NamedTuple):
     """A return whose return.json on disk is not up to date."""
 
@@ -40,20 +49,28 @@ class OutdatedRecord(NamedTuple):
 
 
 _ADD_RETURN = (
-    "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, listed) VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT OR IGNORE INTO returns(return_id, order_id, month, created_at, record, status, awaits, listed) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ADD_PHOTO = (
-    "INSERT OR IGNORE INTO photos(return_row, item, image_hash, created_at, state, changed_at) "
-    "SELECT id, ?, ?, created_at, 'pending', ? FROM returns WHERE return_id = ? AND order_id = ?"
+    "INSERT OR IGNORE INTO photos(return_row, item, image_hash, urgent, created_at, state, changed_at) "
+    "SELECT id, ?, ?, awaits > 0, created_at, 'pending', ? FROM returns WHERE return_id = ? AND order_id = ?"
 )
 _MARK_LISTED = "UPDATE returns SET listed = ? WHERE return_id = ? AND order_id = ? AND listed != ?"
-_RECORD = "SELECT record FROM returns WHERE return_id = ? AND order_id = ?"
+_KNOWN = "SELECT id, record, status FROM returns WHERE return_id = ? AND order_id = ?"
 _UPDATE_RECORD = (
     # The record of a return whose photos are all pruned is personal data without a purpose.
     "UPDATE returns SET record = ?, saved = 0 WHERE return_id = ? AND order_id = ? "
     "AND EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state NOT IN ('pruned', 'gone') "
     "UNION ALL SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM photos WHERE return_row = returns.id AND state = 'pruned'))"
 )
+_UPDATE_STATUS = (
+    "UPDATE returns SET status = :status, awaits = CASE WHEN :awaits THEN max(awaits, 1) ELSE 0 END, "
+    # Without photos, a record is kept only for the decision.
+    "record = CASE WHEN :awaits OR EXISTS (SELECT 1 FROM photos WHERE return_row = :row) THEN record END "
+    "WHERE id = :row"
+)
+_UPDATE_URGENT = "UPDATE photos SET urgent = :awaits WHERE return_row = :row AND urgent != :awaits"
 _NEXT_LISTING = (
     "INSERT INTO meta(key, value) VALUES ('listing', '1') "
     "ON CONFLICT(key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
@@ -77,54 +94,48 @@ class Returns:
         `listing` comes from `next_listing`. The transaction is not durable: a power cut may undo the last pages, and
         with them all that came later, so the watermark, which moves last, is never ahead of its pages.
         """
-        packed: list[tuple[Return, bytes | None]] = []
+        rows: list[_Row] = []
         unreadable: list[str] = []
         for found in page:
+            status = refund_status(found.record)
             try:
-                packed.append((found, pack(found.record) if found.photos else None))
+                record = pack(found.record) if found.photos or status in AWAITING else None
             except ValueError as error:
                 unreadable.append(f"return {found.id}: {error}")
+            else:
+                rows.append(_Row(found, record, status))
         now = self._db.now()
         with self._db.transaction(durable=False) as connection:
-            added = connection.executemany(
-                _ADD_RETURN,
-                [
-                    (found.id, found.order, month_of(found.created), found.created_at, record, listing)
-                    for found, record in packed
-                ],
-            ).rowcount
+            added = connection.executemany(_ADD_RETURN, [_values(row, listing) for row in rows]).rowcount
             photos = connection.executemany(
                 _ADD_PHOTO,
                 [
                     (key.item, key.image_hash, now, key.return_id, key.order)
-                    for found, _ in packed
-                    for key in found.photos
+                    for row in rows
+                    for key in row.listed.photos
                 ],
             ).rowcount
-            first_seen = self._update(connection, packed, listing) if added < len(packed) else 0
-        return PageResult(added, photos, len(packed), len(packed) - added - first_seen, tuple(unreadable))
+            first_seen = self._update(connection, rows, listing) if added < len(rows) else 0
+        return PageResult(added, photos, len(rows), len(rows) - added - first_seen, tuple(unreadable))
 
-    def _update(
-        self, connection: sqlite3.Connection, page: Sequence[tuple[Return, bytes | None]], listing: int
-    ) -> int:
+    def _update(self, connection: sqlite3.Connection, page: Sequence[_Row], listing: int) -> int:
         """Bring known returns up to date; return how many of them this listing had not recorded before."""
-        for found, record in page:
-            if record is not None and self._has_changed(connection, found, record):
+        for found, record, status in page:
+            row, known, known_status = connection.execute(_KNOWN, (found.id, found.order)).fetchone()
+            if record is not None and _differs(known, record):
                 connection.execute(_UPDATE_RECORD, (record, found.id, found.order))
-        marks = [(listing, found.id, found.order, listing) for found, _ in page]
+            if status != known_status:
+                values = {"row": row, "status": status, "awaits": status in AWAITING}
+                connection.execute(_UPDATE_STATUS, values)
+                connection.execute(_UPDATE_URGENT, values)
+        marks = [(listing, found.id, found.order, listing) for found, *_ in page]
         return connection.executemany(_MARK_LISTED, marks).rowcount
 
-    def _has_changed(self, connection: sqlite3.Connection, found: Return, record: bytes) -> bool:
-        """Compare the contents: equal records may be packed differently."""
-        known = connection.execute(_RECORD, (found.id, found.order)).fetchone()[0]
-        if known is None:
-            return True
-        if known == record:
-            return False
-        try:
-            return unpack(known) != unpack(record)
-        except ValueError:  # the known one is damaged
-            return True
+    def take_newly_awaiting(self) -> list[int]:
+        """Return the rows of returns that await the seller's decision and that no call returned before."""
+        query = "UPDATE returns SET awaits = 2 WHERE awaits > 0 AND awaits = 1 RETURNING id"
+        with self._db.transaction() as connection:
+            return [row["id"] for row in connection.execute(query).fetchall()]
 
     def watermark(self) -> int | None:
         """Return up to when every return has been listed without error, seconds since 1970; None before that."""
@@ -184,3 +195,20 @@ class Returns:
         with self._db.transaction(durable=False) as connection:
             connection.execute("UPDATE returns SET saved = 1 WHERE id = ?", (return_row,))
             failpoints.point("record-saved")
+
+
+def _values(row: _Row, listing: int) -> tuple[object, ...]:
+    """Return the values of `_ADD_RETURN`."""
+    found, record, status = row
+    month, awaits = month_of(found.created), status in AWAITING
+    return found.id, found.order, month, found.created_at, record, status, awaits, listing
+
+
+def _differs(known: bytes | None, record: bytes) -> bool:
+    """Compare the contents: equal records may be packed differently."""
+    if known is None or known == record:
+        return known is None
+    try:
+        return unpack(known) != unpack(record)
+    except ValueError:  # the known one is damaged
+        return True

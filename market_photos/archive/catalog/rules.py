@@ -34,11 +34,11 @@ RULES = {
         $return_id >= 0 AND $order_id >= 0 AND {_moment("created_at")}
         AND ($month = 'undated' OR
             $month GLOB '[0-9][0-9][0-9][0-9]-[0-1][0-9]' AND substr($month, 6) BETWEEN '01' AND '12')
-        AND $saved IN (0, 1) AND $pruning IN (0, 1) AND $listed >= 0
+        AND $saved IN (0, 1) AND $pruning IN (0, 1) AND $listed >= 0 AND $awaits IN (0, 1, 2)
         AND ($held_at IS NULL OR {_moment("held_at")}) AND ($record IS NULL OR length($record) > 0)""",
     "photos": f"""
         $item >= 0 AND $image_hash != '' AND {_moment("created_at")} AND {_moment("changed_at")}
-        AND {_one_of("state", STATES)} AND $failures >= 0 AND {_moment("not_before")}
+        AND $urgent IN (0, 1) AND {_one_of("state", STATES)} AND $failures >= 0 AND {_moment("not_before")}
         AND ($suffix IS NULL OR
             $suffix GLOB '.[a-z0-9]*' AND $suffix NOT GLOB '.*[^a-z0-9]*' AND length($suffix) <= 13)
         AND ($size IS NULL OR $size >= 0) AND ($sha256 IS NULL OR length($sha256) = 32)

@@ -24,9 +24,11 @@ CREATE TABLE returns(
     order_id INTEGER NOT NULL,
     month TEXT NOT NULL,                 -- of the folder of its photos; never changes
     created_at INTEGER NOT NULL,         -- seconds since 1970
-    record BLOB,                         -- the API's record, see record_codec.py; kept if the return has photos
+    record BLOB,                         -- the API's record, see record_codec.py; kept if it has photos or awaits
     saved INTEGER NOT NULL DEFAULT 0,    -- whether return.json on disk holds this record
     listed INTEGER NOT NULL DEFAULT 0,   -- the last listing that contained it
+    status TEXT,                         -- refundStatus, also of a return without a record
+    awaits INTEGER NOT NULL DEFAULT 0,   -- the seller's decision: 1, or 2 when a report has named it
     held_at INTEGER,                     -- since when it is exempt from pruning
     pruning INTEGER NOT NULL DEFAULT 0,  -- 1: pruned, but its files are not removed yet
     UNIQUE(return_id, order_id),
@@ -34,12 +36,14 @@ CREATE TABLE returns(
 ) STRICT;
 CREATE INDEX returns_to_save ON returns(id) WHERE saved = 0 AND record IS NOT NULL;
 CREATE INDEX returns_to_prune ON returns(id) WHERE pruning = 1;
+CREATE INDEX returns_awaiting ON returns(created_at, id) WHERE awaits > 0;
 
 CREATE TABLE photos(
     id INTEGER PRIMARY KEY,
     return_row INTEGER NOT NULL REFERENCES returns(id),
     item INTEGER NOT NULL,
     image_hash TEXT NOT NULL,
+    urgent INTEGER NOT NULL DEFAULT 0,   -- 1: its return awaits the seller's decision; orders the queue
     created_at INTEGER NOT NULL,         -- of the return; orders the queue
     state TEXT NOT NULL,
     changed_at INTEGER NOT NULL,         -- time of the last change of state
@@ -53,7 +57,7 @@ CREATE TABLE photos(
     UNIQUE(return_row, item, image_hash),
     {check("photos")}
 ) STRICT;
-CREATE INDEX photo_queue ON photos(failures, created_at DESC, id) WHERE state = 'pending';
+CREATE INDEX photo_queue ON photos(failures, urgent DESC, created_at DESC, id) WHERE state = 'pending';
 CREATE INDEX photo_counts ON photos(state, size);
 
 CREATE TABLE windows(
