@@ -108,8 +108,8 @@ def _print_json(level: str, message: str, **more: Any) -> None:
     _print(json.dumps(about, ensure_ascii=True))
 
 
-def give(data: dict[str, Any]) -> None:
-    """Print one JSON object on one line of standard output."""
+def give(data: dict[str, Any] | list[Any]) -> None:
+    """Print one JSON value on one line of standard output."""
     print(redact(json.dumps(data, ensure_ascii=True)), flush=True)  # noqa: T201
 
 

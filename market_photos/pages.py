@@ -28,12 +28,12 @@ _BYTE_UNITS = ("byte", "kilobyte", "megabyte", "gigabyte")
 
 
 class Wording:
-    """The texts of one language: the package's `words.toml`, and `values.toml`, which all pages share.
+    """The texts of one language: `values.toml`, which all rooms share, and the package's `words.toml`.
 
     Both hold `[section] name = [English, Russian]`.
     """
 
-    def __init__(self, language: str, package: str) -> None:
+    def __init__(self, language: str, package: str = "") -> None:
         self.language = language
         self._locale = _LOCALES[language]
         self._column = LANGUAGES.index(language)
@@ -101,7 +101,8 @@ class Wording:
 
 @cache
 def _sections(package: str) -> dict[str, dict[str, list[str]]]:
-    return _read_table("market_photos", "values.toml") | _read_table(package, "words.toml")
+    values = _read_table("market_photos", "values.toml")
+    return values | _read_table(package, "words.toml") if package else values
 
 
 def _read_table(package: str, name: str) -> dict[str, dict[str, list[str]]]:

@@ -20,6 +20,7 @@ COMMANDS = {
     "backfill": ("market_photos.cli.sync", "Download photos of past returns, newest month first."),
     "fetch": ("market_photos.cli.sync", "Download the photos of one return or order."),
     "status": ("market_photos.cli.status", "Show what is archived, pending and failed."),
+    "awaiting": ("market_photos.cli.awaiting", "List the returns that await your decision."),
     "browse": ("market_photos.cli.browse", "Show the archive as a web page."),
     "export": ("market_photos.cli.export", "Export evidence, or a table of the archive."),
     "verify": ("market_photos.cli.maintenance", "Check every archived photo."),

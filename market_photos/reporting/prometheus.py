@@ -27,6 +27,7 @@ _OF_LAST_RUN: tuple[tuple[str, str, Callable[[StoreReport], float]], ...] = (
 #: What a store's catalogue says: name, meaning, value, None where it is not known.
 _OF_CATALOG: tuple[tuple[str, str, Callable[[StoreStatus], float | None]], ...] = (
     ("archived_bytes", "Bytes of the archived photos.", lambda store: store.tally[State.ARCHIVED].size),
+    ("awaiting_returns", "Returns that await the seller's decision.", lambda store: store.awaiting.total),
     ("given_up_photos", "Failed photos that are no longer asked for.", lambda store: store.given_up),
     (
         "last_success_timestamp_seconds",

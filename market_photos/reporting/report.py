@@ -8,6 +8,7 @@ from typing import Any
 
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.errors import ExitCode, MarketPhotosError, most_serious
+from market_photos.reporting.awaiting import AwaitingReturn, AwaitingSummary, merged, most_urgent_first
 
 #: Failed photos of each store that the report names.
 SHOWN_FAILURES = 10
@@ -72,6 +73,9 @@ class StoreReport:
     error: MarketPhotosError | None = None
     failures: list[Failure] = field(default_factory=list)
     watermark: str | None = None
+    awaiting: AwaitingSummary = field(default_factory=AwaitingSummary)
+    newly_awaiting: list[AwaitingReturn] = field(default_factory=list)
+    """Those that no earlier report named, most urgent first."""
     would_fetch: int | None = None
     """Photos that a run would download; None if this is no dry run."""
 
@@ -109,6 +113,7 @@ class StoreReport:
             "exit_code": int(self.exit_code),
             "error": self.error.message if self.error else None,
             "watermark": self.watermark,
+            "awaiting": self.awaiting.as_json(),
             **({"would_fetch": self.would_fetch} if self.would_fetch is not None else {}),
         }
 
@@ -167,10 +172,13 @@ class Report:
         if self.hours_at_quota is not None:
             totals["would_fetch"] = sum(store.would_fetch or 0 for store in self.stores)
             totals["hours_at_quota"] = round(self.hours_at_quota, 2)
+        news = most_urgent_first(found for store in self.stores for found in store.newly_awaiting)
         return {
             **totals,
             "seconds": round(self.seconds, 3),
             "exit_code": int(self.exit_code),
+            "awaiting": merged(store.awaiting for store in self.stores).as_json(),
+            "newly_awaiting": [found.as_json() for found in news],
             "stores": [store.as_json() for store in self.stores],
             "skipped": [{"store": title, "why": why} for title, why in self.skipped],
         }

@@ -13,6 +13,7 @@ from market_photos.archive.catalog.requests import CLOCK_SLACK, PastRequest, Pas
 from market_photos.clock import Clock, Moment, iso
 from market_photos.market.quota import token_ages
 from market_photos.market.requests import Endpoint
+from market_photos.reporting.awaiting import AwaitingSummary, summary_of
 from market_photos.reporting.progress import StoreProgress, read_progress
 from market_photos.reporting.report import MEANINGS
 from market_photos.settings import Limits
@@ -27,6 +28,7 @@ class StoreStatus:
     name: str
     tally: dict[State, Tally]
     given_up: int
+    awaiting: AwaitingSummary
     watermark: int | None
     quota: int
     quota_left: int
@@ -50,6 +52,7 @@ class StoreStatus:
             **{state.value: tally.photos for state, tally in self.tally.items()},
             "bytes": self.tally[State.ARCHIVED].size,
             "given_up": self.given_up,
+            "awaiting": self.awaiting.as_json(),
             "watermark": iso(self.watermark) if self.watermark is not None else None,
             "quota_left": self.quota_left,
             "seconds_left": round(self.seconds_left),
@@ -68,6 +71,7 @@ class StoreStatus:
             lines.append(f"  {self.given_up:,} of the failed were given up; `sync --full` tries them once more")
         listed = f"up to {iso(self.watermark)}" if self.watermark is not None else "not yet to the end"
         lines.append(f"  returns listed: {listed}")
+        lines += [f"  {self.awaiting}"] * bool(self.awaiting.total)
         quota = f"{self.quota_left:,} of {self.quota:,} photo requests left in this period"
         lines.append(f"  quota: {quota}{self._quota_wait()}")
         lines += [f"  at work: {self.at_work}"] * bool(self.at_work)
@@ -117,6 +121,7 @@ def read_status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) ->
         name=catalog.returns.meta("name") or "",
         tally=tally,
         given_up=catalog.photos.given_up(),
+        awaiting=summary_of(catalog.reader, now.best),
         watermark=catalog.returns.watermark(),
         quota=limits.photo_requests,
         quota_left=left,

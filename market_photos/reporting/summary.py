@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from market_photos.archive.catalog.photos import State
 from market_photos.errors import BY_SEVERITY, ExitCode, MarketPhotosError
+from market_photos.reporting.awaiting import merged
 from market_photos.reporting.report import MEANINGS, SHOWN_FAILURES, Report, StoreReport, failed_report
 from market_photos.text import counted, human_bytes, human_time
 
@@ -34,6 +35,7 @@ def full_report(report: Report) -> list[str]:
         shown = troubled[:SHOWN_STORES]
         result += [_totals(report)]
     result += [line for store in shown for line in _count_lines(store)]
+    result += _awaiting_lines(report)
     for store in shown:
         result += _problem_lines(store)
     return [*result, _verdict(report), *_next_step(report)]
@@ -44,6 +46,7 @@ def summary(report: Report) -> list[str]:
     counts = [line for store in report.stores for line in _count_lines(store)]
     if len(counts) > SUMMARY_STORES:
         counts = [_totals(report)]
+    counts += _awaiting_lines(report)
     end = [_verdict(report), *_next_step(report)]
     problems = list(_problems(report))
     room = SUMMARY_LINES - len(counts) - len(end)
@@ -60,6 +63,11 @@ def _totals(report: Report) -> str:
         return line
     first = f" (the first {SHOWN_STORES} are named)" * (troubled > SHOWN_STORES)
     return f"{line} Not complete: {troubled:,}{first}."
+
+
+def _awaiting_lines(report: Report) -> list[str]:
+    awaiting = merged(store.awaiting for store in report.stores)
+    return [f"{awaiting}."] if awaiting.total else []
 
 
 def _problems(report: Report) -> Iterator[str]:

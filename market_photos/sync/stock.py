@@ -1,5 +1,6 @@
 """Take stock of a store: what its catalogue counts, for the report of a run."""
 
+from itertools import islice
 from pathlib import Path
 
 from market_photos.archive.catalog.catalog import Catalog
@@ -8,10 +9,14 @@ from market_photos.archive.stores import is_store
 from market_photos.clock import Clock, iso
 from market_photos.errors import StoreRefused
 from market_photos.model import Wanted
+from market_photos.reporting.awaiting import AwaitingReturn, awaiting_of, summary_of
 from market_photos.reporting.report import SHOWN_FAILURES, Failure, StoreReport
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.plan import Plan
 from market_photos.sync.store import Store
+
+#: Newly awaiting returns of a store that a report lists.
+NEWS = 1000
 
 
 async def take_stock(store: Store, plan: Plan, report: StoreReport) -> None:
@@ -20,15 +25,25 @@ async def take_stock(store: Store, plan: Plan, report: StoreReport) -> None:
     report.tally = await catalog.do(catalog.photos.tally, plan.only)
     watermark = await catalog.do(catalog.returns.watermark)
     report.watermark = iso(watermark) if watermark is not None else None
+    report.awaiting = await catalog.do(summary_of, catalog.reader, store.clock.now().best)
     if store.is_dry:
         report.would_fetch = await catalog.do(
             catalog.photos.lacking, store.catalog.path, everything=plan.full, only=plan.only
         )
         return
     now = store.clock.now().best
+    if plan.only is None:
+        report.newly_awaiting = await catalog.do(_newly_awaiting, catalog, now)
     for failed in await catalog.do(catalog.photos.failures, SHOWN_FAILURES, plan.only):
         again = next_try(failed.failures, failed.not_before, now)
         report.failures.append(Failure(str(failed.key), failed.reason, again))
+
+
+def _newly_awaiting(catalog: Catalog, now: float) -> list[AwaitingReturn]:
+    """Return the returns that no earlier report named, at most NEWS of them. Blocks."""
+    news = set(catalog.returns.take_newly_awaiting())
+    found = (awaiting for awaiting in awaiting_of(catalog.reader, now) if awaiting.return_.row in news)
+    return list(islice(found, NEWS)) if news else []
 
 
 def stock_of(folder: Path, candidate: Candidate, clock: Clock, only: Wanted | None) -> StoreReport:
@@ -42,6 +57,7 @@ def stock_of(folder: Path, candidate: Candidate, clock: Clock, only: Wanted | No
             report.tally = catalog.photos.tally(only)
             report.name = candidate.name or catalog.returns.meta("name") or ""
             watermark = catalog.returns.watermark()
+            report.awaiting = summary_of(catalog.reader, catalog.now().best)
         report.watermark = iso(watermark) if watermark is not None else None
     return report
 

@@ -84,7 +84,8 @@ _NEXT = (
 )
 _OLDEST = (
     f"{_CLAIM} FROM photos p INDEXED BY photo_queue CROSS JOIN returns r ON r.id = p.return_row "
-    f"WHERE p.state = 'pending' AND p.failures = 0 AND {_SOUND} ORDER BY p.urgent, p.created_at, p.id DESC LIMIT :most"
+    f"WHERE p.state = 'pending' AND p.failures = 0 AND {_SOUND} "
+    "ORDER BY p.urgent, p.created_at, p.id DESC LIMIT :most"
 )
 #: The rows of the returns that a run is restricted to. The search for an order alone reads a whole index.
 _WANTED = (

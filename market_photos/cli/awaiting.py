@@ -1,0 +1,75 @@
+"""`awaiting`: list the returns that await the seller's decision."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import shorten
+
+import click
+
+from market_photos import console
+from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.layout import store_folder
+from market_photos.archive.stores import select_stores
+from market_photos.cli.options import campaigns_option, config_option
+from market_photos.clock import SystemClock, iso
+from market_photos.config import find_config, load
+from market_photos.pages import Wording
+from market_photos.record import Decision
+from market_photos.reporting.awaiting import (
+    HOURS,
+    AwaitingReturn,
+    AwaitingSummary,
+    awaiting_of,
+    most_urgent_first,
+    time_left,
+)
+from market_photos.text import one_line
+
+#: Characters of a comment that the list shows.
+_COMMENT = 200
+
+
+@click.command()
+@config_option
+@campaigns_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def awaiting(*, config: Path | None, campaigns: tuple[int, ...], as_json: bool) -> None:
+    """List the returns that await your decision, most urgent first.
+
+    As of the last listing: run `sync` before. The hours left are an estimate, 48 hours from the creation of the
+    return.
+    """
+    archive, clock = load(find_config(config)).archive.directory, SystemClock()
+    found: list[AwaitingReturn] = []
+    as_of: list[str] = []
+    for campaign in select_stores(archive, campaigns):
+        with Catalog(store_folder(archive, campaign), campaign, clock, read_only=True) as catalog:
+            found += awaiting_of(catalog.reader, catalog.now().best)
+            watermark = catalog.returns.watermark()
+            listed = f"as of {iso(watermark)}" if watermark is not None else "not listed to the end yet"
+            as_of.append(f"Store {campaign} {catalog.reader.name}".strip() + f": {listed}")
+    found = most_urgent_first(found)
+    if as_json:
+        console.give([back.as_json() for back in found])
+        return
+    console.show(f"{AwaitingSummary(len(found))}. Hours left are an estimate, {HOURS} from the creation.")
+    words = Wording("en")
+    for line in [*(line for back in found for line in _lines(back, words)), *as_of]:
+        console.show(one_line(line))
+
+
+def _lines(awaiting: AwaitingReturn, words: Wording) -> Iterator[str]:
+    back = awaiting.return_.without_damage()
+    left = time_left(awaiting.hours_left)
+    yield f"{left}: order {back.order}, return {back.return_id}, store {back.campaign} {back.store}"
+    pending = f", {awaiting.pending} of them not downloaded yet" * bool(awaiting.pending)
+    yield f"  created {iso(back.created_at)}; photos: {len(back.photos)}{pending}"
+    for decision in back.record.decisions:
+        yield f"  {_item(decision, words)}"
+
+
+def _item(decision: Decision, words: Wording) -> str:
+    reasons = [words.value("reason", decision.reason), words.value("subreason", decision.subreason)]
+    item = ", ".join(filter(None, [decision.sku, *reasons]))
+    comment = shorten(decision.comment, _COMMENT, placeholder=" …")
+    return f"{item}: {comment}" if comment else item
