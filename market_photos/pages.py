@@ -30,7 +30,7 @@ _BYTE_UNITS = ("byte", "kilobyte", "megabyte", "gigabyte")
 class Wording:
     """The texts of one language: `values.toml`, which all rooms share, and the package's `words.toml`.
 
-    Both hold `[section] name = [English, Russian]`.
+    Both hold `[section] name = [English, Russian]`. The package's `ui` extends the shared `field`.
     """
 
     def __init__(self, language: str, package: str = "") -> None:
@@ -102,7 +102,8 @@ class Wording:
 @cache
 def _sections(package: str) -> dict[str, dict[str, list[str]]]:
     values = _read_table("market_photos", "values.toml")
-    return values | _read_table(package, "words.toml") if package else values
+    own = _read_table(package, "words.toml") if package else {}
+    return values | own | {"ui": values["field"] | own.get("ui", {})}
 
 
 def _read_table(package: str, name: str) -> dict[str, dict[str, list[str]]]:

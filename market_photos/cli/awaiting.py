@@ -34,10 +34,10 @@ _COMMENT = 200
 @campaigns_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def awaiting(*, config: Path | None, campaigns: tuple[int, ...], as_json: bool) -> None:
-    """List the returns that await your decision, most urgent first.
+    """List the returns that await your decision.
 
-    As of the last listing: run `sync` before. The hours left are an estimate, 48 hours from the creation of the
-    return.
+    The most urgent first, as of the last listing: run `sync` before. The hours left are an estimate: 48 hours from
+    the creation of the return.
     """
     archive, clock = load(find_config(config)).archive.directory, SystemClock()
     found: list[AwaitingReturn] = []

@@ -174,7 +174,7 @@ class World:
         sections = {
             "api": {"base_url": self.sandbox.url, "read_timeout_seconds": 2} | self._section("api"),
             "archive": {"min_free_bytes": 0} | self._section("archive") | {"directory": str(self.archive)},
-            **{name: self._section(name) for name in ("campaigns", "limits", "sync")},
+            **{name: self._section(name) for name in ("campaigns", "limits", "report", "sync")},
         }
         lines = []
         for name, values in sections.items():

@@ -7,7 +7,16 @@ import pytest
 
 from market_photos.archive.catalog.reader import open_reader
 from market_photos.record import AWAITING
-from market_photos.reporting.awaiting import HOURS, AwaitingReturn, awaiting_of, hours_left, merged, summary_of
+from market_photos.reporting.awaiting import (
+    HOURS,
+    AwaitingReturn,
+    awaiting_of,
+    hours_left,
+    merged,
+    most_urgent_first,
+    summary_of,
+    time_left,
+)
 from tests.archives import NOW, ArchiveOf
 
 HOUR = 3600
@@ -102,6 +111,14 @@ def test_hours_left_count_from_the_creation(created_at: int, left: float | None)
     assert hours_left(created_at, NOW) == left
 
 
+def test_the_time_left_is_said_in_words() -> None:
+    assert [time_left(hours) for hours in (1.5, -1, None)] == [
+        "about 1 h 30 min left",
+        "the 48 h were over about 1 h 00 min ago",
+        "created at an unknown time",
+    ]
+
+
 def test_the_summary_counts_all_and_shows_the_most_urgent(store: ArchiveOf) -> None:
     for number in range(1, 4):
         store.add(refund=DBS, return_id=number, created_at=NOW - number * HOUR)
@@ -119,8 +136,13 @@ def test_the_most_urgent_of_several_stores_comes_first(tmp_path: Path) -> None:
     first.add(refund=DBS, return_id=1, created_at=NOW - 3 * HOUR)
     second.add(refund=OTHERS, return_id=2, created_at=NOW - 2 * HOUR)
     first.add(refund=DBS, return_id=3, created_at=NOW - HOUR)
-    found = merged([listed(first), listed(second)])
-    assert [back.return_.return_id for back in found] == [1, 2, 3]
+    assert [back.return_.return_id for back in most_urgent_first(listed(first) + listed(second))] == [1, 2, 3]
+    with open_reader(tmp_path, 101) as one, open_reader(tmp_path, 102) as another:
+        both = merged([summary_of(another, NOW), summary_of(one, NOW)])
+    assert str(both) == "3 returns await your decision; most urgent: " + (
+        "order 500000001, return 1: about 45 h 00 min left (an estimate)"
+    )
+    assert str(merged([])) == "0 returns await your decision"
 
 
 def test_a_return_is_news_once(store: ArchiveOf) -> None:

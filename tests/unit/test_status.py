@@ -3,12 +3,15 @@
 import pytest
 
 from market_photos.archive.catalog.photos import State, Tally
+from market_photos.reporting.awaiting import AwaitingSummary
 from market_photos.reporting.status import StoreStatus
 
 
 def status(pending: int, seconds_left: float) -> StoreStatus:
     tally = {state: Tally() for state in State} | {State.PENDING: Tally(pending)}
-    return StoreStatus(101, "shop", tally, 0, None, 5000, 4000, seconds_left, None, None, None, None, 0.0)
+    return StoreStatus(
+        101, "shop", tally, 0, AwaitingSummary(), None, 5000, 4000, seconds_left, None, None, None, None, 0.0
+    )
 
 
 @pytest.mark.parametrize(
