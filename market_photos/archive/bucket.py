@@ -159,7 +159,10 @@ class BucketPlace:
         self.checkpoint(backup, is_released=True)
 
     def checkpoint(self, backup: Callable[[Path], None], *, is_released: bool = False) -> None:
-        """Upload the catalogue, and make the lease name it; remove the checkpoints before."""
+        """Upload the catalogue, and make the lease name it; remove earlier checkpoints.
+
+        Later ones belong to a process that took over while this one stood still.
+        """
         self._lease.require_valid()
         key = f"{self._root}catalog/{self._lease.state.sequence:010}.sqlite3.gz"
         packed = self._scratch / "checkpoint.sqlite3.gz"
@@ -170,7 +173,7 @@ class BucketPlace:
         self._lease.change(checkpoint=key, is_released=is_released)
         if is_released:
             (self._scratch / _CHECKPOINT_NAME).write_text(key)
-        self._bucket.remove(*(found.key for found in self._bucket.walk(f"{self._root}catalog/") if found.key != key))
+        self._bucket.remove(*(found.key for found in self._bucket.walk(f"{self._root}catalog/") if found.key < key))
 
     def look_for_unknown(self) -> None:
         """List the photos that came after the checkpoint."""

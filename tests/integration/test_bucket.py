@@ -206,6 +206,17 @@ def test_a_run_that_is_cut_off_from_the_bucket_stops_and_says_so(tmp_path: Path)
         world.assert_photos_are_right(in_flight=2 * IN_FLIGHT)
 
 
+def test_a_run_does_not_remove_the_checkpoint_of_a_run_that_took_over(storage: Storage, tmp_path: Path) -> None:
+    """A process may be paused after it named its checkpoint, and clean up when another one has written a later one."""
+    with a_bucket_world(storage, tmp_path) as world:
+        assert world.program("sync").code == 0
+        first, later = world.lease["checkpoint"], f"{CAMPAIGN}/catalog/9999999999.sqlite3.gz"
+        obstore.put(store_of(storage, world.bucket), later, b"a later checkpoint")
+        assert world.program("sync").code == 0
+        assert later in world.objects
+        assert first not in world.objects
+
+
 def test_a_storage_that_ignores_conditions_is_refused_by_the_name_of_the_feature(tmp_path: Path) -> None:
     with ExitStack() as stack:
         storage = stack.enter_context(rclone(tmp_path))
