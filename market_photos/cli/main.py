@@ -29,6 +29,7 @@ COMMANDS = {
     "hold": ("market_photos.cli.maintenance", "Keep a return from pruning."),
     "release": ("market_photos.cli.maintenance", "End the hold on a return."),
     "config": ("market_photos.cli.config", "Print the settings in force."),
+    "worker": ("market_photos.cli.worker", "Work on stores for a cluster's scheduler."),
     "doctor": ("market_photos.cli.doctor", "Check configuration, key, stores, disk and clock."),
     "sandbox": ("market_photos.cli.sandbox", "Serve an embedded Market to try things on."),
     "demo": ("market_photos.cli.demo", "Run a sync against an embedded Market."),

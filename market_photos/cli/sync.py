@@ -26,9 +26,10 @@ from market_photos.cli.options import (
 )
 from market_photos.cli.run import execute, print_report
 from market_photos.cluster.batch import Job, LogOptions
-from market_photos.cluster.engine import local_engine, require_engine
+from market_photos.cluster.engine import MakeEngine, local_engine, remote_engine, require_engine
 from market_photos.cluster.run import ClusterRun
-from market_photos.config import find_config, load
+from market_photos.cluster.worker import require_bucket
+from market_photos.config import Settings, find_config, load
 from market_photos.errors import ExitCode, MarketPhotosError, UsageError
 from market_photos.model import OrderRef, ReturnRef
 from market_photos.reporting.report import Report, failed_report
@@ -45,6 +46,11 @@ stores_options = with_options(
         default=1,
         metavar="NUMBER",
         help="Share the stores out to this many processes, for instance one for each core.",
+    ),
+    click.option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Share the stores out to the workers of this scheduler: tls://scheduler:8786.",
     ),
 )
 run_options = with_options(
@@ -125,6 +131,7 @@ def _run(
     campaigns: tuple[int, ...],
     shard: Shard = WHOLE,
     processes: int = 1,
+    cluster: str | None = None,
     config: Path | None,
     max_duration: Span | None,
     max_photos: int | None,
@@ -142,9 +149,7 @@ def _run(
     try:
         settings = load(config)
         make_run: Callable[..., Run] = Run
-        if processes > 1:
-            require_engine()
-            engine = partial(local_engine, processes, settings.limits.stores_at_once)
+        if engine := _engine(settings, options, processes, cluster):
             make_run = partial(ClusterRun, Job.new(config, plan, options, log), engine)
         report = execute(settings, plan, options, quiet=quiet, make_run=make_run)
         _require_order(plan, report)
@@ -163,3 +168,19 @@ def _require_order(plan: Plan, report: Report) -> None:
     is_unknown = not any(store.counters.returns for store in report.stores)
     if isinstance(plan, OneOrder) and report.exit_code is ExitCode.COMPLETE and is_unknown:
         raise UsageError(f"No store has a return of order {plan.only.order}.", "Check the number.")
+
+
+def _engine(settings: Settings, options: Options, processes: int, cluster: str | None) -> MakeEngine | None:
+    """Return what starts the engine that hands the stores out; None if this process visits them itself."""
+    if cluster is None and processes == 1:
+        return None
+    if cluster and processes > 1:
+        raise UsageError("--processes and --cluster exclude each other.", "A cluster has processes of its own.")
+    if cluster and options.max_photos is not None:
+        raise UsageError("--max-photos counts on one machine only.", "Leave out --cluster, or use --max-duration.")
+    if cluster:
+        require_bucket(settings)
+    require_engine()
+    if cluster:
+        return partial(remote_engine, cluster)
+    return partial(local_engine, processes, settings.limits.stores_at_once)

@@ -13,8 +13,8 @@ from uuid import uuid4
 from market_photos import console
 from market_photos.clock import SystemClock
 from market_photos.cluster.budget import SharedBudget
-from market_photos.config import load
-from market_photos.errors import ExitCode, MarketPhotosError
+from market_photos.config import Settings, load
+from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ExitCode, MarketPhotosError
 from market_photos.market.client import Client
 from market_photos.reporting.progress import StoreProgress
 from market_photos.reporting.report import Counters, Report, StoreReport
@@ -23,6 +23,13 @@ from market_photos.sync.plan import Plan
 from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
 from market_photos.sync.shard import WHOLE
+from market_photos.sync.stop import Stop
+
+#: Seconds for which a worker waits for the lease of a store that another worker of the same run had: longer than the
+#: lease of a process that died.
+PATIENCE_SECONDS = 180.0
+#: Seconds between two attempts.
+RETRY_SECONDS = 5.0
 
 
 class LogOptions(NamedTuple):
@@ -47,8 +54,10 @@ class Job:
 
     @classmethod
     def new(cls, config: Path | None, plan: Plan, options: Options, log: LogOptions) -> "Job":
-        """Return a job with an id of its own."""
-        return cls(uuid4().hex, config and config.absolute(), plan, options, log)
+        """Return a job with an id, which the locks of its stores show."""
+        id_ = uuid4().hex[:8]
+        options = replace(options, command=f"{options.command} (run {id_})")
+        return cls(id_, config and config.absolute(), plan, options, log)
 
 
 class Result(NamedTuple):
@@ -74,24 +83,36 @@ class Sums(NamedTuple):
 
 
 @dataclass
-class _Batches:
-    """The unfinished batches of a job in this process."""
+class Home:
+    """A worker process that the user has started. It has a configuration of its own, and may leave the cluster."""
 
-    runs: list[Run] = field(default_factory=list)
-    stop: StopRequest | None = None
+    settings: Settings
+    leaving: Stop = field(default_factory=Stop)
+    error: ArchiveUnwritable | None = None
+    """Why this process cannot work, if that is the reason."""
 
 
-_jobs: dict[str, _Batches] = {}
+@dataclass
+class _Process:
+    """What this process works on."""
+
+    home: Home | None = None
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    """The unfinished batches by job."""
+    stops: dict[str, StopRequest] = field(default_factory=dict)
+    tasks: set["asyncio.Task[Result]"] = field(default_factory=set)
+
+
+_process = _Process()
 
 
 class _BatchRun(Run):
     """A run over stores that another process has found."""
 
-    def __init__(self, job: Job, candidates: list[Candidate]) -> None:
+    def __init__(self, job: Job, candidates: list[Candidate], settings: Settings) -> None:
         campaigns = tuple(candidate.campaign for candidate in candidates)
         options = replace(job.options, campaigns=campaigns, shard=WHOLE, max_seconds=None)
-        super().__init__(load(job.config), job.plan, options, SystemClock(), SystemRandom())
-        console.redact.hide(self.settings.api_key())
+        super().__init__(settings, job.plan, options, SystemClock(), SystemRandom())
         self._candidates = candidates
         if job.budget:
             self.budget = SharedBudget(job.budget)
@@ -101,14 +122,40 @@ class _BatchRun(Run):
         return Discovered(self._candidates, [], await ask_time(client, self.clock, self.rng))
 
 
+def work_at(home: Home) -> None:
+    """Let the batches of this process run with the configuration of `home`."""
+    _process.home = home
+
+
 async def run_batch(job: Job, candidates: list[Candidate]) -> Result:
-    """Run the stores side by side and return their reports."""
-    _set_up_process(job.log)
+    """Run the stores side by side and return their reports.
+
+    Raises Reschedule where this process leaves the cluster: another one does the stores then.
+    """
+    home = _process.home
+    if home is None:
+        _set_up_process(job.log)
+    working = asyncio.create_task(_work(job, candidates, home))
+    _process.tasks.add(working)
+    working.add_done_callback(_process.tasks.discard)
     try:
-        report = await _run(job, _BatchRun(job, candidates))
-    except MarketPhotosError as error:
-        return Result(reports_of(candidates, error), 0)
-    return Result(report.stores, report.other_requests)
+        # The engine cancels its tasks when the scheduler is lost. The stores end in order all the same.
+        result = await asyncio.shield(working)
+    except asyncio.CancelledError:
+        _stop_all(StopRequest(ExitCode.TERMINATED, "the scheduler is lost"))
+        raise
+    if home and home.leaving.requested:
+        from distributed import Reschedule  # noqa: PLC0415 - an extra, and slow to load
+
+        raise Reschedule
+    return result
+
+
+async def leave(request: StopRequest) -> None:
+    """Stop all batches of this process, and wait for their ends."""
+    _stop_all(request)
+    while _process.tasks:
+        await asyncio.wait(_process.tasks)
 
 
 async def progress_of(job_id: str, most: int | None) -> list[StoreProgress]:
@@ -124,7 +171,7 @@ def sums_of(job_id: str) -> Sums:
 
 def stop_job(job_id: str, request: StopRequest) -> None:
     """Stop the batches of a job in this process, also those that begin later."""
-    _jobs.setdefault(job_id, _Batches()).stop = request
+    _process.stops[job_id] = request
     for run in _runs(job_id):
         run.stop.request(*request)
 
@@ -135,7 +182,12 @@ def reports_of(candidates: list[Candidate], error: MarketPhotosError) -> list[St
 
 
 def _runs(job_id: str) -> list[Run]:
-    return list(_jobs[job_id].runs) if job_id in _jobs else []
+    return list(_process.runs.get(job_id, ()))
+
+
+def _stop_all(request: StopRequest) -> None:
+    for job_id in list(_process.runs):
+        stop_job(job_id, request)
 
 
 def _set_up_process(log: LogOptions) -> None:
@@ -146,6 +198,41 @@ def _set_up_process(log: LogOptions) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     console.set_up_logging(log.verbose, log.quiet, as_json=log.as_json)
+
+
+async def _work(job: Job, candidates: list[Candidate], home: Home | None) -> Result:
+    """Run the stores; try those again that an earlier attempt of the same run still holds."""
+    reports: dict[int, StoreReport] = {}
+    requests, left, until = 0, candidates, asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    while left:
+        result = await _attempt(job, left, home)
+        requests += result.requests
+        reports |= {report.campaign: report for report in result.reports}
+        left = [store for store in left if _is_held_by(job, reports[store.campaign].error)]
+        if home is None or job.id in _process.stops or asyncio.get_running_loop().time() > until:
+            break
+        if left:
+            await asyncio.sleep(RETRY_SECONDS)
+    return Result(list(reports.values()), requests)
+
+
+def _is_held_by(job: Job, error: MarketPhotosError | None) -> bool:
+    return isinstance(error, AlreadyRunning) and f"(run {job.id})" in error.message
+
+
+async def _attempt(job: Job, candidates: list[Candidate], home: Home | None) -> Result:
+    try:
+        settings = home.settings if home else load(job.config)
+        console.redact.hide(settings.api_key())
+        report = await _run(job, _BatchRun(job, candidates, settings))
+        result = Result(report.stores, report.other_requests)
+    except MarketPhotosError as error:
+        result = Result(reports_of(candidates, error), 0)
+    unwritable = [report.error for report in result.reports if isinstance(report.error, ArchiveUnwritable)]
+    if home and unwritable:  # it would fail the next batch, too
+        home.error = unwritable[0]
+        home.leaving.request(home.error.exit_code, home.error.message)
+    return result
 
 
 async def _run(job: Job, run: Run) -> Report:
@@ -160,11 +247,11 @@ async def _run(job: Job, run: Run) -> Report:
 
 @contextmanager
 def _at_work(job_id: str, run: Run) -> Iterator[None]:
-    batches = _jobs.setdefault(job_id, _Batches())
-    batches.runs.append(run)
-    if batches.stop:
-        run.stop.request(*batches.stop)
+    runs = _process.runs.setdefault(job_id, [])
+    runs.append(run)
+    if job_id in _process.stops:
+        run.stop.request(*_process.stops[job_id])
     try:
         yield
     finally:
-        batches.runs.remove(run)
+        runs.remove(run)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from typing import Any
@@ -20,7 +20,7 @@ MAX_DEATHS = 20
 #: Seconds that a process has to answer a question: it may be paused, or dying.
 ANSWER_SECONDS = 5.0
 #: Seconds that a scheduler has to answer at the start.
-CONNECT_SECONDS = 30
+CONNECT_SECONDS = 10
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 _LOCAL_SETTINGS: dict[str, object] = {
     # A process that is paused keeps its stores' locks: no other one could take them over.
@@ -45,8 +45,10 @@ def require_engine() -> None:
 class Engine:
     """A connection to a scheduler and its processes."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, *, is_local: bool) -> None:
         self._client = client
+        self.is_local = is_local
+        """Whether all processes share this machine's disk."""
 
     async def processes(self) -> list[str]:
         """Return the addresses of the processes; there may be none yet."""
@@ -55,18 +57,17 @@ class Engine:
     async def do(self, task: Callable[..., Any], *arguments: Any) -> Any:
         """Run a function in one of the processes, or in another one if that dies; return its result."""
         from distributed import KilledWorker  # noqa: PLC0415 - an extra, and slow to load
+        from distributed.client import FutureCancelledError  # noqa: PLC0415
 
         future = self._client.submit(task, *arguments, pure=False)
         try:
             return await future
         except KilledWorker:
             raise MarketPhotosError(
-                f"The processes that worked on it died {MAX_DEATHS} times.",
+                "Each process that worked on it died, one after the other.",
                 "The machine may lack memory: try fewer stores_at_once in [limits].",
             ) from None
-        except asyncio.CancelledError:
-            if (running := asyncio.current_task()) and running.cancelling():
-                raise
+        except FutureCancelledError:
             raise _lost(self._client) from None
         finally:
             future.release()  # a result that stays in its process would be lost with it, and made again
@@ -85,6 +86,10 @@ class Engine:
         return [answer for found in answers for answer in found]
 
 
+#: Starts or reaches an engine; takes a folder for temporary files.
+MakeEngine = Callable[[str], AbstractAsyncContextManager[Engine]]
+
+
 @asynccontextmanager
 async def local_engine(processes: int, stores_at_once: int, scratch: str) -> AsyncIterator[Engine]:
     """Start an engine with so many processes, each of which works on `stores_at_once` stores.
@@ -95,7 +100,7 @@ async def local_engine(processes: int, stores_at_once: int, scratch: str) -> Asy
     import dask.config  # noqa: PLC0415 - an extra, and slow to load
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    silence()
     with dask.config.set(_LOCAL_SETTINGS):
         with _signals_blocked():
             cluster = await LocalCluster(
@@ -109,7 +114,7 @@ async def local_engine(processes: int, stores_at_once: int, scratch: str) -> Asy
                 asynchronous=True,
             )
         async with cluster, Client(cluster, asynchronous=True) as client:
-            yield Engine(client)
+            yield Engine(client, is_local=True)
 
 
 @asynccontextmanager
@@ -118,13 +123,20 @@ async def remote_engine(address: str, _scratch: str) -> AsyncIterator[Engine]:
     from distributed import Client  # noqa: PLC0415 - an extra, and slow to load
 
     warn_if_open(address)
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    silence()
     try:
         client = await Client(address, asynchronous=True, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TypeError) as error:
         raise unreachable(address, error) from error
     async with client:
-        yield Engine(client)
+        yield Engine(client, is_local=False)
+
+
+def silence() -> None:
+    """Silence the engine's own messages, which come with tracebacks. What matters to a user is told by ours."""
+    for name in list(logging.Logger.manager.loggerDict):
+        if name.startswith("distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def unreachable(address: str, error: Exception) -> ServerUnavailable:

@@ -4,14 +4,13 @@ import asyncio
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from market_photos.cluster.batch import Job, StopRequest, progress_of, reports_of, run_batch, stop_job, sums_of
 from market_photos.cluster.budget import SharedBudget
-from market_photos.cluster.engine import BATCHES_AT_ONCE, Engine
+from market_photos.cluster.engine import BATCHES_AT_ONCE, Engine, MakeEngine
 from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError
 from market_photos.market.client import Client
 from market_photos.reporting.progress import StoreProgress
@@ -44,7 +43,7 @@ def batch_size(stores: int, processes: int, stores_at_once: int) -> int:
 class ClusterRun(Run):
     """A run that hands its stores to processes in batches. Each batch claims and locks its stores itself."""
 
-    def __init__(self, job: Job, engine: Callable[[str], AbstractAsyncContextManager[Engine]], *run: Any) -> None:
+    def __init__(self, job: Job, engine: MakeEngine, *run: Any) -> None:
         super().__init__(*run)
         self._job = job
         self._make_engine = engine
@@ -120,8 +119,9 @@ class ClusterRun(Run):
             reports, requests = reports_of(batch, failure), 0
         self.ended += reports
         self._requests += requests
+        ends_all = (KeyRefused, ArchiveUnwritable) if engine.is_local else KeyRefused
         for failed in (report.error for report in reports):
-            if isinstance(failed, KeyRefused | ArchiveUnwritable):
+            if isinstance(failed, ends_all):
                 self.stop.request(failed.exit_code, failed.message)
 
     async def _pass_on_stop(self) -> None:

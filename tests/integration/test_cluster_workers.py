@@ -1,0 +1,211 @@
+"""`sync --cluster` and `worker`: several machines, one bucket; each row of what may fail.
+
+A machine is a process with a scratch folder of its own.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from market_photos.sandbox import Market, running
+from tests.integration.buckets import KEYS, Storage, free_port, ministack, objects, store_of
+from tests.integration.harness import NOW, World, assert_adds_up, fill, wait_until
+from tests.integration.test_bucket import SHORT_LEASE
+
+for name in ("distributed", "cryptography"):
+    pytest.importorskip(name, reason="the extra `cluster` is not installed")
+
+STORES = 6
+PHOTOS = 20
+IN_FLIGHT = 4
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    with ministack(tmp_path_factory.mktemp("storage")) as storage:
+        yield storage
+
+
+class Cluster:
+    """A scheduler, a bucket, and the machines that work on it."""
+
+    def __init__(self, world: World, storage: Storage, bucket: str, stack: ExitStack) -> None:
+        self.world = world
+        self.storage = storage
+        self.bucket = bucket
+        self.address = f"tcp://127.0.0.1:{free_port()}"
+        self._stack = stack
+        self.scheduler = self._start_scheduler()
+
+    def _start_scheduler(self) -> "subprocess.Popen[bytes]":
+        host, port = self.address.removeprefix("tcp://").split(":")
+        command = [str(Path(sys.executable).with_name("dask")), "scheduler", "--host", host, "--port", port]
+        environment = os.environ | {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2s"}
+        log = self._stack.enter_context((self.world.folder / "scheduler.log").open("wb"))
+        process = subprocess.Popen([*command, "--no-dashboard"], env=environment, stdout=log, stderr=log)
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        return process
+
+    def machine(self) -> World:
+        folder = self.world.folder / f"machine-{len(list(self.world.folder.glob('machine-*')))}"
+        folder.mkdir()
+        archive = self.storage.settings(self.bucket, folder / "scratch")
+        settings = {"archive": archive, "limits": {"photo_requests": 1000, "period_seconds": 1}}
+        return World(self.world.market, self.world.sandbox, folder, settings)
+
+    def worker(self) -> "subprocess.Popen[str]":
+        """Start a worker, and wait until it is at work."""
+        process = self.machine().start("worker", self.address, script=SHORT_LEASE)
+        self._stack.callback(process.communicate)
+        self._stack.callback(process.kill)
+        assert process.stderr
+        assert "at work for" in process.stderr.readline()
+        return process
+
+    def sync(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a run, and wait until photos of half of the stores are on their way."""
+        process = self.machine().start("sync", "--cluster", self.address, "--json", *arguments, script=SHORT_LEASE)
+        wait_until(lambda: len({entry.campaign for entry in self.world.log.of("photo")}) >= STORES // 2, process)
+        return process
+
+    def leases(self) -> list[bool]:
+        """Whether the lease of each store is released."""
+        found = objects(store_of(self.storage, self.bucket))
+        return [b'"is_released": true' in content for key, content in found.items() if key.endswith("lease.json")]
+
+    def assert_complete(self, *, in_flight: int = 0) -> None:
+        served = sorted(photo.body for photo in self.world.market.photos())
+        found = objects(store_of(self.storage, self.bucket))
+        assert sorted(body for key, body in found.items() if key.endswith((".jpg", ".png"))) == served
+        requests = self.world.requests_per_photo().values()
+        assert sum(requests) - len(requests) <= in_flight
+
+
+@pytest.fixture
+def cluster(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    for key, value in KEYS.items():
+        monkeypatch.setenv(key, value)
+    market = Market(seed=5, now=NOW)
+    for _ in range(STORES):
+        fill(market.add_store(), returns=PHOTOS)
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(running(market, latency=0.3))
+        yield Cluster(World(market, sandbox, tmp_path), storage, storage.make_bucket(), stack)
+
+
+def ended(process: "subprocess.Popen[str]") -> int:
+    """The exit code of a process that ends by itself."""
+    try:
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    return process.returncode
+
+
+def test_three_machines_share_the_stores_and_report_as_one(cluster: Cluster) -> None:
+    """They take the next run, too, and leave at a signal."""
+    workers = [cluster.worker() for _ in range(3)]
+    outcome = cluster.world.end_of(cluster.sync())
+    assert outcome.code == 0, outcome.text
+    assert (len(outcome.json["stores"]), outcome.json["downloaded"]) == (STORES, STORES * PHOTOS)
+    assert_adds_up(outcome.json)
+    cluster.assert_complete()
+    assert cluster.leases() == [True] * STORES
+    again = cluster.machine().program("sync", "--cluster", cluster.address, "--json")
+    assert (again.code, again.json["already"]) == (0, STORES * PHOTOS), again.text
+    for worker in workers:
+        worker.terminate()
+    assert [ended(worker) for worker in workers] == [0, 0, 0]
+    cluster.assert_complete()
+
+
+def test_a_killed_and_a_paused_machine_are_replaced(cluster: Cluster) -> None:
+    """Their leases run out first. The paused one stops when it wakes up, and sends what was on its way at most."""
+    killed, paused, _ = (cluster.worker() for _ in range(3))
+    process = cluster.sync()
+    killed.kill()
+    paused.send_signal(signal.SIGSTOP)
+    try:
+        outcome = cluster.world.end_of(process)
+        asked = len(cluster.world.log.of("photo"))
+    finally:
+        paused.send_signal(signal.SIGCONT)
+    assert outcome.code == 0, outcome.text
+    assert_adds_up(outcome.json)
+    assert ended(paused) in (0, 5, 8)
+    assert len(cluster.world.log.of("photo")) - asked <= IN_FLIGHT * STORES
+    cluster.assert_complete(in_flight=2 * IN_FLIGHT * STORES)
+    assert cluster.leases() == [True] * STORES
+
+
+def test_the_stores_of_a_machine_that_is_shut_down_are_done_by_another(cluster: Cluster) -> None:
+    """It ends them in order, so nothing is requested twice and nobody waits for a lease."""
+    leaving, _ = (cluster.worker() for _ in range(2))
+    process = cluster.sync()
+    leaving.terminate()
+    assert ended(leaving) == 0
+    outcome = cluster.world.end_of(process)
+    assert outcome.code == 0, outcome.text
+    cluster.assert_complete()
+
+
+def test_when_the_scheduler_dies_all_stores_end_in_order(cluster: Cluster) -> None:
+    workers = [cluster.worker() for _ in range(2)]
+    process = cluster.sync()
+    cluster.scheduler.kill()
+    outcome = cluster.world.end_of(process)
+    assert outcome.code == 8, outcome.text
+    assert "The scheduler at" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert [ended(worker) for worker in workers] == [8, 8]
+    assert all(cluster.leases())
+    cluster.world.sandbox.latency = 0.0
+    assert cluster.machine().program("sync").code == 0
+    cluster.assert_complete()
+
+
+def test_ctrl_c_ends_the_run_on_all_machines_in_order(cluster: Cluster) -> None:
+    workers = [cluster.worker() for _ in range(2)]
+    process = cluster.sync()
+    process.send_signal(signal.SIGINT)
+    outcome = cluster.world.end_of(process)
+    assert outcome.code == 130, outcome.text
+    assert len(outcome.json["stores"]) == STORES
+    assert_adds_up(outcome.json)
+    assert all(cluster.leases())
+    assert [worker.poll() for worker in workers] == [None, None]
+
+
+def test_a_second_run_from_another_machine_is_refused(cluster: Cluster) -> None:
+    for _ in range(2):
+        cluster.worker()
+    process = cluster.sync()
+    second = cluster.machine().program("sync")
+    assert second.code == 6, second.text
+    assert cluster.world.end_of(process).code == 0
+    cluster.assert_complete()
+
+
+@pytest.mark.parametrize("command", [("worker", "tcp://127.0.0.1:1"), ("sync", "--cluster", "tcp://127.0.0.1:1")])
+def test_an_archive_in_a_folder_is_refused_with_the_reason(tmp_path: Path, command: tuple[str, ...]) -> None:
+    with running(Market()) as sandbox:
+        outcome = World(sandbox.market, sandbox, tmp_path).command(*command)
+    assert outcome.code == 2
+    assert "A cluster needs an archive in object storage: [archive] url" in outcome.stderr
+
+
+def test_a_scheduler_that_is_not_there_is_named(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
+    cluster.scheduler.kill()
+    cluster.scheduler.wait()
+    outcome = cluster.machine().program("sync", "--cluster", cluster.address)
+    assert outcome.code == 8, outcome.text
+    assert f"The scheduler at {cluster.address} cannot be reached" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
