@@ -3,6 +3,7 @@
 settings.py explains each setting.
 """
 
+import difflib
 import os
 import re
 import stat
@@ -24,6 +25,19 @@ _SEE_EXAMPLE = "`market-photos config --example` explains every setting."
 _SECRETS = {"key", "ping_url"}
 #: A key in the wrong place is not shown either.
 _KEY_LIKE = re.compile(r"ACMA(?::|%(?:25)*3A)[^\s'\"/]*", re.IGNORECASE)
+#: What is wrong, by the beginning of pydantic's name for it; a validator of settings.py says it itself.
+_WORDS = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "finite_number": "must be a number",
+    "string": "must be a text in quotes",
+    "path": "must be a path in quotes",
+    "date": "must be a date like 2024-01-31",
+    "tuple": "must be a list",
+    "model": "must be a section",
+    "greater_than": "is too small",
+    "less_than": "is too large",
+}
 #: Characters of a wrong value that an error shows.
 _SHOWN = 60
 
@@ -76,12 +90,28 @@ class Settings(BaseSettings):
 
 
 def find_config(option: Path | None) -> Path | None:
-    """Return the option, else $MARKET_PHOTOS_CONFIG, else ./config.toml if it exists, else None."""
+    """Return the option, else $MARKET_PHOTOS_CONFIG, else ./config.toml if it exists.
+
+    None: the environment alone configures the program. Raises ConfigError if it does not. The key alone is not
+    enough, as nothing would say where the archive is.
+    """
     if option is not None:
         return option
     if named := os.environ.get(ENV_CONFIG):
         return Path(named)
-    return Path("config.toml") if Path("config.toml").exists() else None
+    if (here := Path("config.toml")).exists():
+        return here
+    if any(_variable(section, name) for section, name in _names() if name != "key"):
+        return None
+    raise ConfigError(
+        f"There is no configuration: {here.absolute()} does not exist.",
+        f"Name the file by --config or {ENV_CONFIG}, or make one with `market-photos init`.",
+    )
+
+
+def _names() -> list[tuple[str, str]]:
+    """Return section and name of every setting."""
+    return [(section, name) for section, model in Settings.model_construct() for name in type(model).model_fields]
 
 
 def load(path: Path | None) -> Settings:
@@ -129,7 +159,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid TOML: {error}.", "Texts need quotes, sections [brackets].") from None
     for section, value in content.items():
         if section.startswith("_"):  # pydantic-settings would take it for an option of its own
-            raise ConfigError(f"{path}: {_hidden(section)}: there is no such setting.", _SEE_EXAMPLE)
+            raise ConfigError(f"{path}: {_unknown(section)}.", _SEE_EXAMPLE)
         if section in Settings.model_fields and not isinstance(value, dict):
             raise ConfigError(f"{path}: {section} must be a section, [{section}], not a value.")
     return content
@@ -143,10 +173,28 @@ def _explain(error: ValidationError, path: Path | None) -> str:
 def _explain_one(detail: ErrorDetails) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"  {_hidden(key)}: there is no such setting"
-    value = "(not shown)" if _SECRETS & set(detail["loc"]) else _hidden(repr(detail["input"]))
-    problem = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        return f"  {_unknown(key)}"
+    value = "(not shown)" if _SECRETS & set(detail["loc"]) else _hidden(_as_toml(detail["input"]))
+    kind = next((words for kind, words in _WORDS.items() if detail["type"].startswith(kind)), "")
+    problem = kind or detail["msg"].removeprefix("Value error, ")
     return f"  {key} = {value}{_origin(detail)}: {problem}{_allowed(detail)}"
+
+
+def _unknown(key: str) -> str:
+    """Return that there is no such setting, with the name that was probably meant."""
+    section, _, name = key.rpartition(".")
+    names = {one: f"{one} in [{of}]" for of, one in _names() if (of, one) != ("api", "key")}
+    if not section:
+        names = {one: f"[{one}]" for one in Settings.model_fields} | names
+    here = [one for of, one in _names() if of == section]
+    close = [*difflib.get_close_matches(name, here, 1), *difflib.get_close_matches(name, names, 1)]
+    meant = f"; did you mean {names[close[0]]}?" if close and close[0] in names else ""
+    return f"{_hidden(key)}: there is no such setting{meant}"
+
+
+def _as_toml(value: Any) -> str:
+    """Return a value as the file has it."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _hidden(text: str) -> str:

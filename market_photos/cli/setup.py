@@ -71,7 +71,7 @@ async def stores_of(settings: Settings, key: str) -> list[Campaign]:
     async with Client(api.base_url, key, SystemClock(), read_timeout=api.read_timeout_seconds) as client:
         try:
             info = parse_key_info(await client.read(token_request(), limits.admission(Endpoint.TOKEN)))
-            stores = await list_stores(client, limits, rng)
+            stores, _ = await list_stores(client, limits, rng)
         except Refusal as refusal:
             raise as_error(refusal, f"the stores of the key from {api.base_url}") from refusal
     finding = check_scopes(info.name, info.scopes)

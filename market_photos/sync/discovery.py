@@ -1,7 +1,7 @@
 """Which stores a run visits."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 CABINET_QUOTAS = {Endpoint.CAMPAIGNS: 1000, Endpoint.TOKEN: 100}
 #: Pages of the list of stores at most: 100 000 stores.
 MAX_PAGES = 1000
+#: Stores that the message about a wrong number names.
+SHOWN_STORES = 10
 #: Further answers that are asked for where one Date contradicts another, or this machine's clock.
 MAX_TIME_REQUESTS = 2
 
@@ -37,6 +39,8 @@ class Candidate(NamedTuple):
     name: str = ""
     refused: str = ""
     """Why it cannot be served; empty if it can."""
+    is_listed: bool = True
+    """Whether the API has named it; False if the list of stores could not be read."""
 
     @property
     def title(self) -> str:
@@ -88,13 +92,15 @@ async def discover(client: Client, named: Iterable[int], clock: ServerClock, rng
     """Return the named stores, or every store of the key that can be served.
 
     The answers set `clock`, by which a store's earlier requests count; while it is in doubt, one or two more requests
-    are sent. Raises KeyRefused or ServerUnavailable. Named stores are visited without the list of stores too: it only
-    adds their names and which of them are closed.
+    are sent. Raises KeyRefused or ServerUnavailable. If the list of stores cannot be read, the named ones are
+    returned all the same.
     """
     campaigns, ledger = sorted(set(named)), Unrecorded()
     limits = cabinet_limits(rng, ledger)
+    is_whole = False
     try:
-        seen = {store.id: store for store in await list_stores(client, limits, rng)}
+        stores, is_whole = await list_stores(client, limits, rng)
+        seen = {store.id: store for store in stores}
     except Refusal as refusal:
         if not campaigns or refusal.reaction is Reaction.STOP_RUN:
             raise as_error(refusal, "the list of stores") from refusal
@@ -102,8 +108,10 @@ async def discover(client: Client, named: Iterable[int], clock: ServerClock, rng
         seen = {}
     await _settle_time(client, limits, clock)
     if campaigns:
-        return Discovered([_candidate(campaign, seen.get(campaign)) for campaign in campaigns], [], ledger.requests)
-    every = sorted(_candidate(store.id, store) for store in seen.values())
+        wanted = [_candidate(seen[campaign]) for campaign in campaigns if campaign in seen]
+        wanted += [_unseen(campaign, seen if is_whole else None) for campaign in campaigns if campaign not in seen]
+        return Discovered(sorted(wanted), [], ledger.requests)
+    every = sorted(_candidate(store) for store in seen.values())
     open_stores = [candidate for candidate in every if not candidate.refused]
     return Discovered(open_stores, [candidate for candidate in every if candidate.refused], ledger.requests)
 
@@ -134,10 +142,17 @@ async def _settle_time(client: Client, limits: Limits, clock: ServerClock) -> No
             await client.read(campaigns_request(), limits.admission(Endpoint.CAMPAIGNS))
 
 
-def _candidate(campaign: int, store: Campaign | None) -> Candidate:
-    if store is None:
-        return Candidate(campaign)
-    return Candidate(campaign, store.domain or "", store.why_skipped())
+def _candidate(store: Campaign) -> Candidate:
+    return Candidate(store.id, store.domain or "", store.why_skipped())
+
+
+def _unseen(campaign: int, seen: Mapping[int, Campaign] | None) -> Candidate:
+    """Return a store that is not among those `seen`; None if the list of stores could not be read."""
+    if seen is None:
+        return Candidate(campaign, is_listed=False)
+    shown = [f"{store.id} {store.domain or ''}".strip() for store in seen.values()]
+    names = ", ".join(shown[:SHOWN_STORES]) + f" and {len(shown) - SHOWN_STORES:,} more" * (len(shown) > SHOWN_STORES)
+    return Candidate(campaign, refused=f"there is no such store for this key; it sees: {names or 'none'}")
 
 
 def nothing_to_visit(skipped: list[Candidate]) -> KeyRefused:
@@ -148,18 +163,20 @@ def nothing_to_visit(skipped: list[Candidate]) -> KeyRefused:
     return KeyRefused(f"None of the stores that the key sees can be served: {reasons}.")
 
 
-async def list_stores(client: Client, limits: Limits, rng: Random) -> list[Campaign]:
-    """Return every store that the key sees. Raises Refusal."""
+async def list_stores(client: Client, limits: Limits, rng: Random) -> tuple[list[Campaign], bool]:
+    """Return every store that the key sees, and whether each of them could be read. Raises Refusal."""
     stores: list[Campaign] = []
+    is_whole = True
     token: str | None = None
     for _ in range(MAX_PAGES):
         page = await retrying(partial(_read_page, client, limits, token), "the list of stores", rng)
         for problem in page.unreadable:
             log.warning("the list of stores: cannot be read: %s", problem)
         stores += page.rows
+        is_whole = is_whole and not page.unreadable
         token = page.next_token
         if token is None:
-            return stores
+            return stores, is_whole
     raise Refusal(Reaction.RETRY, "the list of stores goes in circles")
 
 

@@ -123,6 +123,7 @@ async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncItera
     api = settings.api
     limits, clock = cabinet_limits(rng), ServerClock.of(clock)
     async with Client(api.base_url, key, clock, read_timeout=api.read_timeout_seconds) as client:
+        failed: Refusal | None = None
         try:
             info = parse_key_info(await client.read(token_request(), limits.admission(Endpoint.TOKEN)))
             yield check_scopes(info.name, info.scopes)
@@ -131,10 +132,12 @@ async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncItera
             yield problem(as_error(refusal, f"the key's scopes from {api.base_url}"))
             if refusal.reaction is Reaction.STOP_RUN:
                 return
+            failed = refusal
         try:
             page = parse_campaigns(await client.read(campaigns_request(), limits.admission(Endpoint.CAMPAIGNS)))
         except Refusal as refusal:
-            yield problem(as_error(refusal, f"the list of stores from {api.base_url}"))
+            if failed is None or (failed.reaction, failed.status) != (refusal.reaction, refusal.status):
+                yield problem(as_error(refusal, f"the list of stores from {api.base_url}"))
         else:
             for finding in check_stores(page.rows, settings.campaigns.ids, is_whole=page.next_token is None):
                 yield finding

@@ -166,7 +166,7 @@ class Lister:
                 if isinstance(refusal, PageTokenLost):
                     await self._record_page(refusal.page)
                 if refusal.reaction is not Reaction.RESTART_LISTING or token is None or restarts >= MAX_RESTARTS:
-                    raise as_error(refusal, "the list of returns") from refusal
+                    raise as_error(refusal, "the list of returns", of_store=True) from refusal
                 token, seen, restarts = None, set(), restarts + 1
                 await self._begin_listing()
                 continue

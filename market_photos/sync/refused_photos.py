@@ -46,8 +46,11 @@ class RefusedPhotos:
         return len(self._held)
 
 
-def as_error(refusal: Refusal, what: str) -> MarketPhotosError:
-    """Return the error for a person of a refusal that ends the run of a store. `what` was requested."""
+def as_error(refusal: Refusal, what: str, *, of_store: bool = False) -> MarketPhotosError:
+    """Return the error for a person of a refusal that ends the run of a store.
+
+    `what` was requested; `of_store`: it must exist if the store does.
+    """
     if refusal.reaction is Reaction.STOP_RUN:
         return KeyRefused(
             f"The API refuses the key: {refusal}.",
@@ -58,8 +61,21 @@ def as_error(refusal: Refusal, what: str) -> MarketPhotosError:
             f"The API refuses this store to the key: {refusal}.",
             "Give the key access to the store, or leave the store out: ids in [campaigns].",
         )
+    if of_store and refusal.reaction is Reaction.FORGET and refusal.documented:
+        return StoreRefused(
+            f"There is no such store for this key: {refusal}.",
+            "Check its number, or give the key access to it in the seller's cabinet.",
+        )
     if refusal.reaction is Reaction.LEAVE_STORE:
         return ServerUnavailable(f"The store is being migrated: {refusal}.", "Run the same command again later.")
-    return ServerUnavailable(
-        f"Could not get {what}: {refusal}.", "Nothing is lost: run the same command again when the server works."
-    )
+    return ServerUnavailable(f"Could not get {what}: {refusal}.", _what_to_check(refusal))
+
+
+def _what_to_check(refusal: Refusal) -> str:
+    if refusal.status is None:
+        check = "Check the network, the proxy (HTTPS_PROXY, NO_PROXY) and base_url in [api]."
+    elif refusal.reaction in (Reaction.FORGET, Reaction.GIVE_UP):
+        check = "Check base_url in [api], and the proxy if there is one: the API does not answer like this."
+    else:
+        check = "Run the same command again when the server works."
+    return f"{check} Nothing is lost."

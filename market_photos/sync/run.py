@@ -35,7 +35,7 @@ from market_photos.sync.ledger import RequestLedger, restored_limits
 from market_photos.sync.plan import Plan
 from market_photos.sync.progress import SHOWN_STORES, measure, overview
 from market_photos.sync.shard import WHOLE, Shard
-from market_photos.sync.stock import refused_report, stock_of, take_stock
+from market_photos.sync.stock import refused_report, require_known, stock_of, take_stock
 from market_photos.sync.stop import Budget, Stop
 from market_photos.sync.store import Store
 from market_photos.sync.store_locks import StoreLocks
@@ -173,6 +173,8 @@ class Run:
         report = StoreReport(candidate.campaign, candidate.name)
         try:
             folder = layout.store_folder(self._archive.catalogs, candidate.campaign)
+            if not candidate.is_listed:
+                await asyncio.to_thread(require_known, folder, candidate)
             if candidate.refused:
                 report = await asyncio.to_thread(refused_report, folder, candidate, self.clock, self.plan.only)
             elif self.stop.requested:

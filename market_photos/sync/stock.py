@@ -7,7 +7,7 @@ from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import MAX_FAILURES, State
 from market_photos.archive.stores import is_store
 from market_photos.clock import Clock, iso
-from market_photos.errors import StoreRefused
+from market_photos.errors import ServerUnavailable, StoreRefused
 from market_photos.model import Wanted
 from market_photos.reporting.awaiting import AwaitingReturn, awaiting_of, summary_of
 from market_photos.reporting.report import SHOWN_FAILURES, Failure, StoreReport
@@ -60,6 +60,15 @@ def stock_of(folder: Path, candidate: Candidate, clock: Clock, only: Wanted | No
             report.awaiting = summary_of(catalog.reader, catalog.now().best)
         report.watermark = iso(watermark) if watermark is not None else None
     return report
+
+
+def require_known(folder: Path, candidate: Candidate) -> None:
+    """Raise ServerUnavailable if the archive does not know the store either: its number may be wrong. Blocks."""
+    if not is_store(folder):
+        raise ServerUnavailable(
+            f"The list of stores could not be read, and {candidate.title} is new here.",
+            "Run the same command again when the server works. Nothing is lost.",
+        )
 
 
 def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: Wanted | None) -> StoreReport:

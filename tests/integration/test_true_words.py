@@ -94,3 +94,52 @@ def test_a_killed_run_was_cut_short(make_world: MakeWorld) -> None:
     assert at_work.count("at work now") == 2
     assert killed.count("cut short") == 2
     assert "at work" not in killed
+
+
+@pytest.mark.parametrize("how", ["option", "configuration"])
+def test_a_mistyped_store_is_refused_and_makes_no_folder(world: World, how: str) -> None:
+    """Exit 4 with the stores that the key sees; status and its --max-age know nothing of it afterwards."""
+    world.market.add_store(102)
+    fill(world.market.stores[101], returns=1)
+    if how == "configuration":
+        world.settings["campaigns"] = {"ids": [101, 999]}
+    done = world.command("sync", "--json", *(["--campaign", "101", "--campaign", "999"] if how == "option" else []))
+    assert done.code == 4
+    assert "no such store for this key; it sees: 101 Магазин 101, 102 Магазин 102" in done.stderr
+    assert {store["campaign"]: store["exit_code"] for store in done.json["stores"]} == {101: 0, 999: 4}
+    assert [path.name for path in sorted(world.archive.iterdir()) if path.name.isdecimal()] == ["101"]
+    world.settings.pop("campaigns", None)
+    assert world.command("status", "--max-age", "1h").code == 0
+    assert world.command("status", "--campaign", "999").code == 2
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, 4), (404, 4)])
+def test_a_store_that_the_api_no_longer_knows_is_no_server_that_is_down(world: World, status: int, code: int) -> None:
+    fill(world.market.stores[101], returns=1)
+    assert world.command("sync").code == 0
+    world.sandbox.faults.add(actions.status(status, message="no"), kind="returns", times=ALWAYS)
+    done = world.command("sync", "--campaign", "101")
+    assert done.code == code, done.stderr
+    assert "server" not in done.stderr.splitlines()[-1]
+
+
+def test_an_unknown_store_is_not_begun_while_the_list_of_stores_fails(world: World) -> None:
+    """One of the archive is: its number was right once."""
+    fill(world.market.stores[101], returns=1)
+    assert world.command("sync").code == 0
+    world.sandbox.faults.add(actions.status(400, message="no"), kind="campaigns", times=ALWAYS)
+    done = world.command("sync", "--json", "--campaign", "101", "--campaign", "102")
+    assert {store["campaign"]: store["exit_code"] for store in done.json["stores"]} == {101: 0, 102: 8}
+    assert not (world.archive / "102").exists()
+
+
+def test_a_wrong_address_is_told_with_what_to_check(world: World) -> None:
+    """A path that the API does not have, and a port on which nothing listens: once in sync and once in doctor."""
+    fill(world.market.stores[101], returns=1)
+    for address, words in [(f"{world.sandbox.url}/v9", "HTTP 404"), ("http://127.0.0.1:9", "cannot connect")]:
+        world.settings["api"] = {"base_url": address}
+        sync, doctor = world.command("sync"), world.command("doctor")
+        assert (sync.code, doctor.code) == (8, 8)
+        for said in (sync.stderr, doctor.stdout):
+            assert said.count(words) == 1
+            assert said.count("base_url in [api]") == 1

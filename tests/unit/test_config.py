@@ -88,7 +88,7 @@ def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
     [
         ("[limits]\nparallel_requests = 5", ["limits.parallel_requests = 5", "1 to 4"]),
         ("[limits]\nparallel_requests = 0", ["limits.parallel_requests = 0", "1 to 4"]),
-        ("[limits]\nparallel_requests = true", ["limits.parallel_requests = True", "1 to 4"]),
+        ("[limits]\nparallel_requests = true", ["limits.parallel_requests = true", "1 to 4"]),
         ("[limits]\nparallel_requests = 2.5", ["limits.parallel_requests = 2.5", "1 to 4"]),
         ("[limits]\nphoto_requests = 'many'", ["limits.photo_requests = 'many'", "1 to 1000000"]),
         ("[limits]\nperiod_seconds = nan", ["limits.period_seconds = nan", "0.1 to 86400"]),
@@ -96,7 +96,7 @@ def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
         ("[limits]\nreserve_requests = 5000", ["limits.reserve_requests = 5000", "less than photo_requests"]),
         ("[limits]\nreturn_requests = 9\nreserve_requests = 9", ["reserve_requests = 9", "return_requests (9)"]),
         ("[sync]\nrefresh_hours = 0", ["sync.refresh_hours = 0", "above 0 to 8760"]),
-        ("[sync]\nrefresh_hours = false", ["sync.refresh_hours = False"]),
+        ("[sync]\nrefresh_hours = false", ["sync.refresh_hours = false"]),
         ("[sync]\noverlap_days = -1", ["sync.overlap_days = -1", "0 to 3650"]),
         ("[sync]\nfirst_sync_from = 'spring'", ["sync.first_sync_from = 'spring'", "date"]),
         ("[archive]\nmin_free_bytes = -1", ["archive.min_free_bytes = -1", "0 or more"]),
@@ -105,7 +105,7 @@ def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
         ('[archive]\ndirectory = "a\\u0000b"', ["archive.directory", "path"]),
         ("[campaigns]\nids = 101", ["campaigns.ids = 101", "[101, 102]"]),
         ("[campaigns]\nids = [0]", ["campaigns.ids.0 = 0", "1 or more"]),
-        ("[campaigns]\nids = [true]", ["campaigns.ids.0 = True", "1 or more"]),
+        ("[campaigns]\nids = [true]", ["campaigns.ids.0 = true", "1 or more"]),
         ("[campaigns]\nids = ['x']", ["campaigns.ids.0 = 'x'", "1 or more"]),
         (f"[campaigns]\nids = [{2**63}]", [f"campaigns.ids.0 = {2**63}"]),
         ("[api]\nbase_url = 'ftp://host'", ["api.base_url = 'ftp://host'", "https://host"]),
@@ -116,6 +116,18 @@ def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
         ("[api]\nbase_url = 'https://:secret@h'", ["password"]),
         ("[api]\nbase_url = 'https://h/?x=1'", ["query"]),
         ("[limits]\nphotos = 1", ["limits.photos: there is no such setting"]),
+        ("[limits]\nphoto_request = 1", ["no such setting; did you mean photo_requests in [limits]?"]),
+        ("[api]\nphoto_requests = 1", ["no such setting; did you mean photo_requests in [limits]?"]),
+        ("[archiv]\ndirectory = 'x'", ["archiv: there is no such setting; did you mean [archive]?"]),
+        ("directory = 'x'", ["directory: there is no such setting; did you mean directory in [archive]?"]),
+        ("[archive]\ndirectory = 7", ["directory = 7: must be a path in quotes"]),
+        ("[limits]\nphoto_requests = '7x'", ["photo_requests = '7x': must be a whole number; allowed: 1 to"]),
+        ("[limits]\nphoto_requests = 1.5", ["photo_requests = 1.5: must be a whole number; allowed: 1 to"]),
+        ("[limits]\nparallel_requests = 9", ["parallel_requests = 9: is too large; allowed: 1 to 4"]),
+        ("[limits]\nperiod_seconds = 'x'", ["period_seconds = 'x': must be a number; allowed: "]),
+        ("[sync]\nfirst_sync_from = 'spring'", ["first_sync_from = 'spring': must be a date like 2024-01-31"]),
+        ("[api]\nbase_url = 7", ["base_url = 7: must be a text in quotes"]),
+        ("[campaigns]\nids = 101", ["ids = 101: must be a list; allowed: a list"]),
         ("[limit]\nphotos = 1", ["limit: there is no such setting"]),
         ("_env_prefix = 'X'", ["_env_prefix: there is no such setting"]),
         ("limits = 7", ["limits must be a section"]),
@@ -220,12 +232,27 @@ def test_the_option_comes_before_the_environment_and_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The option, else the environment, else ./config.toml where there is one."""
-    assert find_config(None) is None
+    with monkeypatch.context() as environment:
+        environment.setenv("MARKET_PHOTOS_ARCHIVE_DIRECTORY", "elsewhere")
+        assert find_config(None) is None
     written(tmp_path, "")
     assert find_config(None) == Path("config.toml")
     monkeypatch.setenv("MARKET_PHOTOS_CONFIG", "/named/by/environment")
     assert find_config(None) == Path("/named/by/environment")
     assert find_config(Path("/option")) == Path("/option")
+
+
+@pytest.mark.parametrize("name", ["", "MARKET_PHOTOS_API_KEY"])
+def test_without_a_configuration_the_file_that_was_looked_for_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The key alone says nothing of the archive: a command in the wrong folder must not begin one there."""
+    if name:
+        monkeypatch.setenv(name, KEY)
+    with pytest.raises(ConfigError, match=str(tmp_path / "config.toml")) as caught:
+        find_config(None)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "market-photos init" in caught.value.hint
 
 
 @pytest.mark.parametrize("around", ["{}", "{}\n", "{}\r\n", "  {}\n\n", "\ufeff{}\n"])

@@ -55,19 +55,26 @@ async def test_every_open_store_of_every_page_is_visited() -> None:
 
 
 async def test_named_stores_are_visited_whatever_the_list_says() -> None:
-    """A closed one is refused by name; one that the key does not see is tried."""
+    """A closed one is refused by name; one that the key does not see with the names of those that it sees."""
     found = await discovered(Pages(a_page(CLOSED, OPEN)), [3, 2, 1, 2])
     assert [(candidate.campaign, candidate.name, bool(candidate.refused)) for candidate in found.candidates] == [
         (1, "old", True),
         (2, "shop", False),
-        (3, "", False),
+        (3, "", True),
     ]
+    assert found.candidates[2].refused == "there is no such store for this key; it sees: 1 old, 2 shop"
     assert found.skipped == []
+
+
+async def test_a_named_store_may_be_one_that_the_list_does_not_show_readably() -> None:
+    unreadable = {"id": "?", "domain": "odd"}
+    found = await discovered(Pages(a_page(OPEN, unreadable)), [3])
+    assert found.candidates == [Candidate(3, is_listed=False)]
 
 
 async def test_named_stores_are_visited_without_the_list() -> None:
     found = await discovered(Pages(Refusal(Reaction.GIVE_UP, "HTTP 400")), [5])
-    assert found.candidates == [Candidate(5)]
+    assert found.candidates == [Candidate(5, is_listed=False)]
 
 
 @pytest.mark.parametrize(
