@@ -19,7 +19,7 @@ from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
 
 #: Seconds between two lines of progress where there is no terminal.
-LINE_SECONDS = 180
+LINE_SECONDS = 60
 
 
 class Interrupted(MarketPhotosError):
@@ -95,10 +95,10 @@ async def _cancel_if_idle(run: Run, running: "asyncio.Task[Report]") -> None:
 
 
 async def show_progress(run: Run) -> None:
-    """Show the run on standard error until cancelled: live on a terminal, elsewhere a line every few minutes."""
+    """Show the run on standard error until cancelled: live on a terminal, elsewhere a line a minute."""
     is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None if it was closed when the process started
     if console.writes_json() or not is_live(os.environ, is_terminal=is_terminal):
-        await _print_lines(run)
+        await print_lines(run)
     else:
         from market_photos.cli.display import show_live  # noqa: PLC0415 - rich takes long to import
 
@@ -106,19 +106,15 @@ async def show_progress(run: Run) -> None:
 
 
 def is_live(environ: Mapping[str, str], *, is_terminal: bool) -> bool:
-    """Return whether to draw a live view: on a real terminal, outside CI, unless the user wants plain output."""
-    plain = "NO_COLOR" in environ or "CI" in environ or environ.get("TERM") == "dumb"
-    return is_terminal and not plain
+    """Return whether to draw a live view: on a capable terminal, outside CI. NO_COLOR only removes the colours."""
+    return is_terminal and "CI" not in environ and environ.get("TERM") != "dumb"
 
 
-async def _print_lines(run: Run) -> None:
+async def print_lines(run: Run) -> None:
+    """Print a line a minute until cancelled."""
     while True:
         await asyncio.sleep(LINE_SECONDS)
-        if sums := await run.overview():
-            console.say(sums)
-            continue
-        for progress in await run.progress():
-            console.say(" ".join(line.strip() for line in progress.lines()))
+        console.say((await run.overview()).line())
 
 
 def print_report(report: Report, *, quiet: bool, in_full: bool = False) -> None:

@@ -17,7 +17,7 @@ from market_photos.config import Settings, load
 from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ExitCode, MarketPhotosError
 from market_photos.market.client import Client
 from market_photos.reporting.progress import StoreProgress
-from market_photos.reporting.report import Counters, Report, StoreReport
+from market_photos.reporting.report import Report, StoreReport
 from market_photos.sync.discovery import Candidate, Discovered, ask_time
 from market_photos.sync.plan import Plan
 from market_photos.sync.progress_file import write_progress
@@ -73,13 +73,6 @@ class StopRequest(NamedTuple):
 
     code: ExitCode
     reason: str
-
-
-class Sums(NamedTuple):
-    """How far the unfinished batches of one process are."""
-
-    ended: list[StoreReport]
-    at_work: list[Counters]
 
 
 @dataclass
@@ -158,15 +151,14 @@ async def leave(request: StopRequest) -> None:
         await asyncio.wait(_process.tasks)
 
 
-async def progress_of(job_id: str, most: int | None) -> list[StoreProgress]:
-    """Return the progress of the stores that are at work in this process, or of the first `most` of each batch."""
-    return [progress for run in _runs(job_id) for progress in await run.progress(most)]
+async def progress_of(job_id: str) -> list[StoreProgress]:
+    """Return the progress of the stores that are at work in this process."""
+    return [progress for run in _runs(job_id) for progress in await run.progress()]
 
 
-def sums_of(job_id: str) -> Sums:
-    """Return what the stores of the unfinished batches in this process have done."""
-    ended = [report for run in _runs(job_id) for report in run.ended]
-    return Sums(ended, [store.counters for run in _runs(job_id) for store in run.stores])
+def ended_of(job_id: str) -> list[StoreReport]:
+    """Return the reports of the stores in this process that have ended while their batch has not."""
+    return [report for run in _runs(job_id) for report in run.ended]
 
 
 def stop_job(job_id: str, request: StopRequest) -> None:

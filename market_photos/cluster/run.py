@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from market_photos.cluster.batch import Job, StopRequest, progress_of, reports_of, run_batch, stop_job, sums_of
+from market_photos.cluster.batch import Job, StopRequest, ended_of, progress_of, reports_of, run_batch, stop_job
 from market_photos.cluster.budget import SharedBudget
 from market_photos.cluster.engine import BATCHES_AT_ONCE, Engine, MakeEngine
 from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError
 from market_photos.market.client import Client
-from market_photos.reporting.progress import StoreProgress
+from market_photos.reporting.progress import RunProgress, StoreProgress
 from market_photos.reporting.report import Report, StoreReport
 from market_photos.sync.descriptors import stores_that_fit
 from market_photos.sync.discovery import Candidate
-from market_photos.sync.progress import SHOWN_STORES, overview
+from market_photos.sync.progress import run_progress
 from market_photos.sync.run import Run
 from market_photos.sync.store_locks import StoreLocks
 from market_photos.sync.urgency import most_urgent_first
@@ -83,18 +83,15 @@ class ClusterRun(Run):
                 finally:
                     self._engine = None
 
-    async def progress(self, most: int | None = None) -> list[StoreProgress]:
-        """Return the progress of the stores at work in all processes, or of the first `most` of them."""
-        found = [store for stores in await self._ask(progress_of, most) for store in stores]
-        return sorted(found, key=lambda store: store.title)[:most]
+    async def progress(self) -> list[StoreProgress]:
+        """Return the progress of the stores at work in all processes."""
+        found = [store for stores in await self._ask(progress_of) for store in stores]
+        return sorted(found, key=lambda store: store.title)
 
-    async def overview(self) -> str:
-        """Return the sums over all stores as a line; empty where they are few, and `progress` shows each."""
-        if self.planned <= SHOWN_STORES:
-            return ""
-        sums = await self._ask(sums_of)
-        ended = [*self.ended, *(report for found in sums for report in found.ended)]
-        return overview(self.planned, ended, [counters for found in sums for counters in found.at_work])
+    async def overview(self) -> RunProgress:
+        """Return how far the run is, over all its stores."""
+        ended = [*self.ended, *(report for found in await self._ask(ended_of) for report in found)]
+        return run_progress(self.seconds, self.planned, ended, await self.progress())
 
     async def _ask(self, question: Callable[..., Any], *arguments: Any) -> list[Any]:
         return await self._engine.ask_all(question, self._job.id, *arguments) if self._engine else []

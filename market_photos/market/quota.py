@@ -17,7 +17,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from itertools import takewhile
+from itertools import islice, takewhile
 from random import Random
 from typing import Literal, NamedTuple, Protocol
 
@@ -34,6 +34,11 @@ MARGIN = 0.001
 #: Seconds after its sending by which a request has arrived at the server, or never will. The time-outs of resolving,
 #: connecting and the TLS handshake are well below; a larger value costs a token or two after a restart.
 TRANSIT = 600.0
+
+
+def held_for(period: float) -> float:
+    """Return the seconds from an answer until its token is back."""
+    return period * (1 + MARGIN)
 
 
 class SentRequest(Protocol):
@@ -95,9 +100,10 @@ class Quota:
             raise ValueError(f"a quota of {amount} in {period} s lets nothing through")
         self.amount = amount
         self.period = period
-        self._held_for = period * (1 + MARGIN)
+        self.held_for = held_for(period)
+        """Seconds from an answer until its token is back."""
         # More than `amount` after the quota was lowered: the youngest return last.
-        self._restored = sorted(min(max(age, 0.0), self._held_for) for age in restored)[:amount]
+        self._restored = sorted(min(max(age, 0.0), self.held_for) for age in restored)[:amount]
         self._unused = amount - len(self._restored)
         self._spent: deque[_SpentToken] = deque()
         self._queue = asyncio.Lock()  # its waiters are served in order
@@ -155,6 +161,20 @@ class Quota:
         return int(min(self._unused + returned, self._server.allowance(now)))
 
     @property
+    def returns(self) -> list[float]:
+        """Seconds until each token that is not free is back, sorted; one in flight as if it were answered now."""
+        now = _now()
+        waits = [spent.returns_at - now for spent in self._spent]
+        waits += [self.held_for - age for age in self._restored]
+        in_flight = self.amount - self._unused - len(waits)
+        return sorted(wait for wait in waits if wait > 0) + [self.held_for] * in_flight
+
+    def last_answers(self, most: int) -> list[float]:
+        """Return when the last requests of this run and of those before it were answered, in loop time, sorted."""
+        recent = islice(reversed(self._spent), most)
+        return sorted(spent.returns_at - self.held_for for spent in recent)
+
+    @property
     def wait(self) -> Wait | None:
         """What the next request has to wait for; None if it can be sent now."""
         now = _now()
@@ -194,9 +214,9 @@ class Quota:
 
     async def _hold_token(self, age: float) -> None:
         """Append a token that was spent `age` seconds ago. Never blocks, as its limiter is new."""
-        limiter = AsyncLimiter(1, self._held_for)
-        await limiter.acquire(1 - age / self._held_for)
-        self._spent.append(_SpentToken(_now() + self._held_for - age, limiter))
+        limiter = AsyncLimiter(1, self.held_for)
+        await limiter.acquire(1 - age / self.held_for)
+        self._spent.append(_SpentToken(_now() + self.held_for - age, limiter))
 
 
 def _now() -> float:

@@ -78,11 +78,18 @@ class StoreReport:
     """Those that no earlier report named, most urgent first."""
     would_fetch: int | None = None
     """Photos that a run would download; None if this is no dry run."""
+    would_take: float = 0.0
+    """Seconds that they take at the quota: a forecast."""
+
+    @property
+    def name_and_number(self) -> str:
+        """The store for people: `101 shop`."""
+        return f"{self.campaign} {self.name}".strip()
 
     @property
     def title(self) -> str:
-        """Return the store with its number and name."""
-        return f"Store {self.campaign} {self.name}".strip()
+        """The same at the beginning of a line: `Store 101 shop`."""
+        return f"Store {self.name_and_number}"
 
     def count(self, state: State) -> int:
         """Return the number of photos in a state."""

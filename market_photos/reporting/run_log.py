@@ -37,11 +37,12 @@ class RunRecord:
         self._held = held
         self._started_at = clock.now().wall
         started = datetime.fromtimestamp(self._started_at, UTC)
-        self._path = archive.directory / FOLDER / f"{started:%Y%m%dT%H%M%S}-{os.getpid()}.json"
+        self._folder = archive.scratch if archive.url else archive.directory
+        self._path = self._folder / FOLDER / f"{started:%Y%m%dT%H%M%S}-{os.getpid()}.json"
 
     def begin(self) -> None:
         """Record the start, unless the archive does not exist yet, or is not mounted. Blocks."""
-        folder, marker = self._archive.directory, self._archive.marker
+        folder, marker = self._folder, self._archive.marker
         if not folder.is_dir() or (marker and not (folder / marker).exists()):
             return
         try:

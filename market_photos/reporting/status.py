@@ -11,9 +11,10 @@ from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State, Tally
 from market_photos.archive.catalog.requests import CLOCK_SLACK, PastRequest, PastRun
 from market_photos.clock import Clock, Moment, iso
-from market_photos.market.quota import token_ages
+from market_photos.market.quota import held_for, token_ages
 from market_photos.market.requests import Endpoint
 from market_photos.reporting.awaiting import AwaitingSummary, summary_of
+from market_photos.reporting.forecast import seconds_left
 from market_photos.reporting.progress import StoreProgress, read_progress
 from market_photos.reporting.report import MEANINGS
 from market_photos.settings import Limits
@@ -33,6 +34,7 @@ class StoreStatus:
     quota: int
     quota_left: int
     seconds_left: float
+    """A forecast: how long the pending photos take at the quota, once a run starts."""
     at_work: str | None
     """The command that holds the store's lock, with its process."""
     last_run: PastRun | None
@@ -80,11 +82,11 @@ class StoreStatus:
         return [*lines, f"  last run: {run_text(self.last_run)}"]
 
     def _quota_wait(self) -> str:
-        if not self.tally[State.PENDING].photos:
+        if not self.tally[State.PENDING].photos or self.progress:
             return ""
         if not self.seconds_left:
             return ": enough for all that are pending"
-        return f"; {human_time(self.seconds_left)} left at the quota"
+        return f"; about {human_time(self.seconds_left)} for all that are pending, once a run starts"
 
 
 def run_text(run: PastRun | None) -> str:
@@ -115,7 +117,8 @@ def read_status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) ->
     tally = catalog.photos.tally()
     holder = lock.held_by(folder / layout.LOCK_NAME)
     now = catalog.now()
-    left = _quota_left(catalog.requests.past_requests(), limits, now)
+    returns = _token_returns(catalog.requests.past_requests(), limits, now)
+    amount, period = limits.photo_requests, limits.period_seconds
     return StoreStatus(
         campaign=catalog.campaign,
         name=catalog.returns.meta("name") or "",
@@ -124,8 +127,8 @@ def read_status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) ->
         awaiting=summary_of(catalog.reader, now.best),
         watermark=catalog.returns.watermark(),
         quota=limits.photo_requests,
-        quota_left=left,
-        seconds_left=seconds_at_quota(tally[State.PENDING].photos, left, limits),
+        quota_left=amount - len(returns),
+        seconds_left=seconds_left(tally[State.PENDING].photos, returns, amount=amount, held_for=held_for(period)),
         at_work=str(holder) if holder else None,
         last_run=next((with_holder(run, holder) for run in catalog.runs.last()), None),
         last_sync=catalog.runs.last_complete("sync"),
@@ -143,13 +146,13 @@ def with_holder(run: PastRun, holder: lock.Holder | None) -> PastRun:
     return run._replace(is_at_work=not is_older)
 
 
-def _quota_left(requests: Iterable[PastRequest], limits: Limits, now: Moment) -> int:
-    """Count as a run counts that starts now: an unanswered request may have arrived late."""
-    sent = [request for request in requests if request.method == Endpoint.PHOTO]
+def _token_returns(requests: Iterable[PastRequest], limits: Limits, now: Moment) -> list[float]:
+    """Return when each token of the photo quota that is not free is back, in seconds from now, sorted.
+
+    Counts as a run counts that starts now: an unanswered request may have arrived late.
+    """
     period = limits.period_seconds
-    return max(0, limits.photo_requests - sum(age < period for age in token_ages(sent, now, period)))
-
-
-def seconds_at_quota(photos: int, quota_left: float, limits: Limits) -> float:
-    """Return how long so many photos take, in seconds, if nothing but the quota of photo requests limits them."""
-    return max(0, photos - quota_left) / limits.photo_requests * limits.period_seconds
+    sent = [request for request in requests if request.method == Endpoint.PHOTO]
+    waits = [held_for(period) - age for age in token_ages(sent, now, period)]
+    # More than the quota after it was lowered: the youngest count.
+    return sorted(wait for wait in waits if wait > 0)[-limits.photo_requests :]

@@ -1,4 +1,4 @@
-"""Measure the progress of a store's run."""
+"""Measure how far a run and its stores are."""
 
 import asyncio
 import datetime as dt
@@ -7,38 +7,44 @@ from collections.abc import Sequence
 from market_photos.archive.catalog.photos import State
 from market_photos.clock import Clock
 from market_photos.errors import ExitCode
+from market_photos.market.quota import Quota
 from market_photos.market.requests import Endpoint
-from market_photos.reporting.progress import StoreProgress
-from market_photos.reporting.report import Counters, StoreReport
-from market_photos.reporting.status import seconds_at_quota
+from market_photos.reporting.forecast import MOST_ANSWERS, pace_of, seconds_left
+from market_photos.reporting.progress import RunProgress, StoreProgress
+from market_photos.reporting.report import StoreReport
 from market_photos.sync.store import Store
-from market_photos.text import human_bytes
 
-#: Stores that are shown one by one while a run is at work. Of more, only the sums are.
-SHOWN_STORES = 12
 _WAITS = {
-    "spent": "the hour's quota is used up",
-    "remaining": "the API says that the quota is used up",
-    "refused": "the API refused for the quota (420)",
+    "spent": "quota: next photo",
+    "remaining": "quota, by the API's count: next photo",
+    "refused": "quota, refused by the API (420): next photo",
 }
 
 
-def overview(planned: int, ended: Sequence[StoreReport], at_work: Sequence[Counters]) -> str:
-    """Return the sums over all stores of a run as a line of text. `planned`: how many it visits."""
-    counters = [*(report.counters for report in ended), *at_work]
-    photos, size = sum(count.downloaded for count in counters), sum(count.size for count in counters)
-    troubled = sum(report.exit_code is not ExitCode.COMPLETE for report in ended)
-    done = f"{len(ended):,} done" + (f" ({troubled:,} not complete)" if troubled else "")
-    waiting = planned - len(ended) - len(at_work)
-    return (
-        f"{planned:,} stores: {done}, {len(at_work):,} at work, {waiting:,} waiting; "
-        f"{photos:,} photos, {human_bytes(size)}"
+def run_progress(
+    seconds: float, planned: int, ended: Sequence[StoreReport], stores: list[StoreProgress]
+) -> RunProgress:
+    """Return how far a run is. `stores`: those at work; `planned`: how many it visits."""
+    return RunProgress(
+        seconds=seconds,
+        planned=planned,
+        ended=len(ended),
+        troubled=[report.name_and_number for report in ended if report.exit_code is not ExitCode.COMPLETE],
+        stores=stores,
+        photos=sum(report.counters.downloaded for report in ended) + sum(store.photos for store in stores),
+        size=sum(report.counters.size for report in ended) + sum(store.size for store in stores),
     )
 
 
-def seconds_left(at_quota: float, pending: int, per_hour: float) -> float | None:
-    """Return the seconds left at the quota, or at the pace so far if that is slower; None if nothing is known."""
-    return max(at_quota, pending / per_hour * 3600) if per_hour else at_quota or None
+def photos_take(photos: int, quota: Quota) -> float | None:
+    """Return how many seconds photos take at the quota and the pace so far, a forecast; None if nothing is known."""
+    wait, pace = quota.wait, pace_of(quota.last_answers(MOST_ANSWERS))
+    is_closed = wait is not None and wait.reason != "spent" and wait.until is not None
+    closed_for = wait.until - asyncio.get_running_loop().time() if wait and wait.until and is_closed else 0.0
+    taken = seconds_left(
+        photos, quota.returns, amount=quota.amount, held_for=quota.held_for, closed_for=closed_for, pace=pace
+    )
+    return taken if taken or pace else None
 
 
 async def measure(store: Store, seconds: float) -> StoreProgress:
@@ -46,7 +52,6 @@ async def measure(store: Store, seconds: float) -> StoreProgress:
     tally = await store.catalog.do(store.catalog.photos.tally)
     quota, counters, pending = store.limits.quotas[Endpoint.PHOTO], store.counters, tally[State.PENDING].photos
     per_hour = counters.downloaded / seconds * 3600 if seconds > 1 else 0.0
-    at_quota = seconds_at_quota(pending, quota.left, store.settings.limits)
     return StoreProgress(
         title=store.title,
         listing=counters.listing or counters.refreshing,
@@ -57,7 +62,7 @@ async def measure(store: Store, seconds: float) -> StoreProgress:
         pending=pending,
         per_hour=per_hour,
         quota_share=1 - quota.left / quota.amount,
-        seconds_left=seconds_left(at_quota, pending, per_hour),
+        seconds_left=photos_take(pending, quota),
         waiting=_waiting(store) if pending or counters.listing else "",
     )
 
@@ -67,13 +72,12 @@ def _waiting(store: Store) -> str:
     now = asyncio.get_running_loop().time()
     wait = store.limits.quotas[Endpoint.PHOTO].wait
     if store.outage.paused_until > now:
-        return f"the server fails; next try at {_local_time(store.outage.paused_until - now, store.clock)}"
+        return f"the server fails: next try {_local_time(store.outage.paused_until - now, store.clock)}"
     if store.limits.slots.paused_until is not None:
-        return "another program uses this store's parallel requests (420); a few seconds"
-    if wait is None:
+        return "another program uses this store's parallel requests (420): a few seconds"
+    if wait is None or wait.until is None:
         return ""
-    until = f", until {_local_time(wait.until - now, store.clock)}" if wait.until is not None else ""
-    return _WAITS[wait.reason] + until
+    return f"{_WAITS[wait.reason]} {_local_time(wait.until - now, store.clock)}"
 
 
 def _local_time(seconds: float, clock: Clock) -> str:

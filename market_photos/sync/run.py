@@ -24,16 +24,15 @@ from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, Market
 from market_photos.market.client import Client
 from market_photos.market.requests import quotas
 from market_photos.reporting.harmless import harmless
-from market_photos.reporting.progress import StoreProgress
+from market_photos.reporting.progress import RunProgress, StoreProgress
 from market_photos.reporting.report import Counters, Report, StoreReport, verdict
-from market_photos.reporting.status import seconds_at_quota
 from market_photos.settings import Limits as LimitSettings
 from market_photos.sync.descriptors import stores_that_fit
 from market_photos.sync.discovery import Candidate, Discovered, discover, nothing_to_visit
 from market_photos.sync.dry_run import scratch
 from market_photos.sync.ledger import RequestLedger, restored_limits
 from market_photos.sync.plan import Plan
-from market_photos.sync.progress import SHOWN_STORES, measure, overview
+from market_photos.sync.progress import measure, run_progress
 from market_photos.sync.shard import WHOLE, Shard
 from market_photos.sync.stock import refused_report, require_known, stock_of, take_stock
 from market_photos.sync.stop import Budget, Stop
@@ -93,20 +92,22 @@ class Run:
         skipped = [(candidate.title, candidate.refused) for candidate in found.skipped]
         return Report(reports, loop.time() - self._began, skipped, self._hours_at_quota(reports), found.requests)
 
-    async def progress(self, most: int | None = None) -> list[StoreProgress]:
-        """Return the progress of the stores at work, or of the first `most` of them. Raises CatalogUnusable."""
-        seconds = asyncio.get_running_loop().time() - self._began
+    async def progress(self) -> list[StoreProgress]:
+        """Return the progress of the stores at work. Raises CatalogUnusable."""
         found = []
-        for store in self.stores[:most]:
+        for store in list(self.stores):
             with suppress(RuntimeError):  # its catalogue was closed meanwhile
-                found.append(await measure(store, seconds))
+                found.append(await measure(store, self.seconds))
         return found
 
-    async def overview(self) -> str:
-        """Return the sums over all stores as a line; empty where they are few, and `progress` shows each."""
-        if self.planned <= SHOWN_STORES:
-            return ""
-        return overview(self.planned, self.ended, [store.counters for store in self.stores])
+    async def overview(self) -> RunProgress:
+        """Return how far the run is, over all its stores. Raises CatalogUnusable."""
+        return run_progress(self.seconds, self.planned, self.ended, await self.progress())
+
+    @property
+    def seconds(self) -> float:
+        """The seconds since its start."""
+        return asyncio.get_running_loop().time() - self._began
 
     async def _visit_stores(self, key: str, locks: StoreLocks) -> tuple[list[StoreReport], Discovered]:
         """Run the named stores, or every store of the key; return a report for each."""
@@ -273,12 +274,10 @@ class Run:
         failpoints.point("run-ended")
 
     def _hours_at_quota(self, reports: list[StoreReport]) -> float | None:
-        """Return the duration of what a dry run found. Stores run side by side: the one with most photos decides."""
+        """Return the duration of what a dry run found. Stores run side by side: the slowest decides."""
         if not self._is_dry:
             return None
-        limits = self.settings.limits
-        most = max((report.would_fetch or 0 for report in reports), default=0)
-        return seconds_at_quota(most, limits.photo_requests, limits) / 3600
+        return max((report.would_take for report in reports), default=0.0) / 3600
 
 
 def _leave(catalog: Catalog, place: Place) -> None:

@@ -8,11 +8,13 @@ from market_photos.archive.catalog.photos import MAX_FAILURES, State
 from market_photos.archive.stores import is_store
 from market_photos.clock import Clock, iso
 from market_photos.errors import ServerUnavailable, StoreRefused
+from market_photos.market.requests import Endpoint
 from market_photos.model import Wanted
 from market_photos.reporting.awaiting import AwaitingReturn, awaiting_of, summary_of
 from market_photos.reporting.report import SHOWN_FAILURES, Failure, StoreReport
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.plan import Plan
+from market_photos.sync.progress import photos_take
 from market_photos.sync.store import Store
 
 #: Newly awaiting returns of a store that a report lists.
@@ -30,6 +32,7 @@ async def take_stock(store: Store, plan: Plan, report: StoreReport) -> None:
         report.would_fetch = await catalog.do(
             catalog.photos.lacking, store.catalog.path, everything=plan.full, only=plan.only
         )
+        report.would_take = photos_take(report.would_fetch, store.limits.quotas[Endpoint.PHOTO]) or 0.0
         return
     now = store.clock.now().best
     if plan.only is None:

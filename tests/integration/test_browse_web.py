@@ -503,13 +503,13 @@ async def test_status_page_and_metrics_show_the_same_quota_and_time(store: Archi
         store.clock.wall = NOW
     limits = Limits(photo_requests=8)
     (found,) = (status.as_json() for status in statuses(store.archive, (101,), limits, store.clock))
-    assert (found["quota_left"], found["seconds_left"]) == (5, 1800)
+    assert (found["quota_left"], found["seconds_left"]) == (5, 3604)
     settings = Settings(archive=Archive(directory=store.archive), limits=limits)
     write_metrics(store.archive / "m.prom", settings, Outcome(NOW, NOW, ExitCode.COMPLETE, None), store.clock)
     metrics = (store.archive / "m.prom").read_text()
     assert 'market_photos_quota_left_requests{store="101"} 5.0\n' in metrics
-    assert 'market_photos_seconds_left{store="101"} 1800.0\n' in metrics
+    assert 'market_photos_seconds_left{store="101"} 3604.0\n' in metrics
     async with served(store.archive, limits=limits) as client:
         page = await text_of(client, "/runs")
     assert "5 of 8 photo requests are left" in page
-    assert "done by 21 Sept 2026, 17:43" in page
+    assert "done by 21 Sept 2026, 18:13" in page

@@ -135,10 +135,10 @@ def test_status_shows_how_far_a_run_is(world: World) -> None:
             if not progress_file.exists():
                 continue
             progress = run(world, "status", "--json").json["stores"][0]["progress"]
-            if progress and "until" in progress["waiting"]:
+            if progress and "next photo" in progress["waiting"]:
                 break
         assert progress
-        assert "quota is used up, until" in progress["waiting"]
+        assert progress["waiting"].startswith("quota: next photo ")
         assert (progress["photos"], progress["pending"]) == (1, 2)
         assert 3600 < progress["seconds_left"] <= 7300
         text = run(world, "status").stdout
@@ -152,7 +152,8 @@ def test_status_shows_how_far_a_run_is(world: World) -> None:
     logged = [json.loads(line) for line in done.stderr.splitlines()]
     assert all({"time", "level", "message"} <= set(line) for line in logged)
     assert logged[-1]["level"] == "error"
-    assert "exit 143" in logged[-1]["message"]
+    assert "exit 143" in logged[-2]["message"]
+    assert logged[-1]["message"].startswith("Next: ")
 
 
 def test_json_logs_name_the_store(world: World) -> None:

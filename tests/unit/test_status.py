@@ -19,9 +19,13 @@ def status(pending: int, seconds_left: float) -> StoreStatus:
     [
         (0, 0.0, "left in this period"),
         (48, 0.0, "left in this period: enough for all that are pending"),
-        (9000, 3600.0, "left in this period; 1 h 00 min left at the quota"),
+        (
+            9000,
+            3600.0,
+            "left in this period; about 1 h 00 min for all that are pending, once a run starts",
+        ),
     ],
 )
-def test_the_quota_bounds_the_time_left_from_below(pending: int, seconds_left: float, ending: str) -> None:
+def test_without_a_run_the_time_counts_from_its_start(pending: int, seconds_left: float, ending: str) -> None:
     line = next(line for line in status(pending, seconds_left).lines() if "quota" in line)
     assert line == f"  quota: 4,000 of 5,000 photo requests {ending}"
