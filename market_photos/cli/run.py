@@ -11,6 +11,7 @@ from market_photos import console
 from market_photos.clock import SystemClock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
+from market_photos.reporting.harmless import harmless
 from market_photos.reporting.notifier import recorded
 from market_photos.reporting.report import MEANINGS, Report
 from market_photos.reporting.summary import full_report, summary
@@ -97,12 +98,13 @@ async def _cancel_if_idle(run: Run, running: "asyncio.Task[Report]") -> None:
 async def show_progress(run: Run) -> None:
     """Show the run on standard error until cancelled: live on a terminal, elsewhere a line a minute."""
     is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None if it was closed when the process started
-    if console.writes_json() or not is_live(os.environ, is_terminal=is_terminal):
-        await print_lines(run)
-    else:
-        from market_photos.cli.display import show_live  # noqa: PLC0415 - rich takes long to import
+    with harmless("the progress is no longer shown"):
+        if console.writes_json() or not is_live(os.environ, is_terminal=is_terminal):
+            await print_lines(run)
+        else:
+            from market_photos.cli.display import show_live  # noqa: PLC0415 - rich takes long to import
 
-        await show_live(run)
+            await show_live(run)
 
 
 def is_live(environ: Mapping[str, str], *, is_terminal: bool) -> bool:

@@ -93,9 +93,13 @@ class RunProgress:
         """Return count, per cent, rate and time left in words."""
         total, left = self.photos + self.pending, self.seconds_left
         parts = [f"{self.photos:,} of {counted(total, 'photo')}{' so far' if self.is_open else ''}"]
-        parts += [f"{self.photos / total:.0%}"] * bool(total)
-        parts += [f"{self.photos / self.seconds * 3600:,.0f}/h"] * (self.photos > 0)
-        return parts + ([] if left is None else [f"about {human_time(left)} left"])
+        if total:
+            parts.append(f"{self.photos / total:.0%}")
+        if self.photos and self.seconds:
+            parts.append(f"{self.photos / self.seconds * 3600:,.0f}/h")
+        if left is not None:
+            parts.append(f"about {human_time(left)} left")
+        return parts
 
     def stores_line(self) -> str:
         """Return how many stores are done, at work and waiting for their turn."""

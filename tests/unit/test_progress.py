@@ -43,8 +43,16 @@ def test_progress_lines_show_counts_pace_and_the_reason_for_a_wait() -> None:
     assert lines[2] == "  waiting: quota: next photo 12:00:00"
 
 
-def store(title: str, *, waiting: str = "", pending: int = 100, left: float | None = 60.0) -> StoreProgress:
-    return StoreProgress(title, "", 3, 250, 50, 5 * 10**6, pending, 4800.0, 0.25, left, waiting)
+def store(
+    title: str,
+    *,
+    waiting: str = "",
+    photos: int = 50,
+    pending: int = 100,
+    left: float | None = 60.0,
+    listing: str = "",
+) -> StoreProgress:
+    return StoreProgress(title, listing, 3, 250, photos, 5 * 10**6, pending, 4800.0, 0.25, left, waiting)
 
 
 def run_of(*stores: StoreProgress, planned: int, troubled: int = 0) -> RunProgress:
@@ -59,6 +67,8 @@ QUOTA = "quota: next photo 04:12:00"
 
 def test_one_line_says_how_far_a_run_is() -> None:
     assert run_of(planned=0).line() == "asking for the list of stores"
+    listing = run_of(store("101 shop", photos=0, pending=0, left=None, listing="2026-01"), planned=1)
+    assert listing.line() == "0 of 0 photos so far; 1 store: 0 done, 1 at work; 1.0 GB"
     one = run_of(store("101 shop", left=7200.0, waiting=QUOTA), planned=1)
     assert one.line() == (
         "50 of 150 photos, 33%, 5,000/h, about 2 h 00 min left; 1 store: 0 done, 1 at work; 1.0 GB; " + QUOTA
