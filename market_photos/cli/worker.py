@@ -22,8 +22,9 @@ from market_photos.config import find_config, load
 def worker(*, address: str, config: Path | None, verbose: int, log_format: str) -> None:
     """Work on stores for a cluster's scheduler.
 
-    ADDRESS is where `dask scheduler` runs, such as tls://scheduler:8786. `sync --cluster ADDRESS` hands the stores out. The archive must be in object storage. Every worker needs the
-    configuration and the key. Ctrl-C or SIGTERM ends its stores in order, and other workers go on with them.
+    ADDRESS is where `dask scheduler` runs, such as tls://scheduler:8786. `sync --cluster ADDRESS` hands the stores
+    out. The archive must be in object storage. Every worker needs the configuration and the key. Ctrl-C or SIGTERM
+    ends its stores in order, and other workers go on with them.
     """
     console.set_up_logging(verbose, quiet=False, as_json=log_format == "json")
     settings = load(find_config(config))

@@ -5,6 +5,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -34,7 +35,15 @@ def names_command(words: list[str]) -> bool:
 
 def test_every_example_is_known_here() -> None:
     """A new example gets its test."""
-    assert FILES == ["Dockerfile", "crontab", "market-photos.service", "market-photos.timer", "nightly.sh"]
+    assert FILES == [
+        "Dockerfile",
+        "crontab",
+        "kubernetes.yaml",
+        "market-photos-worker.service",
+        "market-photos.service",
+        "market-photos.timer",
+        "nightly.sh",
+    ]
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -53,7 +62,17 @@ def test_commands_in_examples_parse(name: str) -> None:
             raise AssertionError(f"{name}: {shlex.join(words)}: {error.format_message()}") from error
 
 
-@pytest.mark.parametrize("name", ["crontab", "market-photos.service", "Dockerfile", "nightly.sh"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "crontab",
+        "market-photos.service",
+        "market-photos-worker.service",
+        "kubernetes.yaml",
+        "Dockerfile",
+        "nightly.sh",
+    ],
+)
 def test_commands_are_found_in_every_example(name: str) -> None:
     """So that the test above cannot pass for want of anything to look at."""
     assert list(filter(names_command, commands((EXAMPLES / name).read_text(encoding="utf-8"))))
@@ -79,6 +98,27 @@ def test_files_named_in_the_dockerfile_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {project["readme"], *project["license-files"]} <= set(names)
     assert re.search(r"^USER 10001", text, re.MULTILINE)
+
+
+def test_the_objects_of_kubernetes_belong_together() -> None:
+    """Every pod may write to its scratch folder, finds its certificates, and reaches the scheduler by its name."""
+    yaml = pytest.importorskip("yaml")
+    objects = {(found["kind"], found["metadata"]["name"]): found["spec"] for found in _objects(yaml)}
+    names = {name for kind, name in objects if kind == "Service"}
+    jobs = objects["CronJob", "sync"]["jobTemplate"]["spec"]["template"]["spec"]
+    pods = [objects["Deployment", name]["template"]["spec"] for name in ("scheduler", "worker")] + [jobs]
+    for pod in pods:
+        [container] = pod["containers"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+        assert pod["securityContext"]["fsGroup"] == 10001  # of the image's user
+        address = next((word for word in container["command"] if word.startswith("tls://")), "tls://scheduler:8786")
+        assert address.removeprefix("tls://").partition(":")[0] in names
+
+
+def _objects(yaml: Any) -> list[dict[str, Any]]:
+    found = yaml.safe_load_all((EXAMPLES / "kubernetes.yaml").read_text())
+    return [one for one in found if one["kind"] != "ConfigMap"]
 
 
 def test_the_systemd_units_belong_together() -> None:
