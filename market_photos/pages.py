@@ -24,6 +24,8 @@ LANGUAGES = ("en", "ru")
 _LOCALES = {"en": Locale("en", "GB"), "ru": Locale("ru")}
 #: The order in which a table of words lists plural forms; a language has some of them, the last serves the rest.
 _PLURALS = ("one", "few", "many", "other")
+#: As people write them: `26 Nov 2026, 06:30` and `26.11.2026 06:30`.
+_MOMENTS = {"en": "d MMM y, HH:mm", "ru": "dd.MM.y HH:mm"}
 _BYTE_UNITS = ("byte", "kilobyte", "megabyte", "gigabyte")
 
 
@@ -69,7 +71,9 @@ class Wording:
         """Return a duration in its two largest units: `1 hr 5 min`."""
         minutes, seconds = divmod(max(0, round(seconds)), 60)
         hours, minutes = divmod(minutes, 60)
+        days, hours_of_day = divmod(hours, 24)
         parts = [(hours, "hour"), (minutes, "minute")] if hours else [(minutes, "minute"), (seconds, "second")]
+        parts = [(days, "day"), (hours_of_day, "hour")] if days > 2 else parts
         shown = [part for part in parts if part[0]] or parts[-1:]
         return " ".join(format_unit(n, f"duration-{unit}", length="short", locale=self._locale) for n, unit in shown)
 
@@ -84,6 +88,8 @@ class Wording:
         """Return one of the API's dates in Moscow time; a text that is no date as it is."""
         try:
             moment = dt.datetime.fromisoformat(text)
+            if len(text) == len("2026-11-26"):
+                return format_datetime(moment, _MOMENTS[self.language][:-5].rstrip(" ,"), locale=self._locale)
             return self._moment(moment.astimezone(MOSCOW) if moment.tzinfo else moment.replace(tzinfo=MOSCOW))
         except (ValueError, OverflowError):
             return text
@@ -96,7 +102,7 @@ class Wording:
             return ""
 
     def _moment(self, moment: dt.datetime) -> str:
-        return format_datetime(moment, "d MMM y, HH:mm", tzinfo=MOSCOW, locale=self._locale)
+        return format_datetime(moment, _MOMENTS[self.language], tzinfo=MOSCOW, locale=self._locale)
 
 
 @cache

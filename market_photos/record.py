@@ -27,6 +27,16 @@ class Amount(NamedTuple):
     """An ISO code, or `RUR` as the API writes roubles."""
 
 
+class Goods(NamedTuple):
+    """One piece of the goods: where it is, and by which codes it is known."""
+
+    status: str = ""
+    stock: str = ""
+    """`stockType`: FIT, DEFECT …"""
+    cis: str = ""
+    imei: str = ""
+
+
 class Decision(NamedTuple):
     """A decision of a return, with the item that it concerns."""
 
@@ -59,6 +69,14 @@ class ReturnRecord:
     amount: Amount | None = None
     decisions: tuple[Decision, ...] = field(default=())
     """In the order of the record; an item without decisions has an empty one."""
+    pickup_till: str = ""
+    """Until when the store may pick the goods up."""
+    pickup_point: str = ""
+    """Name and address."""
+    is_fast: bool = False
+    """Whether the goods stay with the buyer."""
+    tracks: tuple[str, ...] = ()
+    goods: tuple[Goods, ...] = ()
 
     def decision_of(self, photo: PhotoKey) -> Decision:
         """Return the decision that lists the photo, else the first one of its item, else the item's empty one."""
@@ -90,6 +108,14 @@ def read_record(record: Any) -> ReturnRecord:
         refund_status=refund_status(fields),
         shipment_status=_text(fields.get("shipmentStatus")),
         recipient=_text(fields.get("shipmentRecipientType")),
+        pickup_till=_text(fields.get("pickupTillDate")),
+        pickup_point=_pickup_point(_mapping(fields.get("logisticPickupPoint"))),
+        is_fast=fields.get("fastReturn") is True,
+        tracks=tuple(dict.fromkeys(_text(track.get("trackCode")) for track in _of_items(fields, "tracks"))),
+        goods=tuple(
+            Goods(*(_text(one.get(name)) for name in ("status", "stockType", "cis", "imei")))
+            for one in _of_items(fields, "instances")
+        ),
         amount=_amount(fields.get("amount")),
         decisions=tuple(_decisions(fields)),
     )
@@ -98,6 +124,17 @@ def read_record(record: Any) -> ReturnRecord:
 def refund_status(record: Mapping[str, Any]) -> str:
     """Return `refundStatus` of a decoded record."""
     return _text(record.get("refundStatus"))
+
+
+def _of_items(fields: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the objects in a list of every item."""
+    return [member for item in _mappings(fields.get("items")) for member in _mappings(item.get(name))]
+
+
+def _pickup_point(point: Mapping[str, Any]) -> str:
+    address = _mapping(point.get("address"))
+    parts = [point.get("name"), *(address.get(name) for name in ("city", "street", "house"))]
+    return ", ".join(filter(None, map(_text, parts)))
 
 
 def _decisions(fields: Mapping[str, Any]) -> Iterator[Decision]:

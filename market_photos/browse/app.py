@@ -10,9 +10,9 @@ from aiohttp import web
 
 from market_photos.browse import security
 from market_photos.browse.security import AccessPolicy, Handler
-from market_photos.browse.site import STATIC, Site, own_address
-from market_photos.browse.words import language_of, remember_language
-from market_photos.errors import MarketPhotosError
+from market_photos.browse.site import STATIC, Site
+from market_photos.browse.words import language_of, own_address, remember_choices
+from market_photos.errors import EvidenceBroken, MarketPhotosError
 
 log = logging.getLogger(__name__)
 #: The statuses of error pages; another error of a request is shown as 400.
@@ -40,6 +40,8 @@ def make_app(site: Site, policy: AccessPolicy) -> web.Application:
             return await handler(request)
         except web.HTTPException as error:
             return _error_page(site, request, error.status if error.status in _SHOWN else 400)
+        except EvidenceBroken as error:
+            return _error_page(site, request, 409, f"{error.message} {error.hint}")
         except MarketPhotosError as error:
             return _error_page(site, request, 503, f"{error.message} {error.hint}")
         except OSError as error:  # a failing disk, or too many open files
@@ -91,5 +93,5 @@ def _error_page(site: Site, request: web.Request, status: int, details: str = ""
     response = web.Response(text=text, status=status, content_type="text/html")
     if status == 405:
         response.headers["Allow"] = "GET, HEAD"
-    remember_language(request, response)
+    remember_choices(request, response)
     return response

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.reader import KnownPhoto
 from market_photos.archive.image_type import HEAD_BYTES, sniff
 from market_photos.archive.layout import PHOTOS
@@ -40,6 +41,17 @@ def find(folder: Path, photo: KnownPhoto) -> Path | None:
     except OSError:
         return None
     return path if inside and path.is_file() and not path.is_symlink() else None
+
+
+def flaw(folder: Path, photo: KnownPhoto) -> str:
+    """Return how the file of an archived photo differs from what was archived: `missing`, `size` or empty."""
+    if photo.state is not State.ARCHIVED:
+        return ""
+    path = find(folder, photo)
+    try:
+        return "missing" if path is None else "size" if path.stat().st_size != photo.size else ""
+    except OSError:
+        return "missing"
 
 
 def kind_of(path: Path) -> str:

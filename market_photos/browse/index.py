@@ -141,7 +141,7 @@ def write(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
 
 
 def find(
-    connection: sqlite3.Connection, query: Query, campaign: int, limit: int, newer_than: Place | None = None
+    connection: sqlite3.Connection, campaign: int, query: Query, limit: int, newer_than: Place | None = None
 ) -> list[Place]:
     """Return the places of at most `limit` matching returns of a store, newest first.
 
@@ -164,7 +164,7 @@ def find(
     return [Place(created_at, campaign, row) for created_at, row in (unkey(number) for (number,) in rows)]
 
 
-def count(connection: sqlite3.Connection, query: Query, campaign: int) -> list[tuple[set[Tag], int]]:
+def count(connection: sqlite3.Connection, campaign: int, query: Query) -> list[tuple[set[Tag], int]]:
     """Return the number of a store's returns that match text and dates, by their tags; filters are not applied."""
     combinations = _combinations(connection)
     rows = _select(connection, query, "combination, count(*)", query.span(campaign), "GROUP BY combination")

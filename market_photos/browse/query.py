@@ -17,6 +17,8 @@ from market_photos.archive.layout import MAX_ID
 from market_photos.clock import moscow_midnight
 from market_photos.text import without_controls
 
+#: The address of the list of returns.
+RESULTS = "/returns"
 #: Longest search text in characters, and the number of its words that are used.
 MAX_QUERY_LENGTH = 200
 MAX_WORDS = 12
@@ -90,7 +92,7 @@ class Query:
         """Return this query at another page of the results, by default the first."""
         return replace(self, after=after)
 
-    def address(self, path: str = "/", **changes: Any) -> str:
+    def address(self, path: str = RESULTS, **changes: Any) -> str:
         """Return an address with this query, changed: of the first page unless the changes name `after`."""
         query = replace(self, **{"after": None} | changes)
         pairs = {

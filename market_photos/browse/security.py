@@ -20,8 +20,8 @@ COOKIE = "market_photos_token"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CSP = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 #: For photos: nothing in such a file is executed.
 FILE_CSP = "default-src 'none'; img-src 'self'; frame-ancestors 'none'; sandbox"

@@ -7,16 +7,16 @@ A store that cannot be read is reported in `troubles`; the others are shown.
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from market_photos.archive import layout
-from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, open_reader
+from market_photos.archive.catalog.reader import KnownReturn, open_reader
 from market_photos.archive.stores import known_stores
 from market_photos.browse import index
-from market_photos.browse.query import TAGS, Place, Query, Tag
+from market_photos.browse.query import TAGS, Place, Query, Tag, key, unkey
 from market_photos.errors import MarketPhotosError, UsageError
 
 #: Seconds for a search in one store: twelve words of one letter take 0.2 s with 60 000 returns, 4 s with a million.
@@ -25,14 +25,19 @@ SEARCH_SECONDS = 10
 CLOCK_CHECK_INTERVAL = 100
 
 
-def return_address(return_: KnownReturn) -> str:
-    """Return the address of a return's page."""
-    return f"/return/{return_.campaign}/{return_.order}/{return_.return_id}"
+T = TypeVar("T")
 
 
-def photo_address(photo: KnownPhoto, page: str) -> str:
-    """Return the address of a photo's page, or of one of its pictures; `page` is the first word of the address."""
-    return f"/{page}/{photo.key.campaign}/{photo.key.order}/{photo.key.return_id}/{photo.stem}"
+class Position(NamedTuple):
+    """Where a return stands in the results of a query."""
+
+    number: int
+    """From 1."""
+    total: int
+    newer: KnownReturn | None
+    older: KnownReturn | None
+    page_after: Place | None
+    """The last return of the page before its own."""
 
 
 class ResultPage(NamedTuple):
@@ -87,12 +92,12 @@ class Stores:
             with collect_troubles(troubles, campaign), self.index(campaign) as connection:
                 if connection is None:
                     continue
-                counts = index.count(connection, query.at(), campaign)
+                counts = index.count(connection, campaign, query.at())
                 stores[campaign] = _accepted(query, counts)
                 if query.store in (None, campaign):
                     _add_values(values, query, counts)
-                    left += _accepted(query, index.count(connection, query, campaign) if query.after else counts)
-                    places += index.find(connection, query, campaign, limit + 1)
+                    left += _accepted(query, index.count(connection, campaign, query) if query.after else counts)
+                    places += index.find(connection, campaign, query, limit + 1)
         places.sort(key=lambda place: place.order)
         shown = self._read(places[:limit], troubles)
         total = stores[query.store] if query.store is not None else stores.total()
@@ -105,6 +110,49 @@ class Stores:
             values=values,
             troubles=troubles,
         )
+
+    def newer_page(self, query: Query, first: Place, limit: int) -> Query:
+        """Return the query of the page before the one that begins with the return at `first`."""
+        newer = self._places(query, limit + 1, newer_than=first)
+        return query.at(newer[limit] if len(newer) > limit else None)
+
+    def position(self, query: Query, return_: KnownReturn, page: int) -> Position:
+        """Return where a return stands in the results, which are shown in pages of so many."""
+        place = place_of(return_)
+        total, left = (self._count(query.at(after)) for after in (None, place))
+        number = max(1, total - left)
+        on_page = (number - 1) % page
+        newer = self._places(query, max(1, on_page + 1), newer_than=place)
+        older = self._places(query.at(place), 1)
+        beside = self._read(newer[:1] + older, {})
+        return Position(
+            number=number,
+            total=total,
+            newer=next((beside.get(found) for found in newer[:1]), None),
+            older=next((beside.get(found) for found in older), None),
+            page_after=newer[on_page] if len(newer) > on_page else None,
+        )
+
+    def _places(self, query: Query, limit: int, newer_than: Place | None = None) -> list[Place]:
+        """Return places in the results: from the beginning of the page on, or the nearest newer ones first."""
+        wanted = query if newer_than is None else query.at()
+        found = self._ask(query, lambda index_, campaign: index.find(index_, campaign, wanted, limit, newer_than))
+        places = [place for of_store in found for place in of_store]
+        places.sort(key=lambda place: place.order, reverse=newer_than is not None)
+        return places[:limit]
+
+    def _count(self, query: Query) -> int:
+        return sum(self._ask(query, lambda index_, campaign: _accepted(query, index.count(index_, campaign, query))))
+
+    def _ask(self, query: Query, ask: Callable[[sqlite3.Connection, int], T]) -> list[T]:
+        """Return the answers of the stores that the query searches. A store that cannot be read is left out."""
+        answers = []
+        for campaign in self.campaigns():
+            if query.store in (None, campaign):
+                with collect_troubles({}, campaign), self.index(campaign) as connection:
+                    if connection is not None:
+                        answers.append(ask(connection, campaign))
+        return answers
 
     def _read(self, places: list[Place], troubles: dict[int, str]) -> dict[Place, KnownReturn]:
         shown: dict[Place, KnownReturn] = {}
@@ -153,6 +201,12 @@ class Stores:
                         f"The search took longer than {SEARCH_SECONDS} s.", "Use fewer or longer words, or dates."
                     ) from error
                 raise
+
+
+def place_of(return_: KnownReturn) -> Place:
+    """Return the place of a return in the results."""
+    created_at, row = unkey(key(return_.created_at, return_.row))
+    return Place(created_at, return_.campaign, row)
 
 
 def _accepted(query: Query, counts: list[tuple[set[Tag], int]]) -> int:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from market_photos.browse.site import PAGE_RETURNS
+from market_photos.browse.views import PAGE_RETURNS
 from tests.browser.conftest import MANY, Open
 
 

@@ -35,7 +35,7 @@ def test_an_address_holds_the_whole_state() -> None:
 
 def test_a_changed_filter_begins_at_the_newest_again() -> None:
     assert "after" not in parse(FULL).address(reason="")
-    assert Query().address() == "/"
+    assert Query().address() == "/returns"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def found(words: str, numbers: list[str], asked: str) -> bool:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     index.create(connection)
     index.write(connection, [index.Entry(query.key(NOW, 1), 0, numbers, query.stemmed(words), [])])
-    results = index.find(connection, parse({"q": asked}), 101, 10)
+    results = index.find(connection, 101, parse({"q": asked}), 10)
     connection.close()
     return bool(results)
 
