@@ -21,7 +21,7 @@ from market_photos.archive.volume import disk_errors
 from market_photos.browse.query import Place, Query, Tag, end_before, unkey
 
 INDEX_NAME = BROWSE_INDEX
-VERSION = 3
+VERSION = 4
 BUSY_SECONDS = 10
 
 _SCHEMA = """

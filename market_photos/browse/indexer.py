@@ -14,8 +14,9 @@ from market_photos.archive.catalog import changes
 from market_photos.archive.catalog.reader import KnownReturn, Reader, open_reader
 from market_photos.archive.layout import CATALOG_NAME
 from market_photos.browse import index
-from market_photos.browse.query import NO_PHOTOS, TAGS, Tag, key, stemmed, unkey
+from market_photos.browse.query import AWAITING_VALUE, NO_PHOTOS, TAGS, Tag, key, stemmed, unkey
 from market_photos.errors import CatalogUnusable
+from market_photos.record import AWAITING
 from market_photos.text import without_controls
 
 #: Returns written in one transaction.
@@ -133,7 +134,8 @@ def _tags(return_: KnownReturn) -> Iterator[Tag]:
     for name in ("reason", "decision"):
         yield from ((TAGS[name], without_controls(value)) for value in record.distinct(name))
     if record.refund_status:
-        yield TAGS["refund"], without_controls(record.refund_status)
+        is_awaiting = record.refund_status in AWAITING
+        yield TAGS["refund"], AWAITING_VALUE if is_awaiting else without_controls(record.refund_status)
     yield from ((TAGS["state"], photo.state.value) for photo in return_.photos)
     if not return_.photos:
         yield NO_PHOTOS

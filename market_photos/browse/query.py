@@ -35,6 +35,8 @@ _MAX_CREATED: int = 2**33 - 1
 TAGS = {"reason": "r", "decision": "d", "refund": "f", "state": "s"}
 #: Kind and value.
 Tag = tuple[str, str]
+#: The value of the filter by refund that stands for both states that await the seller's decision.
+AWAITING_VALUE = "awaiting"
 #: Of a return without photos.
 NO_PHOTOS: Tag = ("s", "none")
 

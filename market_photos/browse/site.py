@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,13 +69,14 @@ class Site:
         ids = "/{campaign:[0-9]{1,19}}/{order:[0-9]{1,19}}/{return_id:[0-9]{1,19}}"
         photo = f"{ids}/{{stem:[A-Za-z0-9_~-]{{1,255}}}}"
         pages = (
-            ("/", "results.html", self._views.results),
+            ("/awaiting", "awaiting.html", self._views.awaiting),
             (RESULTS, "results.html", self._views.results),
             ("/runs", "runs.html", self._views.runs),
             (f"/return{ids}", "return.html", self._views.return_),
             (f"/photo{photo}", "photo.html", self._views.photo),
         )
         return [
+            web.get("/", self._start),
             *(web.get(path, partial(self._page, template=name, values=values)) for path, name, values in pages),
             web.get(f"/thumb{photo}", partial(self._preview, edge=thumbs.THUMB)),
             web.get(f"/large{photo}", partial(self._preview, edge=thumbs.LARGE)),
@@ -82,6 +84,14 @@ class Site:
             web.get(f"/pack{ids}", self._pack),
             web.get(f"/photos{ids}", self._photos),
         ]
+
+    async def _start(self, request: web.Request) -> web.StreamResponse:
+        """Lead to the returns that await a decision if there are some, else to the newest returns."""
+        count = 0 if request.query else await self._read(self._views.awaiting_count)
+        address = "/awaiting" if count else own_address(request.rel_url.with_path(RESULTS, keep_query=True))
+        response = web.Response(status=302, headers={"Location": address})
+        remember_choices(request, response)
+        return response
 
     async def _preview(self, request: web.Request, edge: int) -> web.StreamResponse:
         _, photo, path = await self._read(partial(self._views.find_photo, request))
@@ -113,18 +123,19 @@ class Site:
     async def _pack(self, request: web.Request) -> web.StreamResponse:
         """Return the pack of evidence of a return."""
         return_ = await self._read(partial(self._views.find_return, request))
-        language, now = language_of(request).language, self._clock.now().wall
-        make = partial(downloads.pack, self.stores.archive, return_, language, now)
-        return await self._zip(request, make, f"evidence-{return_.order}-{return_.return_id}.zip")
+        values = (self.stores.archive, return_, language_of(request).language, self._clock.now().wall)
+        name = f"evidence-{return_.order}-{return_.return_id}.zip"
+        return await self._zip(request, lambda file: downloads.pack(file, *values), name)
 
     async def _photos(self, request: web.Request) -> web.StreamResponse:
         """Return all photos of a return."""
         return_ = await self._read(partial(self._views.find_return, request))
-        make = partial(downloads.photos, self.stores.archive, return_)
-        return await self._zip(request, make, f"photos-{return_.order}-{return_.return_id}.zip")
+        name = f"photos-{return_.order}-{return_.return_id}.zip"
+        return await self._zip(request, lambda file: downloads.photos(file, self.stores.archive, return_), name)
 
-    async def _zip(self, request: web.Request, make: Callable[[], BinaryIO], name: str) -> web.StreamResponse:
-        with await self._read(make) as file:
+    async def _zip(self, request: web.Request, write: Callable[[BinaryIO], None], name: str) -> web.StreamResponse:
+        with tempfile.TemporaryFile() as file:
+            await self._read(lambda: write(file))
             headers = {"Content-Type": "application/zip", "Content-Disposition": f'attachment; filename="{name}"'}
             response = web.StreamResponse(headers=headers)
             response.content_length = await self._read(lambda: file.seek(0, 2))
@@ -143,7 +154,12 @@ class Site:
         """Return a page. Its values are read and it is rendered in a thread."""
         began = time.perf_counter()
         words = language_of(request)
-        text = await self._read(lambda: self.render(template, words, request, **values(request, words)))
+
+        def render() -> str:
+            found = {"awaiting": self._views.awaiting_count(), **values(request, words)}
+            return self.render(template, words, request, **found)
+
+        text = await self._read(render)
         response = web.Response(text=text, content_type="text/html")
         response.headers["Server-Timing"] = f"page;dur={(time.perf_counter() - began) * 1000:.1f}"
         remember_choices(request, response)
@@ -156,6 +172,7 @@ class Site:
             "w": words,
             "indexing": self.index_refresher.progress(),
             "here": request.path,
+            "awaiting": 0,
             "languages": [(name, own_address(request.rel_url.update_query(lang=name))) for name in LANGUAGES],
         }
         return self._templates.get_template(template).render(every_page | values)

@@ -7,15 +7,17 @@ from typing import Any
 
 from aiohttp import web
 
-from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn
+from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, open_reader
 from market_photos.archive.hashing import file_sha256
 from market_photos.browse import charts, files, runs
 from market_photos.browse.index_refresher import IndexRefresher
-from market_photos.browse.query import TAGS, Query, parse
-from market_photos.browse.stores import Stores, place_of
+from market_photos.browse.query import AWAITING_VALUE, TAGS, Query, parse
+from market_photos.browse.stores import Stores, collect_troubles, place_of
 from market_photos.browse.words import CHOICES, is_compact, own_address
 from market_photos.clock import Clock
 from market_photos.pages import Wording
+from market_photos.record import AWAITING
+from market_photos.reporting.awaiting import AwaitingReturn, awaiting_of, hours_left, most_urgent_first
 from market_photos.settings import Limits
 
 #: Returns per page, in cards and in the compact form; photos that a card shows; values that a filter offers.
@@ -23,15 +25,13 @@ PAGE_RETURNS = 24
 COMPACT_RETURNS = 60
 CARD_PHOTOS = 3
 SHOWN_VALUES = 50
+#: Returns on the page of those that await a decision.
+SHOWN_AWAITING = 200
 #: How a refundStatus is coloured; a decision of the seller's stands out by itself.
 TONES = {
     "good": {"REFUNDED", "REFUNDED_BY_SHOP", "REFUNDED_WITH_BONUSES", "COMPLETE_WITHOUT_REFUND"},
     "bad": {"FAILED", "REJECTED", "CANCELLED", "PREMODERATION_DISPUTE"},
 }
-
-
-AWAITING = {"WAITING_FOR_DECISION", "PREMODERATION_DECISION_WAITING"}
-HOURS = 48
 
 
 class Views:
@@ -67,6 +67,32 @@ class Views:
             "card_photos": CARD_PHOTOS,
             "forms": [(name, own_address(request.rel_url.update_query(view=name))) for name in CHOICES["view"]],
         }
+
+    def awaiting(self, request: web.Request, words: Wording) -> dict[str, Any]:
+        """Return the values of the page of returns that await the seller's decision, most urgent first."""
+        troubles: dict[int, str] = {}
+        found: list[AwaitingReturn] = []
+        as_of: dict[int, int | None] = {}
+        for campaign in self.stores.campaigns():
+            with collect_troubles(troubles, campaign), open_reader(self.stores.archive, campaign) as reader:
+                as_of[campaign] = reader.watermark()
+                found += awaiting_of(reader, self._clock.now().wall, SHOWN_AWAITING)
+        return {
+            "returns": [one.return_.without_damage() for one in most_urgent_first(found)[:SHOWN_AWAITING]],
+            "as_of": as_of,
+            "names": self.stores.names(),
+            "troubles": troubles,
+            "card_photos": CARD_PHOTOS,
+            "results": Query(refund=AWAITING_VALUE),
+        }
+
+    def awaiting_count(self) -> int:
+        """Return how many returns await the seller's decision."""
+        total = 0
+        for campaign in self.stores.campaigns():
+            with collect_troubles({}, campaign), open_reader(self.stores.archive, campaign) as reader:
+                total += reader.awaiting_count()
+        return total
 
     def runs(self, request: web.Request, words: Wording) -> dict[str, Any]:
         """Return the values of the page of runs."""
@@ -115,7 +141,8 @@ class Views:
         """Return the way back to the results that led here, and to the returns beside this one in them."""
         query = parse(request.query)
         position = self.stores.position(query, return_, COMPACT_RETURNS if compact else PAGE_RETURNS)
-        back = query.address(after=position.page_after)
+        is_awaiting = query == Query(refund=AWAITING_VALUE)
+        back = "/awaiting" if is_awaiting else query.address(after=position.page_after)
         return {"results": query, "position": position, "back": f"{back}#r{return_.campaign}-{return_.row}"}
 
     def find_return(self, request: web.Request) -> KnownReturn:
@@ -154,16 +181,20 @@ def tone(status: str) -> str:
 
 def hours_to_decide(clock: Clock, return_: KnownReturn) -> float | None:
     """Return the hours left of the 48, an estimate; None unless a decision of the seller is awaited."""
-    if return_.record.refund_status not in AWAITING or not return_.created_at:
-        return None
-    return (return_.created_at - clock.now().wall) / 3600 + HOURS
+    awaits = return_.record.refund_status in AWAITING
+    return hours_left(return_.created_at, clock.now().wall) if awaits else None
 
 
 def _choices(name: str, query: Query, counts: Counter[str], words: Wording) -> list[tuple[str, str]]:
     """Return the values of a filter with their labels, the most frequent first."""
     values = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:SHOWN_VALUES])
     values |= {value: counts[value] for value in [getattr(query, name)] if value}
-    return [(value, f"{words.value(name, value)} ({words.number(n)})") for value, n in values.items()]
+    return [(value, f"{_label(name, value, words)} ({words.number(n)})") for value, n in values.items()]
+
+
+def _label(name: str, value: str, words: Wording) -> str:
+    section = "refund_filter" if (name, value) == ("refund", AWAITING_VALUE) else name
+    return words.value(section, value)
 
 
 def _chosen(query: Query, words: Wording, names: dict[int, str]) -> list[tuple[str, str]]:
@@ -178,5 +209,5 @@ def _chosen(query: Query, words: Wording, names: dict[int, str]) -> list[tuple[s
             found.append((f"{words(name)} {words.date(str(day))}", query.address(**without)))
     for name in TAGS:
         if value := getattr(query, name):
-            found.append((f"{words(name)}: {words.value(name, value)}", query.address(**{name: ""})))
+            found.append((f"{words(name)}: {_label(name, value, words)}", query.address(**{name: ""})))
     return found
