@@ -1,6 +1,6 @@
 #!/bin/sh
-# The container's main program. With arguments: that command of market-photos, once. Without: a sync now and one every
-# 24 hours, until the container is stopped. A stop reaches the sync, which ends within 10 seconds.
+# The container's main program. With arguments it runs that command of market-photos once. Without, it syncs now and
+# every 24 hours until the container is stopped. A stop reaches the sync, which ends within 10 seconds.
 set -u
 
 if [ "$#" -gt 0 ]; then

@@ -54,7 +54,9 @@ class Setup:
     def overridden(self) -> Iterator[str]:
         """Yield the environment variables that override what the configuration says."""
         for section, settings in self.content().items():
-            yield from (variable for name in settings if os.environ.get(variable := variable_of(section, name)))
+            for name, value in settings.items():
+                if os.environ.get(variable := variable_of(section, name), "") not in {"", str(value)}:
+                    yield variable
 
 
 def require_place(path: Path, *, replace: bool) -> None:
