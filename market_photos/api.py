@@ -15,7 +15,7 @@ from market_photos.archive.stores import known_stores, select_stores
 from market_photos.clock import SystemClock
 from market_photos.config import Settings, find_config, load
 from market_photos.console import redact
-from market_photos.errors import ExitCode, MarketPhotosError
+from market_photos.errors import ExitCode, MarketPhotosError, UsageError
 from market_photos.record import Decision
 from market_photos.reporting import report as reporting
 from market_photos.reporting.summary import full_report
@@ -158,6 +158,7 @@ class Archive:
 
     def stores(self) -> list[int]:
         """Return the numbers of the stores in the archive."""
+        self._require_folder()
         return known_stores(self.directory)
 
     def returns(
@@ -168,6 +169,7 @@ class Archive:
         `campaigns`: only these stores. `since`, `until`: created at this moment or later, and before that moment.
         Each store is read as it is when its first return is yielded. Blocks. Raises MarketPhotosError.
         """
+        self._require_folder()
         for campaign in select_stores(self.directory, campaigns):
             with snapshot(self.directory, campaign) as reader:
                 for known in reader.with_photos(_seconds(since, 0), _seconds(until, _END)):
@@ -207,6 +209,13 @@ class Archive:
         finally:
             progress.cancel()
             await asyncio.gather(progress, return_exceptions=True)
+
+    def _require_folder(self) -> None:
+        if self._settings and self._settings.archive.url:
+            raise UsageError(
+                f"{self._settings.archive.url}: Python can sync an archive in object storage, but not read it.",
+                "Read a copy in a folder: Archive(folder).",
+            )
 
     def _return(self, known: KnownReturn) -> Return:
         folder = layout.store_folder(self.directory, known.campaign)

@@ -23,7 +23,7 @@ from market_photos.cli.setup import (
     usable_directory,
     write_private,
 )
-from market_photos.config import ENV_KEY, Settings, checked, checked_key, find_config, load, read_key
+from market_photos.config import ENV_CONFIG, ENV_KEY, Settings, checked, checked_key, load, read_key
 from market_photos.errors import ExitCode, KeyRefused, MarketPhotosError, UsageError
 from market_photos.market.records import Campaign
 from market_photos.sync.plan import Nightly
@@ -67,7 +67,7 @@ def init(
     $MARKET_PHOTOS_API_KEY; the default is every store.
     """
     console.set_up_logging(0, quiet=False)
-    config = (find_config(config) or Path("config.toml")).absolute()
+    config = Path(config or os.environ.get(ENV_CONFIG) or "config.toml").absolute()
     key_file = (key_file or config.with_name("api-key")).absolute()
     writes_key = key_stdin or not key_file.exists()
     if config.exists() and not force and _is_terminal():

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.cli.main import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
 RUSSIAN = (ROOT / "README.ru.md").read_text(encoding="utf-8")
@@ -53,6 +55,11 @@ def test_both_readmes_have_the_same_rows_in_their_tables() -> None:
     english, russian = first_cells(ENGLISH), first_cells(RUSSIAN)
     assert english == russian
     assert "`doctor`" in english
+
+
+def test_every_command_has_a_row() -> None:
+    named = {word for cell in first_cells(ENGLISH) for word in re.findall(r"`(\w+)", cell)}
+    assert set(COMMANDS) - named == set()
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_a_run_that_is_cut_off_from_the_bucket_stops_and_says_so(tmp_path: Path)
 
 
 def test_a_run_does_not_remove_the_checkpoint_of_a_run_that_took_over(storage: Storage, tmp_path: Path) -> None:
-    """A process may be paused after it named its checkpoint, and clean up when another one has written a later one."""
+    """A process may be paused after it named its checkpoint, and clean up when another has written a later one."""
     with a_bucket_world(storage, tmp_path) as world:
         assert world.program("sync").code == 0
         first, later = world.lease["checkpoint"], f"{CAMPAIGN}/catalog/9999999999.sqlite3.gz"

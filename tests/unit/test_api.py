@@ -82,3 +82,9 @@ def test_everything_that_is_promised_exists_and_nothing_is_loaded_before_it_is_u
     code = "import sys, market_photos; print(*(name for name in sys.modules if name.startswith('market_photos.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_an_archive_in_object_storage_is_not_taken_for_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[archive]\nurl = "s3://returns/market"\n')
+    with pytest.raises(MarketPhotosError, match="object storage"):
+        Archive.from_config(tmp_path / "config.toml").stores()
