@@ -43,9 +43,9 @@ class RunRecord:
     def begin(self) -> None:
         """Record the start, unless the archive does not exist yet, or is not mounted. Blocks."""
         folder, marker = self._folder, self._archive.marker
-        if not folder.is_dir() or (marker and not (folder / marker).exists()):
-            return
         try:
+            if not folder.is_dir() or (marker and not (folder / marker).exists()):
+                return
             atomic.make_folder(self._path.parent, within=folder)
             for old in sorted(self._path.parent.glob("*.json"))[: 1 - KEPT]:
                 old.unlink(missing_ok=True)
@@ -55,8 +55,6 @@ class RunRecord:
 
     def end(self, outcome: Outcome) -> None:
         """Record the end. Blocks."""
-        if not self._path.exists():
-            self.begin()  # the run has made the archive
         content = {
             "command": self._command,
             "started_at": self._started_at,
@@ -64,12 +62,13 @@ class RunRecord:
             "exit_code": int(outcome.code),
             "summary": outcome.data | {"stores": len(outcome.data["stores"])},
         }
-        with suppress(FileNotFoundError):
-            try:
-                with atomic.replacing(self._path) as file:
-                    file.write(json.dumps(content).encode())
-            except OSError as error:
-                log.debug("%s: the end of this run is not recorded: %s", self._path, error)
+        try:
+            if not self._path.exists():
+                self.begin()  # the run has made the archive
+            with atomic.replacing(self._path) as file:
+                file.write(json.dumps(content).encode())
+        except OSError as error:
+            log.debug("%s: the end of this run is not recorded: %s", self._path, error)
 
 
 @contextmanager
