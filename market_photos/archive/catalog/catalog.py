@@ -4,10 +4,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from market_photos.archive import tree, volume
+from market_photos.archive import volume
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.mending import Mending
-from market_photos.archive.catalog.opening import BUSY_SECONDS
+from market_photos.archive.catalog.opening import BUSY_SECONDS, has_photos
 from market_photos.archive.catalog.photos import Archived, Claim, Photos
 from market_photos.archive.catalog.reader import Reader
 from market_photos.archive.catalog.requests import Requests, Runs
@@ -18,12 +18,6 @@ from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
 from market_photos.clock import Clock, Moment
 from market_photos.model import Wanted
-
-
-def _has_photos(photos: Path) -> bool:
-    """Return whether a month's folder holds anything. Raises ArchiveUnwritable."""
-    with volume.disk_errors(photos):
-        return any(is_folder and tree.folders(photos / month) for month, is_folder in tree.folders(photos))
 
 
 class Catalog:
@@ -51,14 +45,14 @@ class Catalog:
         download everything again), and with `read_only` also if there is none.
         """
         path = folder / name
-        has_photos = name == CATALOG_NAME and _has_photos(folder / PHOTOS)
+        is_lost = name == CATALOG_NAME and has_photos(folder / PHOTOS)
         with ExitStack() as opened:
             if held_folder:
                 held_folder.require_same()
             elif not read_only:
                 held_folder = opened.enter_context(HeldFolder(folder))
             self._database = Database(
-                path, campaign, clock, read_only=read_only, may_be_new=not has_photos, busy_seconds=busy_seconds
+                path, campaign, clock, read_only=read_only, may_be_new=not is_lost, busy_seconds=busy_seconds
             )
             if held_folder:
                 held_folder.keep(name)

@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from market_photos.archive import tree
 from market_photos.archive.catalog.errors import REPLACE, Connection, damaged, unusable
 from market_photos.archive.catalog.schema import APPLICATION_ID, VERSION, create, expected_parts
 from market_photos.archive.catalog.soundness import parts_of, problem_at_once
@@ -125,6 +126,12 @@ def _require_all_pages(connection: Connection, path: Path) -> None:
     wal, size = path.with_name(path.name + "-wal"), path.stat().st_size
     if size < pages * page_size and not (wal.exists() and wal.stat().st_size):
         raise CatalogDamaged(f"{path}: is cut off: {size} bytes of {pages * page_size}.", REPLACE)
+
+
+def has_photos(photos: Path) -> bool:
+    """Return whether a month's folder holds anything. Raises ArchiveUnwritable."""
+    with disk_errors(photos):
+        return any(is_folder and tree.folders(photos / month) for month, is_folder in tree.folders(photos))
 
 
 def _lost(path: Path, may_be_new: bool) -> CatalogUnusable:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from market_photos.archive import layout
 from market_photos.archive.catalog.errors import record_of, unusable
-from market_photos.archive.catalog.opening import open_catalog
+from market_photos.archive.catalog.opening import has_photos, open_catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.rules import sound
 from market_photos.archive.volume import is_there
@@ -247,7 +247,8 @@ def open_reader(archive: Path, campaign: int) -> Iterator[Reader]:
             "Check --campaign and directory in [archive]. Where the photos are there and only the catalogue is lost: "
             "put it back from a backup, or run `market-photos rebuild`.",
         )
-    with closing(open_catalog(path, campaign, read_only=True)) as connection:
+    is_lost = not path.stat().st_size and has_photos(path.with_name(layout.PHOTOS))
+    with closing(open_catalog(path, campaign, read_only=True, may_be_new=not is_lost)) as connection:
         yield Reader(path, campaign, connection)
 
 
