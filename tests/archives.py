@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from market_photos.model import PhotoKey, Return, ReturnRef
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 NOW = 1_790_000_000
 DAY = 86_400
-#: Would be seen as an alert, a broken page, or a bent file name, wherever a text is not taken for a text.
+#: Causes an alert, a broken page or a wrong file name wherever a text is not escaped.
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{7919*7907}}</textarea>\u202e../../x"""
 
 
@@ -39,8 +40,9 @@ def picture(kind: str = "JPEG", size: tuple[int, int] = (64, 48), color: str = "
     return out.getvalue()
 
 
+@cache
 def progressive(width: int, height: int, *, scans: int) -> bytes:
-    """A valid JPEG of ten scans, and its last one so many times more."""
+    """Return a valid JPEG of ten scans, the last of which comes `scans` times more."""
     out = io.BytesIO()
     Image.new("RGB", (width, height), "#b5651d").save(out, "JPEG", progressive=True, quality=50)
     before, scan, end = re.fullmatch(rb"(.*)(\xff\xda.*)(\xff\xd9)", out.getvalue(), re.DOTALL).groups()  # type: ignore[union-attr]
@@ -48,7 +50,7 @@ def progressive(width: int, height: int, *, scans: int) -> bytes:
 
 
 def large_jpeg(width: int, height: int) -> bytes:
-    """A photo with one scan, as phones write it: width and height are multiples of 16."""
+    """Return a photo with one scan, as phones write it; width and height are multiples of 16."""
     out = io.BytesIO()
     Image.linear_gradient("L").resize((width, height)).convert("RGB").save(out, "JPEG", quality=50)
     return out.getvalue()
@@ -130,7 +132,7 @@ class ArchiveOf:
     def bring(
         self, back: Return, *bodies: bytes, content_type: str = "image/jpeg", suffix: str = ".jpg"
     ) -> list[Path]:
-        """Archives the pending photos of the return, one body each, then the last again and again."""
+        """Archive the pending photos of the return, one body each; the last body serves all others."""
         paths = []
         with self.catalog() as catalog:
             for n, claim in enumerate(_claims(catalog, back)):
@@ -149,9 +151,9 @@ class ArchiveOf:
     def add_photos(
         self, order: int, return_id: int, photos: Sequence[dict[str, Any]] = (), **fields: Any
     ) -> list[Path]:
-        """Add a return with photos in any state; the files of the archived ones.
+        """Add a return with photos in any state; return the files of the archived ones.
 
-        A photo is its `hash`, and if it is not as usual `state`, `suffix`, `body`, `note` and `type`.
+        A photo has a `hash`, and optionally `state`, `suffix`, `body`, `note` and `type`.
         """
         hashes = [photo["hash"] for photo in photos]
         back = self.add(len(photos), order=order, return_id=return_id, hashes=hashes, **fields)
@@ -188,7 +190,7 @@ class ArchiveOf:
                 catalog.photos.record_failed(claim, reason)
 
     def ran(self, summary: dict[str, Any], code: ExitCode, *, command: str = "sync", seconds: int = 90) -> None:
-        """A run that began now and took so long."""
+        """Record a run that began now and took `seconds`."""
         with self.catalog() as catalog:
             run = catalog.runs.begin(command)
             self.clock.wall += seconds

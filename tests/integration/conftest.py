@@ -1,7 +1,8 @@
-"""The world that integration tests start in."""
+"""Worlds for the integration tests, and shorter waits."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from market_photos.market import retry, slots
 from market_photos.sandbox import Market, running
+from market_photos.sync import ledger
 from tests.integration.harness import ServerWall, World
 
 MakeWorld = Callable[..., World]
@@ -37,15 +39,22 @@ def world(make_world: MakeWorld) -> World:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between attempts in milliseconds; what is counted stays as it is."""
+    """Pause for milliseconds between attempts; all that is counted stays as it is."""
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(retry, "OUTAGE_PAUSES", (0.05, 0.2))
     monkeypatch.setattr(slots, "PAUSE", (0.01, 0.05))
 
 
+@pytest.fixture
+def short_cool_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free the slots of a killed run after a fraction of a second, instead of ten; for runs in this process."""
+    monkeypatch.setattr(ledger, "Slots", partial(slots.Slots, cool_down=0.1))
+    monkeypatch.setattr(ledger, "RECORDED_SECONDS", 0.1)
+
+
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxies of the machine that runs the tests are not theirs."""
+    """Keep the proxies of the machine that runs the tests out of them."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

@@ -1,11 +1,10 @@
-"""One odd answer costs one photo at the most: never another photo, the run, or the next night."""
+"""An odd answer costs at most its own photo, but never another photo, the run, or the next night."""
 
 import gzip
 import socket
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import brotli
@@ -14,12 +13,11 @@ import pytest
 from market_photos.errors import ExitCode
 from market_photos.market import body, client
 from market_photos.market.requests import MAX_PHOTO_BYTES
-from market_photos.market.slots import Slots
 from market_photos.sandbox import ALWAYS, Market, actions, running
 from market_photos.sandbox.api import Call
 from market_photos.sandbox.faults import Action
 from market_photos.sandbox.wire import Reply
-from market_photos.sync import ledger, refused_photos
+from market_photos.sync import refused_photos
 from market_photos.sync.outcomes import Outcomes
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, counts_of, fill
@@ -28,11 +26,10 @@ CP1251 = "фото".encode("cp1251")
 
 
 @pytest.fixture(autouse=True)
-def impatient(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deadlines in tenths of a second; the rules stay as they are."""
+def impatient(quick: None, short_cool_down: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten deadlines to tenths of a second; the rules stay as they are."""
     monkeypatch.setattr(client, "CONNECT_SECONDS", 0.2)
     monkeypatch.setattr(body, "MIN_RATE_SECONDS", 0.3)
-    monkeypatch.setattr(ledger, "Slots", partial(Slots, cool_down=0.1))
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ def world(make_world: MakeWorld) -> World:
 
 
 def head(*lines: bytes, status: bytes = b"HTTP/1.1 200 OK", length: bool = True) -> Action:
-    """The photo behind this status line and these headers."""
+    """Serve the photo after this status line and these headers."""
 
     def act(call: Call, reply: Reply) -> Reply:
         told = [b"Content-Length: %d" % len(reply.body)] * length
@@ -120,7 +117,7 @@ FAILED = [
     pytest.param(head(JPEG, status=b"HTTP/1.1 400 " + CP1251), id="400 in cp1251"),
     pytest.param(head(b"traceparent: " + CP1251, status=b"HTTP/1.1 500 x"), id="500 traced in cp1251"),
     pytest.param(actions.status(403, "API is disabled"), id="403"),
-    pytest.param(actions.status(403, "no scope"), id="403 for want of a scope"),
+    pytest.param(actions.status(403, "no scope"), id="403, no scope"),
     pytest.param(actions.status(423, "in migration"), id="423"),
     pytest.param(head(JPEG, b"Transfer-Encoding: nonsense", length=False), id="nonsense transfer coding"),
     pytest.param(head(JPEG, b"Transfer-Encoding: chunked", length=False), id="said to be chunked"),
@@ -134,10 +131,18 @@ FAILED = [
     pytest.param(actions.encoded("br", lambda photo: brotli.compress(photo)[:-2]), id="cut br"),
     pytest.param(actions.encoded("gzip", lambda _: GZIP_BOMB), id="gzip bomb"),
     pytest.param(actions.encoded("br", lambda _: BR_BOMB), id="br bomb"),
-    pytest.param(actions.endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", 0.001), id="103 for ever"),
-    pytest.param(actions.endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.05), id="100 now and then"),
-    pytest.param(actions.endless(b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.05), id="a drip of headers"),
-    pytest.param(actions.endless(b"HTTP/1.1 200 OK\r\n", b"X: x\r\n", 0.05), id="headers now and then"),
+    pytest.param(
+        actions.endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", 0.001), id="103 for ever", marks=pytest.mark.slow
+    ),
+    pytest.param(
+        actions.endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.05), id="100 now and then", marks=pytest.mark.slow
+    ),
+    pytest.param(
+        actions.endless(b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.05), id="a drip of headers", marks=pytest.mark.slow
+    ),
+    pytest.param(
+        actions.endless(b"HTTP/1.1 200 OK\r\n", b"X: x\r\n", 0.05), id="headers now and then", marks=pytest.mark.slow
+    ),
     *[
         pytest.param(actions.endless(CHUNKED % (status, start), piece, 0.05), id=f"{status[:3].decode()}, {name}")
         for status in (b"200 OK", b"503 x", b"302 Found\r\nLocation: ftp://elsewhere")
@@ -202,7 +207,7 @@ def test_another_hosts_answer_says_nothing_about_the_api(world: World, status: i
 def test_a_redirect_to_a_name_with_private_addresses_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
 ) -> None:
-    """The addresses are checked as the connection is opened, whatever the name is; nothing listens in vain."""
+    """The addresses are checked as the connection is opened, whatever the name is."""
 
     def resolve(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
         assert host == "internal.example"
@@ -235,7 +240,7 @@ def test_a_photo_always_refused_by_a_limit_fails_alone(world: World, action: Act
 
 @pytest.mark.parametrize("status", [403, 423])
 def test_many_refused_photos_close_the_store(world: World, status: int) -> None:
-    """Nothing of it is burnt: what was refused is pending, and comes when the store is open again."""
+    """Refused photos stay pending and are downloaded when the store is open again."""
     fill(world.market.stores[101], returns=40)
     world.sandbox.faults.add(actions.status(status), kind="photo", times=ALWAYS)
     report = world.sync()
@@ -247,7 +252,7 @@ def test_many_refused_photos_close_the_store(world: World, status: int) -> None:
 
 
 def test_refused_photos_among_others_fail_alone(world: World) -> None:
-    """However many they are, if others come; and in a later night too, with nothing but them."""
+    """This holds for any number while other photos arrive, and for a later night with only refused photos."""
     photos = fill(world.market.stores[101], returns=30)
     for photo in photos[::2]:
         world.sandbox.faults.add(actions.status(403), image_hash=photo.image_hash, times=ALWAYS)

@@ -5,6 +5,8 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,8 +74,8 @@ def bomb(width: int, height: int) -> bytes:
         picture("PNG")[:60],
         bomb(60_000, 60_000),
         bomb(8_000, 8_000),
-        progressive(16_000, 12_000, scans=1),
-        progressive(1_000, 1_000, scans=3_000),
+        partial(progressive, 16_000, 12_000, scans=1),
+        partial(progressive, 1_000, 1_000, scans=3_000),
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         b"GIF89a" + b"\xff" * 50,
@@ -94,21 +96,29 @@ def bomb(width: int, height: int) -> bytes:
         "webp",
     ],
 )
-def test_a_file_that_cannot_be_drawn_is_reported_with_the_reason(tmp_path: Path, body: bytes) -> None:
+def test_a_file_that_cannot_be_drawn_is_reported_with_the_reason(
+    tmp_path: Path, body: bytes | Callable[[], bytes]
+) -> None:
     with pytest.raises(thumbs.Unshowable):
-        made(tmp_path, body)
+        made(tmp_path, body() if callable(body) else body)
     assert not list(tmp_path.glob(f"{thumbs.FOLDER}/**/*.jpg"))
     assert not list(tmp_path.glob(f"{thumbs.FOLDER}/**/*.part"))
 
 
 @pytest.mark.parametrize(
-    "body",
-    [bomb(30_000, 30_000), progressive(16_000, 12_000, scans=1), progressive(2_000, 1_000, scans=3_000)],
+    "make",
+    [
+        partial(bomb, 30_000, 30_000),
+        partial(progressive, 16_000, 12_000, scans=1),
+        partial(progressive, 2_000, 1_000, scans=3_000),
+    ],
     ids=["png", "much-memory", "many-scans"],
 )
-def test_a_picture_refused_by_its_headers_costs_neither_memory_nor_time(tmp_path: Path, body: bytes) -> None:
+def test_a_picture_refused_by_its_headers_costs_neither_memory_nor_time(
+    tmp_path: Path, make: Callable[[], bytes]
+) -> None:
     """Peak memory and processor time of the whole process, most of them Python's own."""
-    (tmp_path / "photo").write_bytes(body)
+    (tmp_path / "photo").write_bytes(make())
     command = [sys.executable, "-c", MEASURED, str(tmp_path / "photo"), "480"]
     done = subprocess.run(command, capture_output=True, check=False)
     kilobytes, seconds = done.stderr.split()
@@ -120,6 +130,8 @@ def test_a_picture_refused_by_its_headers_costs_neither_memory_nor_time(tmp_path
 #: ru_maxrss would tell the memory of this process, from before exec.
 MEASURED = """
 import re, sys, time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from market_photos.browse import draw
 status = draw.main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Bodies of answers: any JSON is understood or refused, and what cannot be read spoils only itself."""
+"""Any JSON body is understood or refused, and an unreadable part spoils only itself."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ CREATED_AT = 1_767_596_400
 
 
 def parse_returns(campaign: int, body: bytes) -> Page[Return]:
-    """A page as the producer reads it."""
+    """Read a page as the producer does."""
     listing = parse_listing(body)
     rows, unreadable = read_returns(campaign, listing.rows)
     return Page(rows, listing.next_token, (*listing.unreadable, *unreadable))
@@ -50,7 +50,7 @@ def hashes(page: Page[Return]) -> list[str]:
 
 
 def test_ids_dates_and_photos_of_a_return_are_read() -> None:
-    """Ids, dates and photos are taken out; the record is kept as it came, unknown fields and values too."""
+    """The record is kept as it came, with unknown fields and values."""
     raw = record(decision("aa", "bb"), creationDate=CREATED, updateDate="later", refundStatus="NEW_VALUE", new=[1.5])
     page = parse_returns(7, listing(raw, paging={"nextPageToken": "next"}))
     photos = (PhotoKey(7, 8, 9, 10, "aa"), PhotoKey(7, 8, 9, 10, "bb"))
@@ -225,7 +225,7 @@ GOOD = b'{"id":1,"orderId":2,"items":[{"decisions":[{"returnItemId":3,"images":[
     ],
 )
 def test_a_damaged_record_costs_only_itself(bad: bytes, photos: list[str]) -> None:
-    """Records before and after it are there, the next page is known, what is kept of it is sound JSON."""
+    """The records before and after it and the next page are known; the kept part of it is sound JSON."""
     more = GOOD.replace(b'"id":1', b'"id":4')
     records = b",".join([GOOD, bad, more])
     page = parse_returns(7, b'{"result":{"returns":[' + records + b'],"paging":{"nextPageToken":"n"}}}')
@@ -394,7 +394,7 @@ def test_any_body_is_understood_or_refused(parse: Callable[[bytes], Any], body: 
     assert refused is None or (refused.reaction is Reaction.RETRY and str(refused).isprintable())
 
 
-@given(st.lists(RETURN).map(lambda rows: listing(*rows)))
+@given(st.lists(RETURN, max_size=4).map(lambda rows: listing(*rows)))
 def test_every_photo_read_can_be_requested_and_stored(body: bytes) -> None:
     """Every photo found has ids that a database takes and a hash that a URL takes; every record is JSON again."""
     try:
