@@ -10,18 +10,18 @@ from market_photos.clock import MOSCOW
 from market_photos.sandbox.phrases import COMMENTS, DECISIONS, REASONS, REFUND_STATUSES, SHIPMENT_STATUSES, SKUS
 
 Record = dict[str, Any]
-#: The first return's date of creation; each next one came later, so that a hundred come a day.
+#: The creation date of the first return; each next return is later by STEP, a hundred in a day.
 START = dt.datetime(2026, 1, 1, 8, tzinfo=MOSCOW)
 STEP = dt.timedelta(seconds=864)
 
 
 def image_hash(number: int) -> str:
-    """40 hexadecimal digits, as the real ones are."""
+    """Return 40 hexadecimal digits, as in real hashes."""
     return hashlib.sha1(b"photo %d" % number, usedforsecurity=False).hexdigest()
 
 
 def record(number: int, photos: int) -> Record:
-    """The return called `number`, with so many photos in one decision."""
+    """Return the record with this number, with `photos` photos in one decision."""
     rng = Random(number)
     created = (START + number * STEP).isoformat()
     reason = rng.choice(list(REASONS))
@@ -51,7 +51,7 @@ def record(number: int, photos: int) -> Record:
 
 
 def photo_path(campaign: int, number: int, index: int) -> str:
-    """The URL's path of a photo, which is also its path below the server's root."""
+    """Return the path of a photo in the URL and below the server's root."""
     return (
         f"v2/campaigns/{campaign}/orders/{50_000_000 + number}/returns/{40_000_000 + number}"
         f"/decision/{700_000 + number}/image/{image_hash(number * 100 + index)}"

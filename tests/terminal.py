@@ -1,4 +1,4 @@
-"""A person at a terminal: a program on a pseudo-terminal, and answers to what it asks."""
+"""A person at a terminal: run a program on a pseudo-terminal, and answer its questions."""
 
 import os
 import pty
@@ -45,7 +45,7 @@ def at_terminal(
 
 
 def _read(descriptor: int) -> bytes:
-    """Return what comes next; nothing when the program has ended. Fails if it is silent for long."""
+    """Return the next output; nothing when the program has ended. Fails if it is silent for long."""
     began = time.monotonic()
     ready, _, _ = select.select([descriptor], [], [], PATIENCE_S)
     assert ready, f"silent for {time.monotonic() - began:.0f} s"

@@ -2,8 +2,8 @@
 
     virtual.run(scenario())
 
-Time stands still while anything is ready to run, and while a thread of the executor works; otherwise it jumps to the
-next timer. Sockets are polled but not waited for: a test that talks to a server belongs on the real clock.
+Time stands still while a task is ready to run or a thread of the executor works; otherwise it jumps to the next
+timer. The loop polls sockets but does not wait for them: a test that talks to a server needs the real clock.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from market_photos.clock import Moment
 
-#: Seconds by which each look at the selector moves the clock on. A clock that lands on a deadline exactly would make
-#: `AsyncLimiter` ask again at the same instant for ever: what is missing then is less than a float can add to `now`.
+#: Seconds that each look at the selector adds. On a clock that stops exactly at a deadline, `AsyncLimiter` would ask
+#: again at the same instant for ever, as the missing time is less than a float can add to `now`.
 TICK = 1e-7
-#: Real seconds for a thread or a socket to report, when nothing at all is scheduled.
+#: Real seconds to wait for a thread or a socket when no timer is scheduled.
 PATIENCE = 5.0
 
 T = TypeVar("T")
@@ -25,14 +25,14 @@ Ts = TypeVarTuple("Ts")
 
 
 class Deadlock(AssertionError):
-    """Nothing is scheduled, nothing is ready: every task waits for another."""
+    """No timer is scheduled and no task is ready: every task waits for another."""
 
 
 class _Selector(selectors.DefaultSelector):
-    """Answers at once; the time it was asked to wait passes on the loop's clock only."""
+    """Return at once; the time to wait passes on the loop's clock only."""
 
     now = 0.0
-    busy = 0  # calls that are with the executor
+    busy = 0  # calls in the executor
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         is_idle = timeout is None or (self.busy > 0 and timeout > 0)

@@ -1,4 +1,4 @@
-"""A real Chromium on real pages: `market-photos browse` as a process of its own, the archive made here."""
+"""A real Chromium on real pages: `market-photos browse` as a process, on an archive made here."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from market_photos.archive.layout import store_folder
 from tests.archives import HOSTILE, NOW, ArchiveOf, picture
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-#: Nothing but the pages themselves, no sandbox in a container, no display.
+#: No requests by Chromium itself, no sandbox in a container, no display.
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -33,7 +33,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """For one module: while it is there, its event loop counts as running, and no other test could have one."""
+    """Start a browser for one module: its running event loop would disturb the tests of another one."""
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     if executable is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
@@ -46,7 +46,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with odd texts and broken files, and one with 10 000 returns."""
+    """Make a store with odd texts and broken files, and one with 10 000 returns."""
     folder = tmp_path_factory.mktemp("browse") / "archive"
     store = ArchiveOf(folder, 101)
     day = 86_400
@@ -68,7 +68,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(archive: Path) -> Iterator[str]:
-    """Where the pages are, without the last slash."""
+    """Yield the address of the pages, without the last slash."""
     command = [sys.executable, "-m", "market_photos", "browse", "--port", "0"]
     environment = {**os.environ, "MARKET_PHOTOS_ARCHIVE_DIRECTORY": str(archive)}
     with subprocess.Popen(
@@ -82,7 +82,7 @@ def address(archive: Path) -> Iterator[str]:
 
 @pytest.fixture
 def open_page(chromium: Any, address: str) -> Iterator[Open]:
-    """Opens an address in a context of its own; whatever went wrong in it fails the test."""
+    """Yield a function that opens an address in a new context; any error on the page fails the test."""
     troubles: list[str] = []
     contexts = []
 

@@ -48,7 +48,7 @@ def test_every_example_is_known_here() -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_commands_in_examples_parse(name: str) -> None:
-    """By click itself: the command and every option exist, and values are of their kind."""
+    """Click accepts them: the command and every option exist, and the values have the right type."""
     for words in filter(names_command, commands((ROOT / name).read_text(encoding="utf-8"))):
         command = cli.get_command(click.Context(cli), words[0])
         assert command
@@ -74,7 +74,7 @@ def test_commands_in_examples_parse(name: str) -> None:
     ],
 )
 def test_commands_are_found_in_every_example(name: str) -> None:
-    """So that the test above cannot pass for want of anything to look at."""
+    """Otherwise the test above could pass without a command."""
     assert list(filter(names_command, commands((EXAMPLES / name).read_text(encoding="utf-8"))))
 
 
@@ -122,7 +122,7 @@ def _objects(yaml: Any) -> list[dict[str, Any]]:
 
 
 def test_the_systemd_units_belong_together() -> None:
-    """The timer starts the service of its own name; the service may write what its comments say."""
+    """The timer starts the service of the same name, which may write the paths that its comments name."""
     units = {}
     for kind in ("service", "timer"):
         units[kind] = configparser.RawConfigParser(strict=False)

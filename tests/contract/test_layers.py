@@ -1,4 +1,4 @@
-"""The rooms stand as ARCHITECTURE.md says, and the documents name what is there."""
+"""The rooms are as in ARCHITECTURE.md, and the documents name files that exist."""
 
 import ast
 import re
@@ -106,7 +106,7 @@ def test_the_rest_of_the_archive_does_not_import_the_catalogue() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    """Peel off modules that import none of those left; a circle is what stays."""
+    """Remove modules that import none of the others, again and again; the rest is a circle."""
     left = {name: set(imports_of(path)) & set(NAMES) for name, path in NAMES.items()}
     while leaves := [name for name, imported in left.items() if not imported & set(left)]:
         for name in leaves:
@@ -140,7 +140,7 @@ def test_only_the_catalogue_holds_sql_on_its_tables() -> None:
 
 
 def test_only_the_catalogue_and_the_pages_index_use_sqlite() -> None:
-    """Browse keeps an index of its own."""
+    """Browse has its own index."""
     users = {name for name, path in NAMES.items() if re.search(r"^(import|from) sqlite3", path.read_text(), re.M)}
     assert {name.rpartition(".")[0] for name in users} == {"archive.catalog", "browse"}
 
@@ -150,7 +150,7 @@ def test_one_file_opens_connections() -> None:
     calls = r"ClientSession\(|TCPConnector\(|open_connection\(|create_connection\(|urlopen\("
     openers = rf"{calls}|^(import|from) (http\.client|requests|httpx|obstore)"
     found = {name for name, path in NAMES.items() if re.search(openers, path.read_text(), re.M)}
-    # A ping to a monitoring service goes without the key, from a file of its own.
+    # The ping to a monitoring service, in another file, goes without the key.
     assert found == {"market.client", "reporting.ping", "archive.objects"}
 
 

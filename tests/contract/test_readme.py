@@ -44,7 +44,7 @@ def test_both_readmes_have_the_same_headings() -> None:
 
 
 def test_both_readmes_show_the_same_commands_and_files() -> None:
-    """Word by word, but for comments and the words beside a drawn tree."""
+    """Word by word, except comments and the words beside a drawn tree."""
     english, russian = blocks(ENGLISH), blocks(RUSSIAN)
     assert [kind for kind, _ in english] == [kind for kind, _ in russian]
     for one, other in zip(english, russian, strict=True):
@@ -84,5 +84,5 @@ def test_the_files_that_a_readme_links_exist(text: str) -> None:
 
 @pytest.mark.parametrize("text", [ENGLISH, RUSSIAN], ids=["en", "ru"])
 def test_lines_of_a_readme_are_short(text: str) -> None:
-    """But for tables and what a program prints."""
+    """Except tables and the output of programs."""
     assert not [line for line in prose(text).splitlines() if len(line) > 125 and not line.startswith("|")]

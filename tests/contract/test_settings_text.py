@@ -1,4 +1,4 @@
-"""What users read about the settings is made from the settings: the example file and the page of documentation."""
+"""The example file and the page of documentation are made from the settings."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ def test_the_text_in_the_repository_is_current(name: str, made: object) -> None:
 
 
 def test_every_setting_is_explained() -> None:
-    """But for api.key, which never stands in a file."""
+    """Except api.key, which never stands in a file."""
     explained = {(section, setting.name) for section, _, settings in sections() for setting in settings}
     known = {(section, name) for section, part in Settings.model_construct() for name in type(part).model_fields}
     assert known - explained == {("api", "key")}
@@ -35,7 +35,7 @@ def test_the_example_as_it_is_gives_the_defaults(tmp_path: Path, monkeypatch: py
 
 
 def test_every_example_value_is_one_that_the_program_takes(tmp_path: Path) -> None:
-    """With the # taken away, so that people can do the same."""
+    """Without the #, as people will use them."""
     path = tmp_path / "config.toml"
     path.write_text(re.sub(r"^#(?=\w+ = )", "", example(), flags=re.MULTILINE), encoding="utf-8")
     load(path)

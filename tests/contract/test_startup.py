@@ -1,4 +1,4 @@
-"""A command loads what it uses: people wait for `--help`, and monitoring asks for `status` every minute."""
+"""A command loads only the modules that it uses: people wait for `--help`, monitoring calls `status`."""
 
 import subprocess
 import sys

@@ -3,7 +3,7 @@
 world.market.stores[101].add_return(photos=3)
 report = world.sync()                      # a Run, without the command line
 outcome = world.command("sync", "--json")  # the command line, in this process: a start costs half a second
-outcome = world.program("sync", "--json")  # a process of its own, for signals, kills, streams and other users
+outcome = world.program("sync", "--json")  # a new process, for signals, kills, streams and other users
 world.assert_archive_is_right()
 """
 
@@ -48,7 +48,7 @@ from market_photos.sync.plan import Nightly, Plan
 from market_photos.sync.run import Options, Run
 
 CAMPAIGN = 101
-#: Seconds after which a test gives up on the program; nothing here takes half as long.
+#: Seconds after which a test gives up on the program.
 PATIENCE_S = 60.0
 #: Equal for all tests, so that the archives of equal markets are equal.
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
@@ -56,7 +56,7 @@ NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 ODD_HASHES = ("a/b+c=", "..", "%2e%2e", "ЁЖ", "Case", "case", "x" * 300)
 #: Limits under which requests soon no longer count: after a rebuild the whole quota counts as spent.
 SHORT_PERIOD = {"period_seconds": 1.0}
-#: What may lie in a store's folder beside photos.
+#: Files that a store's folder holds beside photos.
 _BESIDES = {
     layout.CATALOG_NAME,
     f"{layout.CATALOG_NAME}-wal",
@@ -84,7 +84,7 @@ class Outcome:
 
 
 class JumpingClock:
-    """The machine's clocks, its wall clock set ahead by `seconds`."""
+    """The machine's clocks, with the wall clock set ahead by `seconds`."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
@@ -97,7 +97,7 @@ class JumpingClock:
 
 @dataclass
 class ServerWall:
-    """The server's clock: right, unless it is set ahead by so many seconds."""
+    """The server's clock, set ahead by `ahead` seconds."""
 
     ahead: float = 0.0
 
@@ -140,7 +140,7 @@ class World:
     # -- in this process
 
     def run(self, plan: Plan, *, meanwhile: Callable[[Run], None] | None = None, **options: Any) -> Report:
-        """One run; `meanwhile` is called as it starts, inside its loop. Raises MarketPhotosError."""
+        """Run once; `meanwhile` is called at the start, inside the event loop. Raises MarketPhotosError."""
 
         async def running() -> Report:
             run = Run(self.as_settings(), plan, Options("test", **options), self.clock, Random(1))
@@ -218,7 +218,7 @@ class World:
         return subprocess.Popen(words, env=environment, text=True, cwd=self.folder, **(streams | popen))
 
     def program(self, *arguments: str, prefix: tuple[str, ...] = (), **popen: Any) -> Outcome:
-        """Run `market-photos` with these arguments as a process of its own, to its end."""
+        """Run `market-photos` with these arguments in a new process, to its end."""
         return self.end_of(self.start(*arguments, prefix=prefix, **popen))
 
     def end_of(self, process: "subprocess.Popen[str]") -> Outcome:
@@ -239,17 +239,17 @@ class World:
     def interrupted(
         self, command: str, *arguments: str, at: Callable[[], bool], by: int = signal.SIGTERM
     ) -> tuple[Outcome, float]:
-        """The program, sent a signal as soon as `at` holds; and how many seconds it took to end."""
+        """Start the program and signal it once `at` holds; return its outcome and the seconds until its end."""
         process = self.start(command, *arguments)
         wait_until(at, process)
         process.send_signal(by)
         sent = time.monotonic()
         return self.end_of(process), time.monotonic() - sent
 
-    # -- what came of it
+    # -- results
 
     def requests_per_photo(self) -> dict[str, int]:
-        """How often each photo has been asked for, by its path."""
+        """Return the number of requests for each photo, by path."""
         return dict(Counter(entry.path for entry in self.log.entries if entry.kind == "photo"))
 
     def rows(self, query: str, campaign: int = CAMPAIGN) -> list[Any]:
@@ -278,12 +278,12 @@ class World:
         return self.archive / str(campaign) / layout.photo_path(row["month"], key, row["suffix"])
 
     def files(self) -> list[Path]:
-        """Everything under the first store's photos/, return.json aside."""
+        """Return all files below photos/ of the first store, except return.json."""
         found = (self.store / layout.PHOTOS).rglob("*")
         return sorted(path for path in found if path.is_file() and path.name != layout.RECORD_NAME)
 
     def file_of(self, photo: Photo) -> Path:
-        """The file with the content of that photo of the Market."""
+        """Return the file with the content of this photo."""
         [path] = [path for path in self.files() if path.read_bytes() == photo.body]
         return path
 
@@ -292,7 +292,7 @@ class World:
             path.unlink()
 
     def verify(self, *, full: bool = True, repair: bool = False) -> list[Problem]:
-        """What `market-photos verify` finds in the first store."""
+        """Return what `market-photos verify` finds in the first store."""
         problems: list[Problem] = []
         found = verify_store(
             self.archive,
@@ -308,7 +308,7 @@ class World:
         return problems
 
     def assert_complete(self) -> None:
-        """The first store's photos are on disk as the Market serves them, with nothing else; the catalogue agrees."""
+        """Assert that the first store has the photos as served, no other files, and a right catalogue."""
         photos = self.market.photos()
         assert self.states(CAMPAIGN) == {"archived": len(photos)}
         assert sorted(path.read_bytes() for path in self.files()) == sorted(photo.body for photo in photos)
@@ -316,7 +316,7 @@ class World:
         self.assert_no_key()
 
     def assert_no_key(self) -> None:
-        """The key stands in nothing that was printed or written; no traceback was printed."""
+        """Assert that nothing printed or written holds the key, and that no traceback was printed."""
         key = self.market.key
         found = [text for text in self.written if key in text or "Traceback" in text]
         assert not found, found
@@ -326,9 +326,9 @@ class World:
                 assert key.encode() not in path.read_bytes(), path
 
     def assert_archive_is_right(self, *, in_flight: int = 0, at_work: bool = False) -> None:
-        """Every archived photo is whole, as served, hashed right and was sent once; nothing else lies about.
+        """Assert that every archived photo is as served, hashed right and sent once, and that no other file is there.
 
-        `in_flight`: how many photos may have been sent once more than needed, as the run was cut short.
+        `in_flight`: how many photos may have been sent once more, because a run was cut short.
         """
         served = {_place(photo): photo for photo in self.market.photos()}
         repeated = 0
@@ -358,23 +358,23 @@ class World:
         assert not extra, f"left over: {sorted(map(str, extra))}"
 
     def _sendings(self, photo: Photo) -> int:
-        """How often this photo went over the wire whole."""
+        """Return how often the whole photo was sent."""
         entries = [e for e in self.log.of("photo", photo.campaign, 200) if e.image_hash == photo.image_hash]
         path = f"/orders/{photo.order}/returns/{photo.return_id}/decision/{photo.item}/image/"
         return sum(path in entry.path and entry.bytes_sent == len(photo.body) for entry in entries)
 
 
 def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str] | None" = None) -> None:
-    """Looks every few milliseconds; fails where the process ends first, or patience does."""
+    """Wait until `holds` returns true. Fails if the process ends before, or after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert process is None or process.poll() is None, f"ended early:\n{(process.communicate()[1])}"
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s"
         time.sleep(0.005)
 
 
 def counts_of(report: Report) -> dict[str, Any]:
-    """The totals, asserted to add up."""
+    """Return the totals, after asserting that they add up."""
     found: dict[str, Any] = report.as_json()
     assert_adds_up(found)
     return found
@@ -404,7 +404,7 @@ def _row_place(campaign: int, row: Any) -> tuple[int, int, int, int, str]:
 
 
 def fill(store: MarketStore, returns: int, photos: int = 1) -> list[Photo]:
-    """So many returns with so many photos each; all photos of the store."""
+    """Add `returns` returns with `photos` photos each; return all photos of the store."""
     for _ in range(returns):
         store.add_return(photos=photos)
     return [photo for back in store.returns.values() for photo in store.photos(back)]

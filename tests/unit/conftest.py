@@ -12,7 +12,7 @@ from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses, core
 from hypothesis import settings
 
-# a busy machine is slow: pytest's time-out is what ends a test that hangs
+# a busy machine is slow; pytest's time-out ends a test that hangs
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -25,14 +25,14 @@ class _Response(aiohttp.ClientResponse):
 
 
 def _reader(loop: asyncio.AbstractEventLoop | None = None) -> aiohttp.StreamReader:
-    """Bodies above 128 KiB pause a transport, of which a mock has none (aioresponses' pull request 292)."""
+    """Bodies above 128 KiB pause the transport, and a mock has no transport (aioresponses' pull request 292)."""
     loop = loop or asyncio.get_running_loop()
     return aiohttp.StreamReader(ResponseHandler(loop=loop), 2**31, loop=loop)
 
 
 @pytest.fixture
 async def answers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[aioresponses]:
-    """`answers.get(url, status=503)`. It skips middlewares: no key, no limits, no redirects of ours are seen here."""
+    """`answers.get(url, status=503)`. It skips middlewares, so there is no key, no limit and no redirect."""
     monkeypatch.setattr(core, "ClientResponse", _Response)
     monkeypatch.setattr(core, "stream_reader_factory", _reader)
     # it keeps deep copies of the arguments, of the event loop behind our middlewares too

@@ -1,4 +1,4 @@
-"""What several tests stand on: a clock that is told the time, returns and stored photos, another process."""
+"""Shared by several tests: a clock that a test sets, returns and stored photos, another process."""
 
 import subprocess
 import sys
@@ -21,20 +21,20 @@ STORED = Archived(".jpg", 1000, b"\x01" * 32, "image/jpeg", "")
 
 @dataclass
 class ToldClock:
-    """A clock that moves when it is told to. `jump` sets the wall clock alone, as an administrator does."""
+    """A clock that only a test moves. `jump` sets the wall clock alone, as an administrator does."""
 
     wall: float = 1_790_000_000.0
     boot: str = "boot-1"
     uptime: float = 5000.0
     server: float | None = None
-    """The server's time, where it is known."""
+    """The server's time, or None while it is unknown."""
 
     def now(self) -> Moment:
         server = None if self.server is None else ServerTime(self.server, self.server)
         return Moment(self.wall, self.boot, self.uptime, server)
 
     def at(self, moment: Moment) -> ServerTime | None:
-        """As a ServerClock has it."""
+        """Return the server's time at that moment, as a ServerClock does."""
         server = self.now().server
         return server and server.later(moment.uptime - self.uptime)
 
@@ -65,7 +65,7 @@ def a_return(number: int, *hashes: str, created_at: int = 0, order: int = 1, not
 
 
 def python(script: str, *arguments: object) -> "subprocess.Popen[str]":
-    """Another process that speaks line by line; end it with `with`, `kill` or by closing its stdin."""
+    """Start another process that prints line by line; end it with `with`, `kill` or by closing its stdin."""
     command = [sys.executable, "-u", "-c", script, *map(str, arguments)]
     root = Path(__file__).parents[2]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
