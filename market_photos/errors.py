@@ -61,6 +61,13 @@ def most_serious(codes: Iterable[ExitCode]) -> ExitCode:
     return min(codes, key=BY_SEVERITY.index, default=ExitCode.COMPLETE)
 
 
+def how_to_install(extra: str) -> str:
+    """Return what to do where the packages of an extra are missing: no index has this program."""
+    return (
+        f"Install the extra in a checkout: pipx install --force '.[{extra}]', or in a venv: pip install '.[{extra}]'."
+    )
+
+
 class MarketPhotosError(Exception):
     """A foreseen error. It is printed as `message` and `hint`, without a traceback."""
 

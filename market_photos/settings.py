@@ -153,7 +153,7 @@ class Archive(_Section):
     url: Annotated[str, AfterValidator(_checked_bucket)] | None = Field(None, examples=['"s3://returns/market"'])
     """A bucket with a prefix, for an archive in object storage that any machine can work on. It replaces directory.
     The storage needs conditional puts. Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or from the
-    machine's role, and never stand in this file. It needs the extra: pip install "market-photos[s3]".
+    machine's role, and never stand in this file. It needs the extra s3: pipx install '.[s3]'.
 
     Without it: the archive is in directory."""
     endpoint: Annotated[str, AfterValidator(_checked_url)] | None = Field(

@@ -2,7 +2,7 @@
 
 from market_photos.archive.folder import FolderArchive
 from market_photos.archive.place import Archive
-from market_photos.errors import ConfigError
+from market_photos.errors import ConfigError, how_to_install
 from market_photos.settings import Archive as ArchiveSettings
 
 
@@ -17,6 +17,6 @@ def open_archive(settings: ArchiveSettings) -> Archive:
             raise
         raise ConfigError(
             "[archive] url names a bucket, and the package for object storage is not installed.",
-            'Install it: pip install "market-photos[s3]"',
+            how_to_install("s3"),
         ) from None
     return BucketArchive(settings)

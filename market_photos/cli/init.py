@@ -13,7 +13,7 @@ import click
 from market_photos import console
 from market_photos.archive import atomic
 from market_photos.cli import schedule
-from market_photos.cli.options import campaigns_option, config_option
+from market_photos.cli.options import campaigns_option
 from market_photos.cli.run import execute, print_report
 from market_photos.cli.setup import (
     Setup,
@@ -34,7 +34,12 @@ _UNIT = "/etc/systemd/system/market-photos"
 
 
 @click.command()
-@config_option
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write this configuration. Default: $MARKET_PHOTOS_CONFIG, else ./config.toml.",
+)
 @click.option(
     "--key-file",
     type=click.Path(path_type=Path),

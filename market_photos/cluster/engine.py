@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from typing import Any
 
-from market_photos.errors import MarketPhotosError, ServerUnavailable, UsageError
+from market_photos.errors import MarketPhotosError, ServerUnavailable, UsageError, how_to_install
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def require_engine() -> None:
     if missing := [name for name in ("distributed", "cryptography") if find_spec(name) is None]:
         raise UsageError(
             f"Several processes need {' and '.join(missing)}, which is not installed.",
-            "Install it: pip install 'market-photos[cluster]'",
+            how_to_install("cluster"),
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
-from market_photos.errors import UsageError
+from market_photos.errors import UsageError, how_to_install
 from market_photos.export.rows import COLUMNS, NUMBERS, Row
 
 #: Where Russian Excel splits a CSV file that is opened by a double click; the comma is its decimal separator.
@@ -78,7 +78,7 @@ def require_parquet() -> tuple[Any, Any]:
     except ImportError:
         raise UsageError(
             "Parquet needs pyarrow, which is not installed.",
-            "Install it: pip install 'market-photos[parquet]'. Or use --format csv or jsonl.",
+            f"{how_to_install('parquet')} Or use --format csv or jsonl.",
         ) from None
     return pyarrow, pyarrow.parquet
 

@@ -270,4 +270,4 @@ def test_without_the_extra_the_command_says_how_to_install_it(tmp_path: Path) ->
         script = "import sys; sys.modules['obstore'] = None\nfrom market_photos.cli.main import main\nmain()"
         outcome = world.end_of(world.start("sync", script=script))
         assert outcome.code == 2, outcome.text
-        assert 'pip install "market-photos[s3]"' in outcome.stderr
+        assert "pip install '.[s3]'" in outcome.stderr

@@ -60,7 +60,7 @@ def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytes
     monkeypatch.setattr(engine, "find_spec", lambda name: None if name == "distributed" else object())
     with pytest.raises(UsageError, match="need distributed, which is not installed") as refused:
         engine.require_engine()
-    assert "market-photos[cluster]" in refused.value.hint
+    assert "pip install '.[cluster]'" in refused.value.hint
 
 
 def test_what_goes_through_the_engine_holds_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

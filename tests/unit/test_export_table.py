@@ -82,7 +82,7 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError) as error:
         write_parquet(io.BytesIO(), [])
-    assert "pip install 'market-photos[parquet]'" in error.value.hint
+    assert "pip install '.[parquet]'" in error.value.hint
 
 
 def test_every_photo_is_a_row_whatever_its_state(tmp_path: Path) -> None:
