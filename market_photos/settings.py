@@ -175,6 +175,11 @@ class Archive(_Section):
 
     Without it: no check."""
 
+    @property
+    def catalogs(self) -> Path:
+        """The folder of the stores' catalogues, locks and reports on this machine."""
+        return self.directory if self.url is None else self.scratch
+
 
 class Limits(_Section):
     """How many requests a store gets."""

@@ -9,34 +9,36 @@ that lacks the last run: the photos that came since are found by a listing, and 
 """
 
 import asyncio
-import gzip
 import hashlib
+import io
 import mimetypes
 import shutil
-import zlib
+import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from market_photos.archive import atomic, layout, volume
+from market_photos.archive import atomic, checkpoint, layout, volume
 from market_photos.archive.held_folder import HeldFolder
-from market_photos.archive.lease import Lease, boottime
-from market_photos.archive.lock import Lock
+from market_photos.archive.lease import LEASE_NAME, Lease, LeaseState, boottime, is_probably_held
+from market_photos.archive.lock import Lock, kept_free, note_elsewhere
 from market_photos.archive.objects import Bucket, Conflict
-from market_photos.archive.photo_file import Part, Stored, discarded_at_the_end, to_the_end
-from market_photos.archive.probe import require_conditional_puts
+from market_photos.archive.photo_file import Part, Stored, discarded_at_the_end
+from market_photos.archive.probe import WRITERS, require_conditional_puts, require_one_winner
+from market_photos.archive.upload import UploadedPart
 from market_photos.clock import Clock
 from market_photos.errors import CatalogDamaged
 from market_photos.settings import Archive as ArchiveSettings
 
+#: Seconds between two looks at the lease, beside those before each commit: an upload may hang.
+GUARD_SECONDS = 1.0
 #: During a run a checkpoint is written when the new photos weigh so many times as much as the last one, or as
 #: CHECKPOINT_BYTES at least, and after so many seconds.
 CHECKPOINT_SHARE = 10
 CHECKPOINT_BYTES = 1_000_000
 CHECKPOINT_SECONDS = 6 * 3600
-#: In a store's scratch folder: the key of the checkpoint that its catalogue equals.
-_CHECKPOINT_NAME = "checkpoint"
 #: In a store's scratch folder: photos that are being downloaded and do not fit into memory.
 _PARTS = "parts"
 #: A stamp that no catalogue knows, so that it counts as older than the last run.
@@ -45,42 +47,6 @@ _NO_STAMP = "the lease was taken over"
 _UPLOAD_SECONDS = 600.0
 #: The attribute of a photo with its SHA-256.
 _SHA256 = "sha256"
-
-
-Upload = Callable[[str, bytes | Path, Stored], Awaitable[None]]
-
-
-class UploadedPart(Part):
-    """A new photo that is put into a bucket. One that is streamed is collected in the scratch folder."""
-
-    def __init__(self, path: Path, floor: int | None, upload: Upload) -> None:
-        super().__init__(path, floor, atomic.make_folder)
-        self._upload = upload
-
-    async def finish(self) -> bytes:
-        """Return the SHA-256 of the whole photo. Raises ArchiveUnwritable."""
-        await to_the_end(asyncio.to_thread(self._finish))
-        return self._hash.digest()
-
-    async def prepare(self, suffix: str) -> None:
-        """Put the photo into the bucket. Raises ArchiveUnwritable."""
-        sha256 = await self.finish()
-        content = self.path if self._file else b"".join(self._gathered)
-        await self._upload(suffix, content, Stored(self.size, sha256))
-
-    def commit(self, suffix: str) -> Stored:
-        """Return size and hash: the photo is in the bucket since `prepare`."""
-        return Stored(self.size, self._hash.digest())
-
-    def _finish(self) -> None:
-        if self._is_finished:
-            return
-        if self._file:
-            with volume.disk_errors(self.path):
-                self._put(self._file.fileno())
-        else:
-            self._hash.update(b"".join(self._gathered))
-        self._is_finished = True
 
 
 class BucketPlace:
@@ -104,6 +70,11 @@ class BucketPlace:
 
     def leave_stamp(self, stamp: str) -> None:
         self._lease.change(stamp=stamp)
+
+    async def guard(self) -> None:
+        while True:
+            self._lease.require_valid()
+            await asyncio.sleep(GUARD_SECONDS)
 
     @asynccontextmanager
     async def part(self, path: Path) -> AsyncIterator[Part]:
@@ -166,19 +137,19 @@ class BucketPlace:
         self._lease.require_valid()
         key = f"{self._root}catalog/{self._lease.state.sequence:010}.sqlite3.gz"
         packed = self._scratch / "checkpoint.sqlite3.gz"
-        _pack(backup, packed)
+        checkpoint.pack(backup, packed)
         self._bucket.put(key, packed)
         self._checkpoint_size, self._safe_at = packed.stat().st_size, boottime()
         packed.unlink()
         self._lease.change(checkpoint=key, is_released=is_released)
         if is_released:
-            (self._scratch / _CHECKPOINT_NAME).write_text(key)
+            (self._scratch / checkpoint.MARKER_NAME).write_text(key)
         self._bucket.remove(*(found.key for found in self._bucket.walk(f"{self._root}catalog/") if found.key < key))
 
     def look_for_unknown(self) -> None:
         """List the photos that came after the checkpoint."""
-        checkpoint = self._lease.state.checkpoint
-        made = self._bucket.head(checkpoint) if checkpoint else None
+        latest = self._lease.state.checkpoint
+        made = self._bucket.head(latest) if latest else None
         since = made.modified - _UPLOAD_SECONDS if made else 0.0
         unknown = defaultdict(list)
         for found in self._bucket.walk(f"{self._root}{layout.PHOTOS}/"):
@@ -202,6 +173,42 @@ class BucketArchive:
         self._settings = settings
         self.catalogs = settings.scratch
         self._bucket = Bucket(str(settings.url), settings.endpoint)
+        self.name = self._bucket.url
+
+    def fetch(self, campaigns: Iterable[int] = ()) -> Path:
+        for campaign in campaigns or self.stores():
+            folder = layout.store_folder(self.catalogs, campaign)
+            found = self._bucket.get(f"{campaign}/{LEASE_NAME}")
+            if found is None:
+                continue
+            state = LeaseState.unpack(found)
+            atomic.make_folder(folder)
+            with volume.disk_errors(folder):
+                note_elsewhere(folder, state.who if is_probably_held(state, found.modified) else None)
+            if state.checkpoint and not checkpoint.is_current(folder, state.checkpoint):
+                self._fetch(state.checkpoint, folder)
+        return self.catalogs
+
+    def _fetch(self, latest: str, folder: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as fetched:
+            checkpoint.bring_catalog(self._bucket, latest, Path(fetched))
+            with kept_free(folder / layout.LOCK_NAME) as is_free, volume.disk_errors(folder):
+                if is_free:
+                    checkpoint.remove_catalog(folder)
+                    Path(fetched, layout.CATALOG_NAME).rename(folder / layout.CATALOG_NAME)
+                    (folder / checkpoint.MARKER_NAME).write_text(latest)
+
+    def stores(self) -> list[int]:
+        numbers = map(layout.parse_store_folder, self._bucket.folders())
+        return sorted(number for number in numbers if number is not None)
+
+    def open(self, campaign: int, path: str) -> BinaryIO:
+        return io.BytesIO(b"".join(self._bucket.chunks(f"{campaign}/{path}")))
+
+    def check(self) -> Iterator[str]:
+        require_conditional_puts(self._bucket)
+        require_one_winner(self._bucket)
+        yield f"the bucket {self.name} can be written, and keeps the conditions of puts: of {WRITERS} at once one won"
 
     def prepare(self) -> None:
         volume.require_marker(self.catalogs, self._settings.marker)
@@ -215,66 +222,17 @@ class BucketArchive:
         with Lease(self._bucket, campaign, lock.command, clock) as lease:
             held_folder.require_also = lease.require_valid
             place = BucketPlace(self._bucket, campaign, scratch, self._settings.min_free_bytes, lease)
-            checkpoint = lease.state.checkpoint
+            latest = lease.state.checkpoint
             if lease.is_taken_over:
                 place.look_for_unknown()
-            elif not checkpoint and place.has_photos():
+            elif not latest and place.has_photos():
                 raise CatalogDamaged(
                     f"{self._bucket.url}/{campaign}: its lease and its catalogue are lost, but there are photos.",
-                    _REBUILD,
+                    checkpoint.REBUILD,
                 )
-            if not is_current(scratch, checkpoint) or lease.is_taken_over:
-                bring_catalog(self._bucket, checkpoint, scratch)
+            if not checkpoint.is_current(scratch, latest) or lease.is_taken_over:
+                checkpoint.bring_catalog(self._bucket, latest, scratch)
             with volume.disk_errors(scratch):
-                (scratch / _CHECKPOINT_NAME).unlink(missing_ok=True)
+                (scratch / checkpoint.MARKER_NAME).unlink(missing_ok=True)
                 shutil.rmtree(scratch / _PARTS, ignore_errors=True)
             yield place
-
-
-_REBUILD = "Run `market-photos rebuild`: it makes a new catalogue from the photos, and nothing is downloaded again."
-
-
-def is_current(scratch: Path, checkpoint: str) -> bool:
-    """Return whether the catalogue in a scratch folder equals the checkpoint."""
-    with suppress(OSError):
-        return bool(checkpoint) and (scratch / _CHECKPOINT_NAME).read_text() == checkpoint
-    return False
-
-
-def bring_catalog(bucket: Bucket, checkpoint: str, scratch: Path) -> None:
-    """Replace the catalogue in a scratch folder by the checkpoint, or remove it if there is none.
-
-    Raises CatalogDamaged if the checkpoint cannot be read.
-    """
-    target = scratch / layout.CATALOG_NAME
-    with volume.disk_errors(target):
-        for suffix in ("", "-wal", "-shm"):
-            target.with_name(f"{target.name}{suffix}").unlink(missing_ok=True)
-        if not checkpoint:
-            return
-        try:
-            with atomic.replacing(target) as file:
-                unpacked = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-                for chunk in bucket.chunks(checkpoint):
-                    file.write(unpacked.decompress(chunk))
-                file.write(unpacked.flush())
-                if not unpacked.eof:
-                    raise CatalogDamaged(f"{bucket.url}/{checkpoint}: is cut off.", _REBUILD)
-        except (FileNotFoundError, zlib.error) as error:
-            raise CatalogDamaged(f"{bucket.url}/{checkpoint}: cannot be read: {error}.", _REBUILD) from error
-
-
-def _pack(backup: Callable[[Path], None], target: Path) -> None:
-    copy = target.with_suffix("")
-    with volume.disk_errors(target):
-        copy.unlink(missing_ok=True)
-        try:
-            backup(copy)
-            with (
-                copy.open("rb") as source,
-                atomic.replacing(target, sync=False) as file,
-                gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1) as packed,
-            ):
-                shutil.copyfileobj(source, packed, 1024 * 1024)
-        finally:
-            copy.unlink(missing_ok=True)

@@ -1,14 +1,17 @@
 """An archive in a folder of this machine."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from market_photos.archive import atomic, image_type, layout, photo_file, volume
+from market_photos.archive import atomic, image_type, layout, photo_file, tree, volume
 from market_photos.archive.hashing import file_sha256
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
+from market_photos.archive.stores import numbered_folders
 from market_photos.clock import Clock
 from market_photos.settings import Archive as ArchiveSettings
 
@@ -29,6 +32,10 @@ class FolderPlace:
     @property
     def stamp(self) -> str:
         return self._lock.stamp
+
+    async def guard(self) -> None:
+        """Wait for good: the system keeps the lock as long as the process lives."""
+        await asyncio.Event().wait()
 
     def part(self, path: Path) -> AbstractAsyncContextManager[photo_file.Part]:
         part_path = self._folder / path.with_name(f"{path.name}{layout.PART_SUFFIX}")
@@ -80,7 +87,22 @@ class FolderArchive:
 
     def __init__(self, settings: ArchiveSettings) -> None:
         self._settings = settings
-        self.catalogs = settings.directory
+        self.catalogs = settings.catalogs
+        self.name = str(settings.directory)
+
+    def stores(self) -> list[int]:
+        return numbered_folders(self.catalogs)
+
+    def fetch(self, campaigns: Iterable[int] = ()) -> Path:
+        """Return the folder: a catalogue is beside its photos."""
+        return self.catalogs
+
+    def open(self, campaign: int, path: str) -> BinaryIO:
+        return tree.open_file(layout.store_folder(self.catalogs, campaign) / path)
+
+    def check(self) -> Iterator[str]:
+        """Yield nothing: the folder of catalogues is all."""
+        return iter(())
 
     def prepare(self) -> None:
         volume.require_marker(self.catalogs, self._settings.marker)

@@ -15,6 +15,8 @@ from market_photos.model import PhotoKey, ReturnRef
 CATALOG_NAME = "catalog.sqlite3"
 LOCK_NAME = "run.lock"
 CLAIMS_NAME = ".claims.lock"
+#: In a scratch folder: who works on the store on another machine.
+ELSEWHERE_NAME = "elsewhere.json"
 PHOTOS = "photos"
 #: What browse keeps beside the catalogue. It can be made again, so pruning deletes it.
 THUMBNAILS = "thumbnails"

@@ -8,9 +8,7 @@ between the Last-Modified of a probe and that of the lease.
 
 import json
 import logging
-import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,13 +16,15 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from market_photos.archive.lock import Holder, this_process
 from market_photos.archive.objects import Bucket, Conflict, Found
-from market_photos.clock import Clock, iso
+from market_photos.clock import Clock
 from market_photos.errors import AlreadyRunning, ArchiveUnwritable, CatalogDamaged, MarketPhotosError
 from market_photos.text import human_time
 
 log = logging.getLogger(__name__)
 
+LEASE_NAME = "lease.json"
 #: Seconds for which a renewal counts, and between two renewals.
 TTL = 90.0
 RENEW_SECONDS = 30.0
@@ -33,6 +33,8 @@ RETRY_SECONDS = 3.0
 #: Seconds after the TTL before a lease is taken over. A request may be on record for two seconds before it is sent
 #: (market/limits.py), Last-Modified has whole seconds, and a request takes its time to the server.
 SLACK = 15.0
+#: Seconds by which the wall clock of a machine may be wrong, where only people look.
+WALL_SLACK = 120.0
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class LeaseState:
 
     holder: str
     """A random name of the process's hold."""
-    who: str
-    """The same for people."""
+    who: Holder
+    """The process."""
     sequence: int
     """One more with each change."""
     is_released: bool
@@ -53,14 +55,15 @@ class LeaseState:
 
     def pack(self) -> bytes:
         """Return the state as JSON."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(asdict(self) | {"who": self.who._asdict()}).encode()
 
     @classmethod
     def unpack(cls, found: Found) -> Self:
         """Return the state in an object. Raises CatalogDamaged."""
         try:
-            return cls(**json.loads(found.content))
-        except (ValueError, TypeError) as error:
+            content = json.loads(found.content)
+            return cls(**content | {"who": Holder(**content["who"])})
+        except (ValueError, TypeError, KeyError) as error:
             raise CatalogDamaged(
                 f"{found.key}: is no lease of market-photos.", "Run `market-photos rebuild` for this store."
             ) from error
@@ -79,7 +82,7 @@ class Lease(AbstractContextManager["Lease"]):
     ) -> None:
         """Take the lease. Raises AlreadyRunning, ArchiveUnwritable."""
         self._bucket = bucket
-        self._key = f"{campaign}/lease.json"
+        self._key = f"{campaign}/{LEASE_NAME}"
         self._now = now
         self._lock = threading.Lock()
         self._lost: MarketPhotosError | None = None
@@ -88,12 +91,11 @@ class Lease(AbstractContextManager["Lease"]):
         self._sequence = 0
         self._is_changed = False
         self._ended = threading.Event()
-        since = iso(clock.now().wall)
-        self._take(campaign, f"`{command}`, process {os.getpid()} on {socket.gethostname()}, since {since}")
+        self._take(campaign, this_process(command, clock))
         self._keeper = threading.Thread(target=self._keep, name=f"lease-{campaign}", daemon=True)
         self._keeper.start()
 
-    def _take(self, campaign: int, who: str) -> None:
+    def _take(self, campaign: int, who: Holder) -> None:
         found = self._bucket.get(self._key)
         mine = LeaseState(secrets.token_hex(8), who, 0, False, "", "")
         self.previous = LeaseState.unpack(found) if found else None
@@ -130,13 +132,13 @@ class Lease(AbstractContextManager["Lease"]):
     def change(self, **changes: Any) -> None:
         """Change fields of the state. Raises as `require_valid`, or ArchiveUnwritable if that is not certain."""
         with self._lock:
-            self.require_valid()
             self._is_changed = True
             self._renew(**changes)
             if self._state.is_released:
                 self._ended.set()
 
     def _renew(self, **changes: Any) -> None:
+        self.require_valid()
         if not self._write(replace(self._state, **changes)):
             self._lost = AlreadyRunning(
                 f"{self._bucket.url}/{self._key}: another run has taken this store over.",
@@ -167,20 +169,19 @@ class Lease(AbstractContextManager["Lease"]):
         return False
 
     def _keep(self) -> None:
+        """Renew the lease until it ends or is lost."""
         pause = RENEW_SECONDS
-        while not self._ended.wait(pause):
+        while not self._ended.wait(pause) and not self._lost:
             try:
                 with self._lock:
-                    if self._lost:
-                        return
                     self._renew()
                 pause = RENEW_SECONDS
             except ArchiveUnwritable as error:
-                log.warning("%s Trying again.", error.message)
+                if pause != RETRY_SECONDS:
+                    log.warning("%s Trying again.", error.message)
                 pause = RETRY_SECONDS
             except MarketPhotosError as error:
                 log.warning("%s", error.message)
-                return
 
     def __exit__(self, *_: object) -> None:
         """Stop renewing. A lease under which nothing was changed is given back as it was."""
@@ -195,6 +196,11 @@ class Lease(AbstractContextManager["Lease"]):
 
 
 _WAIT = "Wait for it, or stop it; `market-photos status` shows how far it is."
+
+
+def is_probably_held(state: LeaseState, modified: float) -> bool:
+    """Return whether a process seems to hold the lease. For display only: it goes by this machine's wall clock."""
+    return not state.is_released and time.time() - modified < TTL + SLACK + WALL_SLACK
 
 
 def require_dead(bucket: Bucket, campaign: int, state: LeaseState, modified: float) -> None:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from market_photos.archive.layout import ELSEWHERE_NAME, LOCK_NAME
 from market_photos.archive.tree import identity
 from market_photos.archive.volume import disk_errors
 from market_photos.clock import Clock, iso
@@ -36,7 +37,7 @@ class Lock(AbstractContextManager["Lock"]):
                 self._take()
                 self.stamp = str(_read(self._descriptor).get("stamp", ""))
                 """What the last run left with `leave_stamp`; empty if there was none."""
-                self._holder = _holder(command, clock)
+                self._holder = this_process(command, clock)
                 self._write()
             except BaseException:
                 os.close(self._descriptor)
@@ -55,7 +56,7 @@ class Lock(AbstractContextManager["Lock"]):
 
     def _write(self) -> None:
         """Write in one call and with constant length, so that a kill leaves the old content or the new."""
-        content = json.dumps(self._holder | {"stamp": self.stamp}).encode().ljust(_CONTENT_BYTES)
+        content = json.dumps(self._holder._asdict() | {"stamp": self.stamp}).encode().ljust(_CONTENT_BYTES)
         os.pwrite(self._descriptor, content, 0)
         os.ftruncate(self._descriptor, len(content))
 
@@ -125,6 +126,34 @@ def held_by(path: Path) -> Holder | None:
         os.close(descriptor)
 
 
+def holder_of(folder: Path) -> Holder | None:
+    """Return the process that works on the store in a folder, here or on another machine; None if none does."""
+    if holder := held_by(folder / LOCK_NAME):
+        return holder
+    with suppress(OSError, ValueError):
+        content = json.loads((folder / ELSEWHERE_NAME).read_bytes())
+        return _parse_holder(content if isinstance(content, dict) else {})
+    return None
+
+
+def note_elsewhere(folder: Path, holder: Holder | None) -> None:
+    """Note which process of another machine works on the store, for `holder_of`. Raises OSError."""
+    if holder is None:
+        (folder / ELSEWHERE_NAME).unlink(missing_ok=True)
+    else:
+        (folder / ELSEWHERE_NAME).write_text(json.dumps(holder._asdict()))
+
+
+@contextmanager
+def kept_free(path: Path) -> Iterator[bool]:
+    """Keep runs waiting for a moment, at most 0.1 s; yield False if one is at work. Raises ArchiveUnwritable."""
+    descriptor = _open(path)
+    try:
+        yield _flock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
 def already_running(path: Path, holder: str) -> AlreadyRunning:
     """Return the error for a lock that `holder`, in words, has."""
     return AlreadyRunning(
@@ -172,13 +201,9 @@ class Claims(AbstractContextManager["Claims"]):
         os.close(self._descriptor)
 
 
-def _holder(command: str, clock: Clock) -> dict[str, Any]:
-    return {
-        "command": command,
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "since": iso(clock.now().wall),
-    }
+def this_process(command: str, clock: Clock) -> Holder:
+    """Return this process as the holder of a lock."""
+    return Holder(command, os.getpid(), socket.gethostname(), iso(clock.now().wall))
 
 
 def _read(descriptor: int) -> dict[str, Any]:
@@ -189,7 +214,10 @@ def _read(descriptor: int) -> dict[str, Any]:
 
 
 def _read_holder(descriptor: int) -> Holder:
-    holder = _read(descriptor)
+    return _parse_holder(_read(descriptor))
+
+
+def _parse_holder(content: dict[str, Any]) -> Holder:
     with suppress(KeyError, TypeError, ValueError):
-        return Holder(str(holder["command"]), int(holder["pid"]), str(holder["host"]), str(holder["since"]))
+        return Holder(str(content["command"]), int(content["pid"]), str(content["host"]), str(content["since"]))
     return Holder()

@@ -23,11 +23,15 @@ from market_photos.text import one_line
 
 #: Environment variables whose values appear in no message. A server repeats the id of a key in its refusals.
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-#: Seconds for one request, and for it with its repetitions. Both are less than the time to live of a lease.
-REQUEST_SECONDS = 60
-RETRY_SECONDS = 30
-#: Seconds for a request that must not be repeated blindly.
+#: Seconds for one request of a photo or a checkpoint, and after which it is not repeated any more.
+LONG_SECONDS = 60
+LONG_RETRY_SECONDS = 30
+#: The same for small objects: a store's catalogue waits for them, and a run that is cut off has to end.
 SHORT_SECONDS = 10
+SHORT_RETRY_SECONDS = 15
+RETRIES = 5
+#: Bytes up to which an object is small.
+SMALL_BYTES = 256 * 1024
 _CODE = re.compile(r"<Code>(.*?)</Code>")
 _MESSAGE = re.compile(r"<Message>(.*?)</Message>")
 _SHOWN = 300
@@ -57,20 +61,28 @@ class Bucket:
         for name in SECRETS:
             redact.hide(os.environ.get(name, ""))
         self.url = url.rstrip("/")
-        self._store = _store(URL(url), endpoint, REQUEST_SECONDS, retries=5)
-        self._short = _store(URL(url), endpoint, SHORT_SECONDS, retries=0)
+        self._store = _store(URL(url), endpoint, LONG_SECONDS, LONG_RETRY_SECONDS)
+        self._small = _store(URL(url), endpoint, SHORT_SECONDS, SHORT_RETRY_SECONDS)
+        self._once = _store(URL(url), endpoint, SHORT_SECONDS, 0)
         self.quotes_etag = True
         """Whether this server wants the quotes of an ETag in If-Match."""
 
     def put(self, key: str, content: bytes | Path, attributes: Mapping[str, str] | None = None) -> None:
         """Write an object, or replace it, in one request."""
+        is_small = isinstance(content, bytes) and len(content) <= SMALL_BYTES
         with self._errors(key):
-            obstore.put(self._store, key, content, attributes=_attributes(attributes), use_multipart=False)
+            obstore.put(
+                self._small if is_small else self._store,
+                key,
+                content,
+                attributes=_attributes(attributes),
+                use_multipart=False,
+            )
 
     def create(self, key: str, content: bytes) -> str:
         """Write an object that does not exist, in one attempt; return its ETag. Raises Conflict if it exists."""
         with self._errors(key):
-            return str(obstore.put(self._short, key, content, mode="create")["e_tag"])
+            return str(obstore.put(self._once, key, content, mode="create")["e_tag"])
 
     async def create_async(self, key: str, content: bytes | Path, attributes: Mapping[str, str]) -> None:
         """Write an object that does not exist, in one request. Raises Conflict if it exists."""
@@ -83,7 +95,7 @@ class Bucket:
         """Replace the object that has this ETag, in one attempt; return the new ETag. Raises Conflict otherwise."""
         condition: Any = {"e_tag": etag if self.quotes_etag else etag.strip('"')}
         with self._errors(key):
-            return str(obstore.put(self._short, key, content, mode=condition)["e_tag"])
+            return str(obstore.put(self._once, key, content, mode=condition)["e_tag"])
 
     def get(self, key: str) -> Found | None:
         """Return an object with its content, or None."""
@@ -119,7 +131,7 @@ class Bucket:
     def folders(self, prefix: str = "") -> list[str]:
         """Return the names directly below a prefix that have objects below them."""
         with self._errors(prefix):
-            found = obstore.list_with_delimiter(self._store, prefix or None)["common_prefixes"]
+            found = obstore.list_with_delimiter(self._small, prefix or None)["common_prefixes"]
         return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
 
     def remove(self, *keys: str) -> None:
@@ -148,7 +160,7 @@ class Bucket:
         return ArchiveUnwritable(f"{self.url}/{key}: {reason_of(error)}.", _hint(error))
 
 
-def _store(url: URL, endpoint: str | None, seconds: float, *, retries: int) -> S3Store:
+def _store(url: URL, endpoint: str | None, seconds: float, retry_seconds: float) -> S3Store:
     config: Any = {"virtual_hosted_style_request": False}
     if endpoint:
         config["endpoint"] = endpoint
@@ -163,7 +175,10 @@ def _store(url: URL, endpoint: str | None, seconds: float, *, retries: int) -> S
             "connect_timeout": f"{SHORT_SECONDS}s",
             "timeout": f"{seconds}s",
         },
-        retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+        retry_config={
+            "max_retries": RETRIES if retry_seconds else 0,
+            "retry_timeout": timedelta(seconds=retry_seconds),
+        },
     )
 
 

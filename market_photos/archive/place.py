@@ -4,10 +4,10 @@ A catalogue is an SQLite file on this machine either way: beside the photos, or 
 Whatever else has to know the kind of a place belongs here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
@@ -18,7 +18,7 @@ from market_photos.clock import Clock
 class Place(Protocol):
     """The photos and records of one store, which this process has locked.
 
-    Paths are relative to the store's folder. Every method but `part` blocks. Raises ArchiveUnwritable.
+    Paths are relative to the store's folder. Every method but `guard` and `part` blocks. Raises ArchiveUnwritable.
     """
 
     @property
@@ -27,6 +27,9 @@ class Place(Protocol):
 
     def leave_stamp(self, stamp: str) -> None:
         """Write a text for the next run that locks the store."""
+
+    async def guard(self) -> None:
+        """Wait for good; raise AlreadyRunning or ArchiveUnwritable once the store may be another process's."""
 
     def part(self, path: Path) -> AbstractAsyncContextManager[Part]:
         """Return a new photo, which is collected beside `path` until it is committed."""
@@ -62,6 +65,25 @@ class Archive(Protocol):
     @property
     def catalogs(self) -> Path:
         """The folder of the stores' catalogues and locks on this machine."""
+
+    @property
+    def name(self) -> str:
+        """Its folder or address, for people."""
+
+    def stores(self) -> list[int]:
+        """Return the numbers of the folders that are named like stores, sorted. Blocks."""
+
+    def fetch(self, campaigns: Iterable[int] = ()) -> Path:
+        """Bring the catalogues of some stores, or of all, up to date for reading; return `catalogs`. Blocks."""
+
+    def open(self, campaign: int, path: str) -> BinaryIO:
+        """Open a file of a store, a regular one, for reading. Blocks. Raises OSError, ArchiveUnwritable."""
+
+    def check(self) -> Iterator[str]:
+        """Try what the place needs beside the folder of catalogues; yield what was found. Blocks.
+
+        Raises ArchiveUnwritable.
+        """
 
     def prepare(self) -> None:
         """Raise ArchiveUnwritable unless a run can write to the archive. Blocks."""

@@ -4,10 +4,13 @@ A server that ignores them answers as if all were well, so this is tried at the 
 """
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 from market_photos.archive.objects import Bucket, Conflict
 from market_photos.errors import ArchiveUnwritable
 
+#: Writers that try to create the same object at once.
+WRITERS = 20
 CREATE_ONLY = "If-None-Match: * (write only what does not exist)"
 COMPARE_AND_SWAP = "If-Match: <ETag> (replace only what has not changed)"
 
@@ -36,6 +39,26 @@ def require_conditional_puts(bucket: Bucket) -> None:
         raise _lacks(bucket, COMPARE_AND_SWAP)
     finally:
         bucket.remove(key)
+
+
+def require_one_winner(bucket: Bucket) -> None:
+    """Raise ArchiveUnwritable unless one of WRITERS that create the same object at once wins."""
+    key = f"probe-{secrets.token_hex(8)}"
+
+    def wins(number: int) -> bool:
+        try:
+            bucket.create(key, str(number).encode())
+        except Conflict:
+            return False
+        return True
+
+    try:
+        with ThreadPoolExecutor(WRITERS) as writers:
+            winners = sum(writers.map(wins, range(WRITERS)))
+    finally:
+        bucket.remove(key)
+    if winners != 1:
+        raise _lacks(bucket, f"{CREATE_ONLY}: of {WRITERS} writers at once {winners} won")
 
 
 def _lacks(bucket: Bucket, feature: str) -> ArchiveUnwritable:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from market_photos.archive import layout, lock
+from market_photos.archive import lock
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.requests import PastRun
 from market_photos.browse import index
@@ -72,7 +72,7 @@ def overview(stores: Stores, limits: Limits, clock: Clock) -> Overview:
 def _of_store(stores: Stores, campaign: int, limits: Limits, clock: Clock) -> StoreRuns:
     troubles: dict[int, str] = {}
     folder = stores.folder(campaign)
-    found = StoreRuns(campaign, lock.held_by(folder / layout.LOCK_NAME))
+    found = StoreRuns(campaign, lock.holder_of(folder))
     with collect_troubles(troubles, campaign), Catalog(folder, campaign, clock, read_only=True) as catalog:
         found.runs = [with_holder(run, found.at_work) for run in catalog.runs.last(SHOWN_RUNS)]
         found.failures = catalog.photos.failures(SHOWN_FAILURES)

@@ -123,7 +123,7 @@ class Site:
     async def _pack(self, request: web.Request) -> web.StreamResponse:
         """Return the pack of evidence of a return."""
         return_ = await self._read(partial(self._views.find_return, request))
-        values = (self.stores.archive, return_, language_of(request).language, self._clock.now().wall)
+        values = (self.stores.source, return_, language_of(request).language, self._clock.now().wall)
         name = f"evidence-{return_.order}-{return_.return_id}.zip"
         return await self._zip(request, lambda file: downloads.pack(file, *values), name)
 
@@ -131,7 +131,7 @@ class Site:
         """Return all photos of a return."""
         return_ = await self._read(partial(self._views.find_return, request))
         name = f"photos-{return_.order}-{return_.return_id}.zip"
-        return await self._zip(request, lambda file: downloads.photos(file, self.stores.archive, return_), name)
+        return await self._zip(request, lambda file: downloads.photos(file, self.stores.source, return_), name)
 
     async def _zip(self, request: web.Request, write: Callable[[BinaryIO], None], name: str) -> web.StreamResponse:
         with tempfile.TemporaryFile() as file:

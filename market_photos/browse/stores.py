@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from market_photos.archive import layout
 from market_photos.archive.catalog.reader import KnownReturn, open_reader
+from market_photos.archive.place import Archive
 from market_photos.archive.stores import known_stores
 from market_photos.browse import index
 from market_photos.browse.query import TAGS, Place, Query, Tag, key, unkey
@@ -60,9 +61,10 @@ class ResultPage(NamedTuple):
 class Stores:
     """The stores of an archive."""
 
-    def __init__(self, archive: Path, views: Path | None = None) -> None:
+    def __init__(self, source: Archive, views: Path | None = None) -> None:
         """Use `views` as the folder for indexes and previews, which are otherwise beside the catalogues."""
-        self.archive = archive
+        self.source = source
+        self.archive = source.catalogs
         self._views = views
 
     def campaigns(self) -> list[int]:

@@ -12,6 +12,7 @@ import click
 
 from market_photos import console
 from market_photos.archive.layout import CATALOG_NAME
+from market_photos.archive.places import open_archive
 from market_photos.archive.read_only_media import is_writable
 from market_photos.archive.stores import select_stores
 from market_photos.archive.volume import is_there
@@ -50,9 +51,10 @@ def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:
     """
     console.set_up_logging(0, quiet=False)
     settings = load(find_config(config))
-    archive = settings.archive.directory
+    source = open_archive(settings.archive)
+    archive = source.fetch()
     campaigns = select_stores(archive)
-    stores = Stores(archive)
+    stores = Stores(source)
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = listen(host, port)
     address = _address(host, listening.getsockname()[1], token)
@@ -69,7 +71,7 @@ def browse(*, port: int, host: str, opens: bool, config: Path | None) -> None:
         if not all(is_writable(stores.folder(campaign)) for campaign in campaigns):
             views = held.enter_context(tempfile.TemporaryDirectory(prefix="market-photos-browse-"))
             console.say(f"The archive cannot be written: previews and the search index are in {views} until the end.")
-            stores = Stores(archive, Path(views))
+            stores = Stores(source, Path(views))
         site = Site(stores, IndexRefresher(stores), settings.limits, SystemClock())
         asyncio.run(serve(site, access_policy(host, token), listening, announce))
 

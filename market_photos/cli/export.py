@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from market_photos.archive.places import open_archive
 from market_photos.cli.options import DATE, ID, campaigns_option, config_option
 from market_photos.clock import SystemClock
 from market_photos.config import find_config, load
@@ -69,7 +70,7 @@ def export(
             "Say what to export: --order or --return for a pack of evidence, or --format for the index, not both.",
             "For example: market-photos export --order 40000123 --out pack.zip",
         )
-    job = Job(load(find_config(config)).archive.directory, campaigns, out, force)
+    job = Job(open_archive(load(find_config(config)).archive), campaigns, out, force)
     if kind is None:
         _pack(job, Selection(order, tuple(sorted(set(returns)))), **options)
     else:

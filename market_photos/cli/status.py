@@ -10,6 +10,7 @@ import click
 
 from market_photos import console
 from market_photos.archive.catalog.requests import PastRun
+from market_photos.archive.places import open_archive
 from market_photos.archive.stores import known_stores, select_stores
 from market_photos.cli.options import DURATION, Span, campaigns_option, config_option, json_option
 from market_photos.clock import Clock, SystemClock, iso
@@ -78,7 +79,8 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
 
     Raises CatalogUnusable.
     """
-    archive = settings.archive.directory
+    opened = open_archive(settings.archive)
+    archive = opened.fetch(options.campaigns)
     known = known_stores(archive)
     expected = sorted({*options.campaigns} or {*settings.campaigns.ids} or known)
     if options.max_age is not None:  # a store that was never synced has no folder
@@ -89,11 +91,11 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
     last_run = next(iter(last_runs(archive)), None)
     problems = [] if options.max_age is None else overdue(found, expected, options.max_age)
     if options.as_json:
-        data = {"archive": str(archive), "last_run": last_run.as_json() if last_run else None}
+        data = {"archive": opened.name, "last_run": last_run.as_json() if last_run else None}
         extra = {"overdue": problems} if options.max_age is not None else {}
         console.give(data | {"stores": [status.as_json() for status in found], **extra})
     else:
-        for line in _lines(archive, found, last_run):
+        for line in _lines(opened.name, found, last_run):
             console.show(line)
     if problems and last_run:
         problems.append(f"the last run was {run_text(last_run)}")
@@ -102,7 +104,7 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
     return OVERDUE if problems else ExitCode.COMPLETE
 
 
-def _lines(archive: Path, found: Sequence[StoreStatus], last_run: PastRun | None) -> list[str]:
+def _lines(archive: str, found: Sequence[StoreStatus], last_run: PastRun | None) -> list[str]:
     nothing = f"{archive}: {'no store' if last_run else 'no archive'} yet"
     lines = [line for status in found for line in status.lines()] or [nothing]
     return [*lines, *[f"Last run: {run_text(last_run)}"] * (last_run is not None)]

@@ -11,6 +11,7 @@ import click
 
 from market_photos import console
 from market_photos.archive.catalog.reader import find_return
+from market_photos.archive.places import open_archive
 from market_photos.archive.stores import select_stores
 from market_photos.cli.options import (
     DATE,
@@ -119,7 +120,7 @@ def fetch(*, campaign: int | None, order: int | None, return_id: int | None, **o
         _run(OneOrder(OrderRef(order)), campaigns=campaigns, **options)
         return
     if campaign is None or order is None:
-        archive = load(find_config(options["config"])).archive.directory
+        archive = open_archive(load(find_config(options["config"])).archive).fetch(campaigns)
         known = find_return(archive, select_stores(archive, campaigns), return_id, order)
         campaigns, order = (known.campaign,), known.order
     _run(OneReturn(ReturnRef(order, return_id)), campaigns=campaigns, **options)

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from market_photos.archive.place import Archive
 from market_photos.archive.stores import select_stores
 from market_photos.clock import Clock
 from market_photos.console import say
@@ -20,7 +21,7 @@ SHOWN_ABSENT = 10
 class Job(NamedTuple):
     """The stores of an archive, and the file to write: `-` for standard output."""
 
-    archive: Path
+    archive: Archive
     campaigns: tuple[int, ...]
     """Empty for all stores."""
     target: Path
@@ -33,8 +34,9 @@ def export_pack(job: Job, selection: Selection, language: str, clock: Clock) -> 
 
     Raises UsageError, CatalogUnusable, EvidenceBroken or ArchiveUnwritable; the target is then unchanged.
     """
-    found = find(job.archive, select_stores(job.archive, job.campaigns), selection)
-    with output(job.target, job.archive, force=job.force) as stream:
+    catalogs = job.archive.fetch(job.campaigns)
+    found = find(catalogs, select_stores(catalogs, job.campaigns), selection)
+    with output(job.target, catalogs, force=job.force) as stream:
         packed = write_pack(stream, job.archive, found, selection, language=language, made_at=clock.now().wall)
     _say_packed(job.target, packed)
 
@@ -44,9 +46,10 @@ def export_index(job: Job, days: Days, kind: str, delimiter: str = DELIMITER) ->
     if kind == "parquet":
         require_parquet()
     write = partial(write_csv, delimiter=delimiter) if kind == "csv" else WRITERS[kind]
-    with output(job.target, job.archive, force=job.force) as stream:
-        written = write(stream, index(job.archive, select_stores(job.archive, job.campaigns), days))
-    say(f"{job.target}: {written:,} photos, one per row; paths are relative to {job.archive}")
+    catalogs = job.archive.fetch(job.campaigns)
+    with output(job.target, catalogs, force=job.force) as stream:
+        written = write(stream, index(catalogs, select_stores(catalogs, job.campaigns), days))
+    say(f"{job.target}: {written:,} photos, one per row; paths are relative to {job.archive.name}")
 
 
 def _say_packed(path: Path, packed: Packed) -> None:

@@ -11,6 +11,7 @@ from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, snapshot
 from market_photos.archive.catalog.record_codec import render
 from market_photos.archive.layout import RECORD_NAME
+from market_photos.archive.place import Archive
 from market_photos.errors import UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.evidence import Evidence
@@ -55,7 +56,7 @@ def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[
 
 def write_pack(
     stream: BinaryIO,
-    archive: Path,
+    archive: Archive,
     found: Sequence[KnownReturn],
     selection: Selection,
     *,
@@ -82,7 +83,7 @@ def _about(selection: Selection) -> dict[str, str]:
     }
 
 
-def _add_return(bag: Bag, archive: Path, return_: KnownReturn, packed: Packed) -> ReturnSection:
+def _add_return(bag: Bag, archive: Archive, return_: KnownReturn, packed: Packed) -> ReturnSection:
     folder = f"data/{return_.campaign}/{return_.order}-{return_.return_id}"
     if return_.raw:
         bag.add_text(f"{folder}/{RECORD_NAME}", render(return_.raw))
@@ -90,14 +91,16 @@ def _add_return(bag: Bag, archive: Path, return_: KnownReturn, packed: Packed) -
     return ReturnSection(return_, shown, f"{folder}/{RECORD_NAME}" if return_.raw else "")
 
 
-def _add_photos(bag: Bag, archive: Path, folder: str, return_: KnownReturn, packed: Packed) -> Iterator[PackedPhoto]:
+def _add_photos(
+    bag: Bag, archive: Archive, folder: str, return_: KnownReturn, packed: Packed
+) -> Iterator[PackedPhoto]:
     for photo in return_.photos:
         if photo.state is not State.ARCHIVED:
             packed.absent.append(photo)
             yield PackedPhoto(photo)
             continue
         evidence = Evidence(archive, photo)
-        path = f"{folder}/{evidence.path.name}"
+        path = f"{folder}/{evidence.name}"
         bag.add_photo(path, evidence.chunks(), evidence.size, photo.changed_at)
         packed.photos += 1
         packed.size += evidence.size

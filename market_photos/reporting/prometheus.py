@@ -88,9 +88,9 @@ def _add_catalogs(metrics: _Metrics, stores: list[StoreStatus]) -> None:
 
 def _readable(settings: Settings, clock: Clock) -> list[StoreStatus]:
     found: list[StoreStatus] = []
-    for campaign in known_stores(settings.archive.directory):
+    for campaign in known_stores(settings.archive.catalogs):
         try:
-            found += statuses(settings.archive.directory, (campaign,), settings.limits, clock)
+            found += statuses(settings.archive.catalogs, (campaign,), settings.limits, clock)
         except MarketPhotosError as error:
             log.warning("metrics_file: store %s is left out: %s", campaign, error.message)
     return found

@@ -37,7 +37,7 @@ class RunRecord:
         self._held = held
         self._started_at = clock.now().wall
         started = datetime.fromtimestamp(self._started_at, UTC)
-        self._folder = archive.scratch if archive.url else archive.directory
+        self._folder = archive.catalogs
         self._path = self._folder / FOLDER / f"{started:%Y%m%dT%H%M%S}-{os.getpid()}.json"
 
     def begin(self) -> None:

@@ -115,7 +115,7 @@ def statuses(archive: Path, campaigns: Sequence[int], limits: Limits, clock: Clo
 def read_status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> StoreStatus:
     """Return the state of one store. Blocks. Raises CatalogUnusable."""
     tally = catalog.photos.tally()
-    holder = lock.held_by(folder / layout.LOCK_NAME)
+    holder = lock.holder_of(folder)
     now = catalog.now()
     returns = _token_returns(catalog.requests.past_requests(), limits, now)
     amount, period = limits.photo_requests, limits.period_seconds

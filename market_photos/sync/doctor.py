@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from market_photos.archive import volume
+from market_photos.archive.places import open_archive
 from market_photos.archive.volume import network_share
 from market_photos.clock import Clock, Moment, ServerClock, SystemClock
 from market_photos.config import Settings
@@ -62,7 +63,7 @@ def problem(error: MarketPhotosError) -> Finding:
 async def examine(settings: Settings, say: Callable[[str], None]) -> ExitCode:
     """Print the findings; return the exit code of the most serious problem."""
     findings = []
-    for finding in check_archive(settings):
+    for finding in (*check_archive(settings), *check_place(settings)):
         findings.append(_shown(finding, say))
     async for finding in check_api(settings, SystemClock(), Random()):
         findings.append(_shown(finding, say))
@@ -85,7 +86,7 @@ def _shown(finding: Finding, say: Callable[[str], None]) -> Finding:
 
 def check_archive(settings: Settings) -> Iterator[Finding]:
     """Check the archive by writing and removing a file, in the nearest folder above it if it does not exist."""
-    folder = settings.archive.directory
+    folder = settings.archive.catalogs
     try:
         volume.require_marker(folder, settings.archive.marker)
         existing = next(path for path in (folder, *folder.absolute().parents) if volume.is_there(path))
@@ -96,7 +97,8 @@ def check_archive(settings: Settings) -> Iterator[Finding]:
         return
     free = human_bytes(shutil.disk_usage(existing).free)
     can = "can be written" if existing == folder else f"does not exist yet; the first sync can make it in {existing}"
-    yield passed(f"the archive {folder.absolute()} {can}; {free} are free")
+    what = "the archive" if settings.archive.url is None else "the scratch folder"
+    yield passed(f"{what} {folder.absolute()} {can}; {free} are free")
     if share := network_share(folder):
         yield Finding(
             ExitCode.ARCHIVE,
@@ -110,6 +112,15 @@ def _try_to_write(folder: Path) -> None:
         file.write(b"x")
         file.flush()
         os.fsync(file.fileno())
+
+
+def check_place(settings: Settings) -> Iterator[Finding]:
+    """Check what an archive in a bucket needs; nothing for one in a folder."""
+    try:
+        for text in open_archive(settings.archive).check():
+            yield passed(text)
+    except MarketPhotosError as error:
+        yield problem(error)
 
 
 async def check_api(settings: Settings, clock: Clock, rng: Random) -> AsyncIterator[Finding]:

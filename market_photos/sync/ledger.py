@@ -1,5 +1,6 @@
 """The requests of one store, on record in its catalogue, and the limits that a run restores from them."""
 
+import logging
 from random import Random
 
 from market_photos import failpoints
@@ -11,6 +12,8 @@ from market_photos.market.requests import Endpoint, quotas
 from market_photos.market.slots import Slots
 from market_photos.reporting.report import Counters
 from market_photos.settings import Limits as LimitSettings
+
+log = logging.getLogger(__name__)
 
 
 class RequestLedger:
@@ -65,3 +68,14 @@ async def restored_limits(
 def forget_old_requests(catalog: Catalog, settings: LimitSettings) -> None:
     """Remove requests that no longer count. Blocks. Only after the parts of a killed run have been removed."""
     catalog.requests.forget_requests(settings.period_seconds + TRANSIT)
+
+
+def spend_quota(catalog: Catalog, settings: LimitSettings) -> None:
+    """Record the whole quota as spent now: what was sent since the catalogue was copied is not known. Blocks."""
+    log.warning(
+        "store %s: the catalogue is older than the last run: it was put back from a backup, or lost. "
+        "Photos that are on disk are not requested, and the quota of a period counts as spent",
+        catalog.campaign,
+    )
+    for method, amount in quotas(settings.photo_requests, settings.return_requests).items():
+        catalog.requests.assume(method, [0.0] * amount)

@@ -22,15 +22,13 @@ from market_photos.config import Settings
 from market_photos.console import current_store, redact
 from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, MarketPhotosError
 from market_photos.market.client import Client
-from market_photos.market.requests import quotas
 from market_photos.reporting.harmless import harmless
 from market_photos.reporting.progress import RunProgress, StoreProgress
 from market_photos.reporting.report import Counters, Report, StoreReport, verdict
-from market_photos.settings import Limits as LimitSettings
 from market_photos.sync.descriptors import stores_that_fit
 from market_photos.sync.discovery import Candidate, Discovered, discover, nothing_to_visit
 from market_photos.sync.dry_run import scratch
-from market_photos.sync.ledger import RequestLedger, restored_limits
+from market_photos.sync.ledger import RequestLedger, restored_limits, spend_quota
 from market_photos.sync.plan import Plan
 from market_photos.sync.progress import measure, run_progress
 from market_photos.sync.shard import WHOLE, Shard
@@ -130,6 +128,8 @@ class Run:
         for campaign, error in locks.refused.items():
             reports.append(StoreReport(campaign, exit_code=error.exit_code, error=error))
         if not named:
+            if not self.stop.requested:
+                await asyncio.to_thread(self._fetch_others, set(visited))
             others, skipped = await asyncio.to_thread(
                 unvisited,
                 self._archive.catalogs,
@@ -152,6 +152,11 @@ class Run:
     def claim_stores(self, locks: StoreLocks, campaigns: list[int]) -> set[int]:
         """Claim stores; return those that no other run has. Raises AlreadyRunning if that is none."""
         return locks.claim(campaigns)
+
+    def _fetch_others(self, visited: set[int]) -> None:
+        """Bring the catalogues of the stores that are not visited up to date. Blocks."""
+        if others := sorted(set(self._archive.stores()) - visited):
+            self._archive.fetch(others)
 
     async def visit_stores(self, candidates: list[Candidate], client: Client, locks: StoreLocks) -> list[StoreReport]:
         """Visit stores side by side, as many at once as the settings and the system allow."""
@@ -284,14 +289,3 @@ def _leave(catalog: Catalog, place: Place) -> None:
     """Leave the store for the next run. Blocks."""
     adoption.stamp(catalog, place)
     place.finish(catalog.backup)
-
-
-def spend_quota(catalog: Catalog, settings: LimitSettings) -> None:
-    """Record the whole quota as spent now: what was sent since the catalogue was copied is not known. Blocks."""
-    log.warning(
-        "store %s: the catalogue is older than the last run: it was put back from a backup, or lost. "
-        "Photos that are on disk are not requested, and the quota of a period counts as spent",
-        catalog.campaign,
-    )
-    for method, amount in quotas(settings.photo_requests, settings.return_requests).items():
-        catalog.requests.assume(method, [0.0] * amount)

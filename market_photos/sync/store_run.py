@@ -115,6 +115,7 @@ async def _list_and_download(
         helpers = [
             group.create_task(_refresh(store, plan, queue)),
             group.create_task(_keep_house(store)),
+            group.create_task(store.place.guard()),
             group.create_task(_end_on_stop(store, queue, listing, downloads)),
         ]
         await asyncio.wait([listing, *downloads.values()])

@@ -46,7 +46,7 @@ def unvisited(
 def _look(archive: Path, candidate: Candidate, clock: Clock, only: Wanted | None) -> StoreReport | Candidate | None:
     """Return the report, the reason why there is none, or None if the folder is not a store's."""
     folder = layout.store_folder(archive, candidate.campaign)
-    if holder := lock.held_by(folder / layout.LOCK_NAME):
+    if holder := lock.holder_of(folder):
         return candidate._replace(refused=f"{candidate.refused}; another run is at work on it: {holder}")
     try:
         if not is_store(folder):

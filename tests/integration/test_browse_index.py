@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.archive.places import folder_at
 from market_photos.browse import index, indexer
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import Query, parse
@@ -24,13 +25,13 @@ def update(store: ArchiveOf, *, everything: bool = False) -> int:
 
 
 def orders(archive: Path, **given: str) -> list[int]:
-    return [back.order for back in Stores(archive).page(parse(given), 100).returns]
+    return [back.order for back in Stores(folder_at(archive)).page(parse(given), 100).returns]
 
 
 def every_page(archive: Path, most: int) -> list[tuple[int, int]]:
     """(store, order) from the newest to the oldest, page by page."""
     found: list[tuple[int, int]] = []
-    stores, query = Stores(archive), Query()
+    stores, query = Stores(folder_at(archive)), Query()
     for _ in range(100):
         page = stores.page(query, most)
         assert (page.total, page.before) == (21, len(found))
@@ -125,7 +126,7 @@ def test_filters_count_the_returns_of_the_present_query(tmp_path: Path) -> None:
     second.add(comment="скол", decision="REPAIR")
     for store in (first, second):
         update(store)
-    stores = Stores(tmp_path)
+    stores = Stores(folder_at(tmp_path))
 
     def counts(**given: str) -> tuple[int, dict[int, int], dict[str, int], dict[str, int]]:
         page = stores.page(parse(given), 10)
@@ -149,7 +150,7 @@ def test_counts_follow_what_changes(tmp_path: Path) -> None:
     back = store.add(photos=2)
     store.add(reason="A NEW ONE")
     update(store)
-    stores = Stores(tmp_path)
+    stores = Stores(folder_at(tmp_path))
     assert stores.page(Query(), 10).values["reason"] == {"A NEW ONE": 1, "BAD_QUALITY": 1}
     assert stores.page(Query(), 10).values["state"] == {"pending": 2}
     store.clock.wall += 100
@@ -217,13 +218,13 @@ def test_an_unreadable_catalogue_is_reported_and_the_others_are_shown(tmp_path: 
     good, bad = ArchiveOf(tmp_path, 101), ArchiveOf(tmp_path, 102)
     back = good.add()
     bad.add()
-    index_refresher = IndexRefresher(Stores(tmp_path))
+    index_refresher = IndexRefresher(Stores(folder_at(tmp_path)))
     index_refresher.refresh()
     (bad.folder / "catalog.sqlite3").write_bytes(b"garbage" * 2000)
     for leftover in bad.folder.glob("catalog.sqlite3-*"):
         leftover.unlink()
     index_refresher.refresh(force=True)
-    page = Stores(tmp_path).page(Query(), 10)
+    page = Stores(folder_at(tmp_path)).page(Query(), 10)
     assert [one.order for one in page.returns] == [back.order]
     assert "catalog.sqlite3" in page.troubles[102]
     with pytest.raises(CatalogUnusable):

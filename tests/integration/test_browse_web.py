@@ -15,6 +15,7 @@ from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
+from market_photos.archive.places import folder_at
 from market_photos.browse.app import make_app
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import COOKIE, access_policy
@@ -35,7 +36,7 @@ PHONE = {"Accept-Language": "ru-RU,ru;q=0.9"}
 async def served(
     archive: Path, *, host: str = "127.0.0.1", token: str = "", limits: Limits | None = None
 ) -> AsyncIterator[Client]:
-    stores = Stores(archive)
+    stores = Stores(folder_at(archive))
     index_refresher = IndexRefresher(stores)
     index_refresher.refresh(force=True)
     site = Site(stores, index_refresher, limits or Limits(), ArchiveOf(archive).clock)

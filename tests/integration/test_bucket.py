@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,9 +26,10 @@ IN_FLIGHT = 4
 TTL, SLACK = 2.0, 1.0
 SHORT_LEASE = f"""
 import sys
-from market_photos.archive import lease
+from market_photos.archive import lease, objects
 from market_photos.cli.main import main
 lease.TTL, lease.SLACK, lease.RENEW_SECONDS, lease.RETRY_SECONDS = {TTL}, {SLACK}, 0.5, 0.2
+objects.SHORT_SECONDS, objects.SHORT_RETRY_SECONDS = 2, 2
 main()
 """
 
@@ -260,6 +262,60 @@ def test_a_damaged_checkpoint_is_told_and_nothing_is_requested(storage: Storage,
         assert "market-photos rebuild" in outcome.stderr
         assert len(world.log.of("returns")) == asked
         assert world.lease["is_released"]
+
+
+def test_status_tells_of_any_machine(storage: Storage, tmp_path: Path) -> None:
+    with a_bucket_world(storage, tmp_path, latency=0.3, returns=20) as world:
+        other = world.another_machine()
+        assert other.program("status").code == 0
+        assert world.program("sync", "--max-photos", "3").code == 7
+        told = json.loads(other.program("status", "--json").stdout)
+        assert told["archive"] == f"s3://{world.bucket}/market"
+        [store] = told["stores"]
+        assert (store["archived"], store["pending"], store["at_work"]) == (3, 37, None)
+        first = world.start("sync")
+        wait_until(lambda: len(world.log.of("photo")) > 5, first)
+        [store] = json.loads(other.program("status", "--json").stdout)["stores"]
+        assert f"process {first.pid} on" in store["at_work"]
+        assert world.end_of(first).code == 0
+        [store] = json.loads(other.program("status", "--json").stdout)["stores"]
+        assert (store["archived"], store["at_work"], store["last_run"]["exit_code"]) == (40, None, 0)
+
+
+def test_a_pack_and_a_table_are_exported_from_a_bucket(storage: Storage, tmp_path: Path) -> None:
+    with a_bucket_world(storage, tmp_path) as world:
+        assert world.program("sync").code == 0
+        other = world.another_machine()
+        back = next(iter(world.market.stores[CAMPAIGN].returns.values()))
+        outcome = other.program("export", "--order", str(back.order), "--out", str(tmp_path / "pack.zip"))
+        assert outcome.code == 0, outcome.text
+        with zipfile.ZipFile(tmp_path / "pack.zip") as pack:
+            bodies = {pack.read(name) for name in pack.namelist()}
+        assert {photo.body for photo in world.market.stores[CAMPAIGN].photos(back)} <= bodies
+        outcome = other.program("export", "--format", "jsonl", "--out", "-")
+        assert len(outcome.stdout.splitlines()) == len(world.market.photos())
+        gone = next(key for key in world.objects if key.endswith(".jpg") and str(back.order) in key)
+        obstore.delete(store_of(storage, world.bucket), gone)
+        outcome = other.program("export", "--order", str(back.order), "--out", str(tmp_path / "2.zip"))
+        assert (outcome.code, f"s3://{world.bucket}/market/{gone}: is missing" in outcome.stderr) == (10, True)
+
+
+def test_doctor_tries_the_bucket(storage: Storage, tmp_path: Path) -> None:
+    with a_bucket_world(storage, tmp_path) as world:
+        outcome = world.program("doctor")
+        assert outcome.code == 0, outcome.text
+        assert f"ok: the bucket s3://{world.bucket}/market can be written" in outcome.text
+        assert "of 20 at once one won" in outcome.text
+        assert world.objects == {}
+
+
+def test_doctor_names_what_a_storage_lacks(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        storage = stack.enter_context(rclone(tmp_path))
+        world = stack.enter_context(a_bucket_world_of(storage, tmp_path))
+        outcome = world.program("doctor")
+        assert outcome.code == 5, outcome.text
+        assert "If-None-Match: *" in outcome.text
 
 
 def test_without_the_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.archive.places import open_archive
 from market_photos.errors import EvidenceBroken, UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.pack import Packed, find, write_pack
 from market_photos.export.selection import Selection
+from market_photos.settings import Archive
 from tests.archives import JPEG, ArchiveOf
 
 MADE_AT = 1_780_100_000.0
@@ -27,7 +29,9 @@ def store(tmp_path: Path) -> ArchiveOf:
 def packed(store: ArchiveOf, selection: Selection, language: str = "ru") -> tuple[zipfile.ZipFile, Packed, bytes]:
     stream = io.BytesIO()
     found = find(store.archive, [101], selection)
-    result = write_pack(stream, store.archive, found, selection, language=language, made_at=MADE_AT)
+    result = write_pack(
+        stream, open_archive(Archive(directory=store.archive)), found, selection, language=language, made_at=MADE_AT
+    )
     return zipfile.ZipFile(stream), result, stream.getvalue()
 
 

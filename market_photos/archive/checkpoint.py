@@ -1,0 +1,68 @@
+"""Checkpoints of a catalogue: compressed copies in a bucket, and which of them the scratch folder holds."""
+
+import gzip
+import shutil
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from market_photos.archive import atomic, layout, volume
+from market_photos.archive.objects import Bucket
+from market_photos.errors import CatalogDamaged
+
+#: In a store's scratch folder: the key of the checkpoint that its catalogue equals.
+MARKER_NAME = "checkpoint"
+REBUILD = "Run `market-photos rebuild`: it makes a new catalogue from the photos, and nothing is downloaded again."
+
+
+def is_current(scratch: Path, checkpoint: str) -> bool:
+    """Return whether the catalogue in a scratch folder equals the checkpoint."""
+    with suppress(OSError):
+        return bool(checkpoint) and (scratch / MARKER_NAME).read_text() == checkpoint
+    return False
+
+
+def bring_catalog(bucket: Bucket, checkpoint: str, scratch: Path) -> None:
+    """Replace the catalogue in a scratch folder by the checkpoint, or remove it if there is none.
+
+    Raises CatalogDamaged if the checkpoint cannot be read.
+    """
+    target = scratch / layout.CATALOG_NAME
+    with volume.disk_errors(target):
+        remove_catalog(scratch)
+        if not checkpoint:
+            return
+        try:
+            with atomic.replacing(target) as file:
+                unpacked = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+                for chunk in bucket.chunks(checkpoint):
+                    file.write(unpacked.decompress(chunk))
+                file.write(unpacked.flush())
+                if not unpacked.eof:
+                    raise CatalogDamaged(f"{bucket.url}/{checkpoint}: is cut off.", REBUILD)
+        except (FileNotFoundError, zlib.error) as error:
+            raise CatalogDamaged(f"{bucket.url}/{checkpoint}: cannot be read: {error}.", REBUILD) from error
+
+
+def remove_catalog(scratch: Path) -> None:
+    """Remove the catalogue in a scratch folder. Raises OSError."""
+    for suffix in ("", "-wal", "-shm"):
+        (scratch / f"{layout.CATALOG_NAME}{suffix}").unlink(missing_ok=True)
+
+
+def pack(backup: Callable[[Path], None], target: Path) -> None:
+    """Write what `backup` writes, compressed. Raises ArchiveUnwritable."""
+    copy = target.with_suffix("")
+    with volume.disk_errors(target):
+        copy.unlink(missing_ok=True)
+        try:
+            backup(copy)
+            with (
+                copy.open("rb") as source,
+                atomic.replacing(target, sync=False) as file,
+                gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1) as packed,
+            ):
+                shutil.copyfileobj(source, packed, 1024 * 1024)
+        finally:
+            copy.unlink(missing_ok=True)
