@@ -34,6 +34,7 @@ RETRIES = 5
 SMALL_BYTES = 256 * 1024
 _CODE = re.compile(r"<Code>(.*?)</Code>")
 _MESSAGE = re.compile(r"<Message>(.*?)</Message>")
+_ABOUT_THE_KEY = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Unauthorized", "403 Forbidden")
 _SHOWN = 300
 
 
@@ -206,6 +207,6 @@ def _hint(error: Exception) -> str:
     text = str(error)
     if "NoSuchBucket" in text:
         return "Check url in [archive], or make the bucket."
-    if any(word in text for word in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Unauth", "403")):
+    if any(word in text for word in _ABOUT_THE_KEY):
         return "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may read and write in this bucket."
     return "Check endpoint in [archive] and the network; the same command then goes on."
