@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from market_photos.archive import atomic, checkpoint, layout, volume
+from market_photos.archive.bucket_files import BucketFiles
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lease import LEASE_NAME, Lease, LeaseState, boottime, is_probably_held
 from market_photos.archive.lock import Lock, kept_free, note_elsewhere
@@ -42,7 +43,7 @@ CHECKPOINT_SECONDS = 6 * 3600
 #: In a store's scratch folder: photos that are being downloaded and do not fit into memory.
 _PARTS = "parts"
 #: A stamp that no catalogue knows, so that it counts as older than the last run.
-_NO_STAMP = "the lease was taken over"
+NO_STAMP = "taken-over"
 #: Seconds before a checkpoint from which an object may be unknown to it: it was uploaded after it was made.
 _UPLOAD_SECONDS = 600.0
 #: The attribute of a photo with its SHA-256.
@@ -66,7 +67,7 @@ class BucketPlace:
 
     @property
     def stamp(self) -> str:
-        return _NO_STAMP if self._lease.is_taken_over else self._lease.state.stamp
+        return NO_STAMP if self._lease.is_taken_over else self._lease.state.stamp
 
     def leave_stamp(self, stamp: str) -> None:
         self._lease.change(stamp=stamp)
@@ -146,7 +147,23 @@ class BucketPlace:
             (self._scratch / checkpoint.MARKER_NAME).write_text(key)
         self._bucket.remove(*(found.key for found in self._bucket.walk(f"{self._root}catalog/") if found.key < key))
 
-    def look_for_unknown(self) -> None:
+    def bring_catalog(self) -> None:
+        """Make the catalogue in the scratch folder that of the checkpoint. Raises CatalogDamaged."""
+        latest = self._lease.state.checkpoint
+        if self.stamp == NO_STAMP:
+            self._look_for_unknown()
+        elif not latest and self._has_photos():
+            raise CatalogDamaged(
+                f"{self._bucket.url}/{self._root}: its lease and its catalogue are lost, but there are photos.",
+                checkpoint.REBUILD,
+            )
+        if not checkpoint.is_current(self._scratch, latest) or self._lease.is_taken_over:
+            checkpoint.bring_catalog(self._bucket, latest, self._scratch)
+        with volume.disk_errors(self._scratch):
+            (self._scratch / checkpoint.MARKER_NAME).unlink(missing_ok=True)
+            shutil.rmtree(self._scratch / _PARTS, ignore_errors=True)
+
+    def _look_for_unknown(self) -> None:
         """List the photos that came after the checkpoint."""
         latest = self._lease.state.checkpoint
         made = self._bucket.head(latest) if latest else None
@@ -158,7 +175,7 @@ class BucketPlace:
                 unknown[path.parent].append(path)
         self._unknown = dict(unknown)
 
-    def has_photos(self) -> bool:
+    def _has_photos(self) -> bool:
         """Return whether the store has any photo."""
         return any(True for _ in self._bucket.walk(f"{self._root}{layout.PHOTOS}/"))
 
@@ -205,6 +222,11 @@ class BucketArchive:
     def open(self, campaign: int, path: str) -> BinaryIO:
         return io.BytesIO(b"".join(self._bucket.chunks(f"{campaign}/{path}")))
 
+    is_changed_beside_runs = False
+
+    def files(self, campaign: int) -> BucketFiles:
+        return BucketFiles(self._bucket, campaign)
+
     def check(self) -> Iterator[str]:
         require_conditional_puts(self._bucket)
         require_one_winner(self._bucket)
@@ -218,21 +240,12 @@ class BucketArchive:
 
     @contextmanager
     def opened(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[BucketPlace]:
-        scratch = held_folder.folder
+        with self.rebuilding(campaign, held_folder, lock, clock) as place:
+            place.bring_catalog()
+            yield place
+
+    @contextmanager
+    def rebuilding(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[BucketPlace]:
         with Lease(self._bucket, campaign, lock.command, clock) as lease:
             held_folder.require_also = lease.require_valid
-            place = BucketPlace(self._bucket, campaign, scratch, self._settings.min_free_bytes, lease)
-            latest = lease.state.checkpoint
-            if lease.is_taken_over:
-                place.look_for_unknown()
-            elif not latest and place.has_photos():
-                raise CatalogDamaged(
-                    f"{self._bucket.url}/{campaign}: its lease and its catalogue are lost, but there are photos.",
-                    checkpoint.REBUILD,
-                )
-            if not checkpoint.is_current(scratch, latest) or lease.is_taken_over:
-                checkpoint.bring_catalog(self._bucket, latest, scratch)
-            with volume.disk_errors(scratch):
-                (scratch / checkpoint.MARKER_NAME).unlink(missing_ok=True)
-                shutil.rmtree(scratch / _PARTS, ignore_errors=True)
-            yield place
+            yield BucketPlace(self._bucket, campaign, held_folder.folder, self._settings.min_free_bytes, lease)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from market_photos.archive import atomic, image_type, layout, photo_file, tree, volume
+from market_photos.archive.folder_files import FolderFiles
 from market_photos.archive.hashing import file_sha256
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
-from market_photos.archive.stores import numbered_folders
+from market_photos.archive.stores import known_stores
 from market_photos.clock import Clock
 from market_photos.settings import Archive as ArchiveSettings
 
@@ -91,7 +92,7 @@ class FolderArchive:
         self.name = str(settings.directory)
 
     def stores(self) -> list[int]:
-        return numbered_folders(self.catalogs)
+        return known_stores(self.catalogs)
 
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         """Return the folder: a catalogue is beside its photos."""
@@ -99,6 +100,11 @@ class FolderArchive:
 
     def open(self, campaign: int, path: str) -> BinaryIO:
         return tree.open_file(layout.store_folder(self.catalogs, campaign) / path)
+
+    is_changed_beside_runs = True
+
+    def files(self, campaign: int) -> FolderFiles:
+        return FolderFiles(layout.store_folder(self.catalogs, campaign))
 
     def check(self) -> Iterator[str]:
         """Yield nothing: the folder of catalogues is all."""
@@ -114,3 +120,5 @@ class FolderArchive:
     @contextmanager
     def opened(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[FolderPlace]:
         yield FolderPlace(held_folder, lock, self._settings.min_free_bytes)
+
+    rebuilding = opened

@@ -122,6 +122,17 @@ class Bucket:
             for chunk in obstore.get(self._store, key):
                 yield bytes(chunk)
 
+    def beginning(self, key: str, size: int) -> bytes:
+        """Return the first bytes of an object. Raises FileNotFoundError."""
+        with self._errors(key):
+            return bytes(obstore.get(self._store, key, options={"range": (0, size)}).bytes())
+
+    def move(self, key: str, target: str) -> None:
+        """Give an object another key. A crash in between leaves both."""
+        with self._errors(key):
+            obstore.copy(self._store, key, target)
+        self.remove(key)
+
     def walk(self, prefix: str) -> Iterator[Found]:
         """Yield the objects below a prefix, which ends at a `/`, in the order of their keys."""
         with self._errors(prefix):

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from market_photos.archive.files import StoreFiles
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
 from market_photos.archive.photo_file import Part, Stored
@@ -71,7 +72,7 @@ class Archive(Protocol):
         """Its folder or address, for people."""
 
     def stores(self) -> list[int]:
-        """Return the numbers of the folders that are named like stores, sorted. Blocks."""
+        """Return the stores that have a catalogue or photos, sorted. Blocks."""
 
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         """Bring the catalogues of some stores, or of all, up to date for reading; return `catalogs`. Blocks."""
@@ -84,6 +85,18 @@ class Archive(Protocol):
 
         Raises ArchiveUnwritable.
         """
+
+    def files(self, campaign: int) -> StoreFiles:
+        """Return the files of a store."""
+
+    @property
+    def is_changed_beside_runs(self) -> bool:
+        """Whether a small change to a catalogue needs no lock: a run at work has the same file open."""
+
+    def rebuilding(
+        self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock
+    ) -> AbstractContextManager[Place]:
+        """Open a store as `opened` does, whatever its catalogue is like. Blocks. Raises AlreadyRunning."""
 
     def prepare(self) -> None:
         """Raise ArchiveUnwritable unless a run can write to the archive. Blocks."""

@@ -10,13 +10,17 @@ from market_photos.errors import UsageError
 
 def select_stores(archive: Path, campaigns: Iterable[int] = ()) -> list[int]:
     """Return the given stores, or all of the archive, sorted. Raises UsageError if a store or all are missing."""
-    known = known_stores(archive)
+    return chosen(archive.absolute(), known_stores(archive), campaigns)
+
+
+def chosen(archive: object, known: list[int], campaigns: Iterable[int]) -> list[int]:
+    """Return the given stores, or all that are known, sorted. Raises UsageError as `select_stores` does."""
     if missing := sorted(set(campaigns) - set(known)):
         stores = ", ".join(map(str, known)) or "none"
         raise UsageError(f"{archive}: there is no store {missing[0]}.", f"There are: {stores}.")
     if not known:
         raise UsageError(
-            f"{archive.absolute()}: there is no archive yet.",
+            f"{archive}: there is no archive yet.",
             "Run `market-photos sync` first, or check --config and directory in [archive].",
         )
     return sorted(set(campaigns)) or known

@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from market_photos import console
-from market_photos.archive.stores import select_stores
+from market_photos.archive.place import Archive
+from market_photos.archive.places import open_archive
+from market_photos.archive.stores import chosen, select_stores
 from market_photos.archive.volume import require_marker
 from market_photos.cli.options import AGE, ID, Span, campaigns_option, command_line, config_option, json_option
 from market_photos.clock import SystemClock
@@ -25,8 +27,14 @@ from market_photos.text import one_line
 def _settings(config: Path | None) -> Settings:
     """Return the settings of an archive that is mounted. Raises ConfigError, ArchiveUnwritable."""
     settings = load(find_config(config))
-    require_marker(settings.archive.directory, settings.archive.marker)
+    require_marker(settings.archive.catalogs, settings.archive.marker)
     return settings
+
+
+def _opened(settings: Settings, campaigns: tuple[int, ...]) -> tuple[Archive, list[int]]:
+    """Return the archive with catalogues that are up to date, and the chosen stores. Raises UsageError."""
+    archive = open_archive(settings.archive)
+    return archive, select_stores(archive.fetch(campaigns), campaigns)
 
 
 @click.command()
@@ -40,7 +48,7 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
 
     Is each of them on disk as it was served? Exits with 10 if not. Reads only, and works beside a run.
     """
-    archive = _settings(config).archive.directory
+    archive, stores = _opened(_settings(config), campaigns)
     problems: dict[int, list[dict[str, Any]]] = {}
 
     def report(campaign: int, problem: Problem) -> None:
@@ -54,11 +62,11 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
             archive, campaign, SystemClock(), full=not quick, repair=repair, command=command_line(), report=report
         )
 
-    results = [check(campaign) for campaign in select_stores(archive, campaigns)]
+    results = [check(campaign) for campaign in stores]
     code = most_serious([result.exit_code for result in results])
     if as_json:
-        stores = [{**result.as_json(), "problems": problems.get(result.campaign, [])} for result in results]
-        console.give({"archive": str(archive), "full": not quick, "exit_code": int(code), "stores": stores})
+        checked = [{**result.as_json(), "problems": problems.get(result.campaign, [])} for result in results]
+        console.give({"archive": archive.name, "full": not quick, "exit_code": int(code), "stores": checked})
     else:
         for line in [*(result.line() for result in results), *next_steps(results, repair=repair)]:
             console.say(line)
@@ -74,10 +82,10 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
     For a catalogue that is lost or damaged: the old one is kept under another name, and no photo is downloaded again.
     """
     settings = _settings(config)
-    archive = settings.archive.directory
+    archive = open_archive(settings.archive)
     in_order: list[UsageError] = []
-    stores = select_stores(archive, campaigns)
-    copied = {} if campaigns else copies(archive, stores)
+    stores = chosen(archive.name, archive.stores(), campaigns)
+    copied = {} if campaigns else copies(archive.catalogs, stores)
     for campaign in stores:
         if campaign in copied:
             in_order.append(copied[campaign])
@@ -126,9 +134,8 @@ def prune(
 
     A tombstone stays, so that they are never downloaded again. Returns on hold stay; see `market-photos hold`.
     """
-    archive = _settings(config).archive.directory
+    archive, stores = _opened(_settings(config), campaigns)
     before = older_than.before(dt.datetime.now(dt.UTC)).timestamp()
-    stores = select_stores(archive, campaigns)
     with locked_stores(
         archive, stores, before=before, statuses=statuses, clock=SystemClock(), command=command_line()
     ) as prunes:
@@ -189,8 +196,7 @@ def release(**options: Any) -> None:
 def _set_hold(
     *, is_held: bool, return_id: int, order: int | None, config: Path | None, campaigns: tuple[int, ...]
 ) -> None:
-    archive = _settings(config).archive.directory
-    stores = select_stores(archive, campaigns)
+    archive, stores = _opened(_settings(config), campaigns)
     clock, command = SystemClock(), command_line()
     campaign, known = set_hold(archive, stores, return_id, order, is_held=is_held, clock=clock, command=command)
     state = "on hold: prune leaves it alone" if is_held else "released: prune may take it"

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.reader import KnownReturn, find_return
+from market_photos.archive.place import Archive
 from market_photos.clock import Clock, iso
 from market_photos.errors import UsageError
 from market_photos.maintenance import return_folder
+from market_photos.maintenance.holding import changed_catalog
 
 
 def set_hold(
-    archive: Path,
+    archive: Archive,
     campaigns: Iterable[int],
     return_id: int,
     order: int | None,
@@ -26,15 +27,19 @@ def set_hold(
 
     Raises UsageError where no return or several have these numbers, or where it is pruned already.
     """
-    found = find_return(archive, campaigns, return_id, order)
-    campaign, store = found.campaign, layout.store_folder(archive, found.campaign)
-    folder = store / found.folder
-    with Catalog(store, campaign, clock) as catalog:
-        return_folder.require_real_folders(store, found.folder)
+    found = find_return(archive.catalogs, campaigns, return_id, order)
+    campaign, files = found.campaign, archive.files(found.campaign)
+    opened = (
+        Catalog(layout.store_folder(archive.catalogs, campaign), campaign, clock)
+        if archive.is_changed_beside_runs
+        else changed_catalog(archive, campaign, command, clock)
+    )
+    with opened as catalog:
+        files.require_real_folders(found.folder)
         if not is_held:
-            catalog.pruning.release(found.row, partial(return_folder.remove_hold, folder))
+            catalog.pruning.release(found.row, partial(return_folder.remove_hold, files, found.folder))
         elif not catalog.pruning.hold(
-            found.row, partial(return_folder.write_hold, folder, command, iso(clock.now().wall))
+            found.row, partial(return_folder.write_hold, files, found.folder, command, iso(clock.now().wall))
         ):
             raise UsageError(
                 f"Return {return_id} of store {campaign} is pruned, or is being pruned now: it cannot be held.",

@@ -4,19 +4,17 @@ The check walks the return folders on disk, then looks for returns whose folder 
 meanwhile, so a difference is checked again before it is reported, and unexpected files only at the end.
 """
 
-import os
-import stat
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from market_photos.archive import tree
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn
 from market_photos.archive.catalog.record_codec import render
-from market_photos.archive.hashing import file_sha256, in_threads
+from market_photos.archive.files import Entry, StoreFiles
+from market_photos.archive.hashing import in_threads
 from market_photos.archive.layout import (
     HOLD_NAME,
     PART_SUFFIX,
@@ -24,8 +22,7 @@ from market_photos.archive.layout import (
     TOMBSTONE_NAME,
     parse_return_folder,
 )
-from market_photos.archive.volume import disk_errors, is_there
-from market_photos.maintenance.return_folder import return_folders
+from market_photos.archive.volume import disk_errors
 
 
 class ProblemKind(StrEnum):
@@ -57,6 +54,7 @@ class _Folder(NamedTuple):
     """A return's folder after the check of names and sizes."""
 
     path: Path
+    """Relative to the store's folder."""
     problems: list[Problem]
     intact: list[KnownPhoto]
     """Photos whose content is still to be compared."""
@@ -68,14 +66,21 @@ class Verifier:
     """One check of one store. `photos` and `size` count what was checked."""
 
     def __init__(
-        self, catalog: Catalog, store: Path, *, full: bool, is_busy: Callable[[], bool], threads: int | None = None
+        self,
+        catalog: Catalog,
+        files: StoreFiles,
+        *,
+        full: bool,
+        is_busy: Callable[[], bool],
+        threads: int | None = None,
     ) -> None:
         """`is_busy` returns whether a sync of the store is running: its unfinished files are no problem."""
         self.photos = 0
         self.size = 0
         self.in_flight = 0
         self._reader = catalog.reader
-        self._store = store
+        self._files = files
+        self._catalog_folder = catalog.path.parent
         self._full = full
         self._is_busy = is_busy
         self._threads = threads
@@ -83,9 +88,9 @@ class Verifier:
 
     def problems(self) -> Iterator[Problem]:
         """Yield the problems. Raises CatalogUnusable, and ArchiveUnwritable where a folder cannot be read."""
-        with disk_errors(self._store):
+        with disk_errors(self._catalog_folder):
             folders: Iterator[_Folder] = filter(
-                None, map(self._check_names, return_folders(self._store, self._unknown))
+                None, map(self._check_names, self._files.return_folders(self._unknown))
             )
             if self._full:
                 folders = in_threads(self._check_contents, folders, self._threads)
@@ -94,15 +99,14 @@ class Verifier:
                 if self._full and folder.record:
                     yield from self._changed_record(folder.path / RECORD_NAME, folder.record)
             for row, path in self._reader.archived_folders():
-                folder_path = self._store / path
-                if not (is_there(folder_path) and folder_path.is_dir()):
+                if not self._files.has_folder(path):
                     yield from self._missing_folder(self._reader.get(row))
             yield from self._current_leftovers()
 
     def _check_names(self, path: Path) -> _Folder | None:
         """Compare names and sizes. Return None if the catalogue has no return in this folder."""
         with disk_errors(path):
-            entries = tree.entries(path)
+            entries = self._files.entries(path)
         known = self._find(path)
         if known is None:
             for name in entries:
@@ -123,36 +127,35 @@ class Verifier:
             self._leftover(path / name, by_stem.get(name.partition(".")[0]))
         return folder
 
-    def _size_problem(self, path: Path, photo: KnownPhoto, entry: os.stat_result | None) -> Problem | None:
+    def _size_problem(self, path: Path, photo: KnownPhoto, entry: Entry | None) -> Problem | None:
         self.photos += 1
         if entry is None:
             return Problem(ProblemKind.MISSING, path, "archived, but not on disk", photo)
-        self.size += entry.st_size
-        if entry.st_size == photo.size and stat.S_ISREG(entry.st_mode):
+        self.size += entry.size
+        if entry.size == photo.size and entry.is_file:
             return None
-        detail = f"{entry.st_size:,} bytes, archived were {photo.size or 0:,}"
+        detail = f"{entry.size:,} bytes, archived were {photo.size or 0:,}"
         return Problem(ProblemKind.CHANGED, path, detail, photo)
 
     def _check_contents(self, folder: _Folder) -> _Folder:
         """Add the photos whose hash has changed. Runs in a worker thread, so it does not use the catalogue."""
         for photo in folder.intact:
             path = folder.path / photo.name
-            if difference := _difference(path, photo.sha256):
-                problem = Problem(ProblemKind.CHANGED, path.relative_to(self._store), difference, photo)
+            if difference := self._difference(path, photo.sha256):
+                problem = Problem(ProblemKind.CHANGED, path, difference, photo)
                 folder.problems.append(problem)
         return folder
 
     def _changed_record(self, path: Path, known: KnownReturn) -> Iterator[Problem]:
-        content = _content(path)
+        content = self._content(path)
         # The record is read after the file, and the file again: a sync may have written a newer one since.
         known = self._reader.get(known.row)
-        if known.is_saved and content != render(known.raw) and _content(path) == content:
-            relative = path.relative_to(self._store)
-            yield Problem(ProblemKind.CHANGED, relative, "not the record that was saved", None, known.row)
+        if known.is_saved and content != render(known.raw) and self._content(path) == content:
+            yield Problem(ProblemKind.CHANGED, path, "not the record that was saved", None, known.row)
 
     def _is_current(self, problem: Problem) -> bool:
         """Return whether the problem still exists: a sync or a user may have changed the archive since."""
-        if problem.kind is ProblemKind.MISSING and is_there(self._store / problem.path):
+        if problem.kind is ProblemKind.MISSING and self._files.exists(problem.path):
             return False
         if problem.photo is None:
             return problem.return_row is None or self._reader.get(problem.return_row).is_saved
@@ -171,7 +174,7 @@ class Verifier:
         yield from filter(self._is_current, missing)
 
     def _unknown(self, path: Path, reason: str) -> None:
-        self._leftovers.append(Problem(ProblemKind.UNKNOWN, path.relative_to(self._store), reason))
+        self._leftovers.append(Problem(ProblemKind.UNKNOWN, path, reason))
 
     def _leftover(self, path: Path, photo: KnownPhoto | None) -> None:
         """Note a file in a return's folder that is not an archived photo; `photo` has the same stem."""
@@ -184,16 +187,16 @@ class Verifier:
             reason = "pruned, but still on disk: run the same prune again"
         else:
             reason = f"finished, but {photo.state} in the catalogue: left by a run that was interrupted"
-        self._leftovers.append(Problem(ProblemKind.TORN, path.relative_to(self._store), reason))
+        self._leftovers.append(Problem(ProblemKind.TORN, path, reason))
 
     def _current_leftovers(self) -> Iterator[Problem]:
         """Yield the leftovers that still exist and were not recorded meanwhile."""
         folder, expected = Path(), set[str]()
         for problem in self._leftovers:
-            path = self._store / problem.path
+            path = problem.path
             if path.parent != folder:
                 folder, expected = path.parent, self._expected_names(path.parent)
-            if not os.path.lexists(path) or path.name in expected:
+            if not self._files.exists(path) or path.name in expected:
                 continue
             if problem.kind is ProblemKind.TORN and self._is_busy():
                 self.in_flight += 1
@@ -209,7 +212,21 @@ class Verifier:
         """Return the return that the catalogue has in a folder."""
         ids = parse_return_folder(folder.name)
         known = self._reader.find(*ids) if ids else None
-        return known if known and known.folder == folder.relative_to(self._store) else None
+        return known if known and known.folder == folder else None
+
+    def _difference(self, path: Path, sha256: bytes) -> str:
+        """Return how a file's content differs from what was archived, empty if it does not."""
+        try:
+            found = self._files.sha256(path)
+        except OSError as error:
+            return f"cannot be read: {error.strerror or 'it is gone'}"
+        return "" if found == sha256 else f"SHA-256 {found.hex()}, archived was {sha256.hex()}"
+
+    def _content(self, path: Path) -> bytes | None:
+        try:
+            return self._files.content(path)
+        except OSError:
+            return None
 
 
 def _archived(known: KnownReturn) -> list[KnownPhoto]:
@@ -218,19 +235,3 @@ def _archived(known: KnownReturn) -> list[KnownPhoto]:
 
 def _missing_record(known: KnownReturn, detail: str) -> Problem:
     return Problem(ProblemKind.MISSING, known.folder / RECORD_NAME, detail, None, known.row)
-
-
-def _difference(path: Path, sha256: bytes) -> str:
-    """Return how a file's content differs from what was archived, empty if it does not."""
-    try:
-        found = file_sha256(path)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return "" if found == sha256 else f"SHA-256 {found.hex()}, archived was {sha256.hex()}"
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return tree.content(path)
-    except OSError:
-        return None

@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from market_photos import failpoints
-from market_photos.archive import atomic, layout, lock, tree, volume
+from market_photos.archive import atomic, layout, tree, volume
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
+from market_photos.archive.files import StoreFiles
+from market_photos.archive.place import Archive
 from market_photos.clock import Clock, iso
 from market_photos.errors import ArchiveUnwritable
 from market_photos.maintenance import return_folder
+from market_photos.maintenance.holding import changed_catalog
 from market_photos.maintenance.rebuild import DAMAGED_NAME
 from market_photos.text import human_bytes, one_line
 
@@ -72,9 +75,10 @@ class Prune:
     """The prune of one store, whose lock is held from the plan to the last file."""
 
     def __init__(
-        self, folder: Path, catalog: Catalog, before: float, statuses: tuple[str, ...], clock: Clock
+        self, files: StoreFiles, catalog: Catalog, before: float, statuses: tuple[str, ...], clock: Clock
     ) -> None:
-        self._folder = folder
+        self._files = files
+        self._folder = catalog.path.parent
         self._catalog = catalog
         self._before = before
         self._statuses = statuses
@@ -129,18 +133,20 @@ class Prune:
         """Remove the files of a return that has a tombstone in the catalogue."""
         known = self._catalog.reader.get(row)
         try:
-            return_folder.require_real_folders(self._folder, known.folder)
+            self._files.require_real_folders(known.folder)
         except ArchiveUnwritable as error:
             self.left.append(error.message)  # the return stays unfinished: the next prune tries again
             return
         pruned = [photo for photo in known.photos if photo.state is State.PRUNED]
         if pruned:
-            return_folder.write_tombstone(self._folder / known.folder, known, int(self._clock.now().wall))
+            return_folder.write_tombstone(self._files, known, int(self._clock.now().wall))
         failpoints.point("pruning")
         has_others = any(photo.state not in (State.PRUNED, State.GONE) for photo in known.photos)
-        stems = [photo.stem for photo in pruned]
-        left = return_folder.remove_set_aside(self._folder, known.folder)
-        left += return_folder.remove_photos(self._folder, known.folder, stems, keep_record=has_others)
+        stems = {photo.stem for photo in pruned}
+        if not has_others:
+            stems.add(Path(layout.RECORD_NAME).stem)
+        left = self._files.remove_set_aside(known.folder)
+        left += self._files.remove_stems(known.folder, stems)
         self.left += [f"{self._folder / path}: is a folder where a file should be." for path in left]
         self._catalog.pruning.finish(row)
 
@@ -154,14 +160,18 @@ def _damaged_catalogs(store: Path) -> dict[str, int]:
 
 @contextmanager
 def locked_stores(
-    archive: Path, campaigns: Iterable[int], *, before: float, statuses: tuple[str, ...], clock: Clock, command: str
+    archive: Archive,
+    campaigns: Iterable[int],
+    *,
+    before: float,
+    statuses: tuple[str, ...],
+    clock: Clock,
+    command: str,
 ) -> Iterator[list[Prune]]:
     """Yield the prunes of these stores, each locked. Raises AlreadyRunning, CatalogUnusable."""
     with ExitStack() as stack:
         prunes = []
         for campaign in campaigns:
-            folder = layout.store_folder(archive, campaign)
-            stack.enter_context(lock.Lock(folder / layout.LOCK_NAME, command, clock))
-            catalog = stack.enter_context(Catalog(folder, campaign, clock))
-            prunes.append(Prune(folder, catalog, before, statuses, clock))
+            catalog = stack.enter_context(changed_catalog(archive, campaign, command, clock))
+            prunes.append(Prune(archive.files(campaign), catalog, before, statuses, clock))
         yield prunes

@@ -8,20 +8,23 @@ Nothing that is on disk is downloaded again. What the files do not tell:
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from market_photos import failpoints
-from market_photos.archive import atomic, layout, lock, volume
+from market_photos.archive import atomic, layout, volume
 from market_photos.archive.catalog import adoption
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.opening import owner_of
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.restore import RestoredReturn
+from market_photos.archive.files import StoreFiles
 from market_photos.archive.hashing import in_threads
+from market_photos.archive.place import Archive
 from market_photos.clock import Clock, iso
 from market_photos.errors import CatalogDamaged, ExitCode, UsageError
-from market_photos.maintenance.return_folder import return_folders
+from market_photos.maintenance.holding import held_store
 from market_photos.maintenance.salvage import salvage
 from market_photos.market.requests import quotas
 from market_photos.settings import Limits
@@ -60,21 +63,25 @@ class RebuildResult:
         return lines + [f"  left as it is: {one_line(str(path))}: {reason}" for path, reason in self.unexplained]
 
 
-def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, command: str) -> RebuildResult:
+def rebuild_store(archive: Archive, campaign: int, limits: Limits, clock: Clock, command: str) -> RebuildResult:
     """Make a new catalogue for a store. Blocks.
 
     Raises UsageError where the catalogue is in order; AlreadyRunning, CatalogUnusable, ArchiveUnwritable.
     """
-    folder = layout.store_folder(archive, campaign)
-    if not volume.is_there(folder):
-        raise UsageError(f"{archive}: there is no store {campaign}.", "Check the number, and directory in [archive].")
-    with lock.Lock(folder / layout.LOCK_NAME, command, clock) as held:
+    if campaign not in archive.stores():
+        raise UsageError(
+            f"{archive.name}: there is no store {campaign}.", "Check the number, and directory or url in [archive]."
+        )
+    with suppress(CatalogDamaged):
+        archive.fetch([campaign])
+    with held_store(archive, campaign, command, clock, is_rebuilt=True) as (held_folder, place):
+        folder = held_folder.folder
         _require_damaged(folder, campaign, clock)
         result = RebuildResult(campaign, _set_aside(folder, clock))
-        with Catalog(folder, campaign, clock, name=UNFINISHED_NAME) as catalog:
+        with Catalog(folder, campaign, clock, name=UNFINISHED_NAME, held_folder=held_folder) as catalog:
             run = catalog.runs.begin(command)
-            adoption.accept(catalog, held.stamp)
-            _restore_returns(catalog, folder, result)
+            adoption.accept(catalog, place.stamp)
+            _restore_returns(catalog, archive.files(campaign), result)
             for endpoint, quota in quotas(limits.photo_requests, limits.return_requests).items():
                 catalog.requests.assume(endpoint, [0.0] * quota)
             counts = {state.value: count for state, count in result.photos.items()}
@@ -83,6 +90,8 @@ def rebuild_store(archive: Path, campaign: int, limits: Limits, clock: Clock, co
             (folder / UNFINISHED_NAME).rename(folder / layout.CATALOG_NAME)
             atomic.sync_folder(folder)
         failpoints.point("rebuilt")
+        with Catalog(folder, campaign, clock) as catalog:
+            place.finish(catalog.backup)
     return result
 
 
@@ -130,12 +139,12 @@ def _set_aside(folder: Path, clock: Clock) -> Path | None:
     return moved[0] if moved else None
 
 
-def _restore_returns(catalog: Catalog, folder: Path, result: RebuildResult) -> None:
+def _restore_returns(catalog: Catalog, files: StoreFiles, result: RebuildResult) -> None:
     def ignore(path: Path, reason: str) -> None:
-        result.unexplained.append((path.relative_to(folder), reason))
+        result.unexplained.append((path, reason))
 
     batch: list[RestoredReturn] = []
-    for salvaged in in_threads(lambda path: salvage(catalog.campaign, path), return_folders(folder, ignore)):
+    for salvaged in in_threads(lambda path: salvage(catalog.campaign, files, path), files.return_folders(ignore)):
         for path, reason in salvaged.unexplained:
             ignore(path, reason)
         batch += [salvaged.found] if salvaged.found else []

@@ -7,9 +7,7 @@ contains the hash explains the file. Runs in threads, reads only, and follows no
 import datetime as dt
 import json
 import re
-import stat
 from dataclasses import dataclass, field
-from os import stat_result
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from market_photos.archive import image_type, layout, tree
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.record_codec import pack, render
 from market_photos.archive.catalog.restore import RestoredPhoto, RestoredReturn
-from market_photos.archive.hashing import file_sha256
+from market_photos.archive.files import Entry, StoreFiles
 from market_photos.errors import ArchiveUnwritable
 from market_photos.market.records import parse_return
 from market_photos.market.refusals import Refusal
@@ -40,14 +38,14 @@ class Salvaged:
     """Files that were ignored, with the reason."""
 
 
-def salvage(campaign: int, folder: Path) -> Salvaged:
+def salvage(campaign: int, files: StoreFiles, folder: Path) -> Salvaged:
     """Return what is in the folder. A file that vanishes meanwhile is left out.
 
     Raises ArchiveUnwritable where the folder, or a file named like one of the archive, cannot be read: a catalogue
     without it would be wrong.
     """
     try:
-        return _Folder(campaign, folder).salvage()
+        return _Folder(campaign, files, folder).salvage()
     except FileNotFoundError:
         return Salvaged()
     except OSError as error:
@@ -60,11 +58,12 @@ def salvage(campaign: int, folder: Path) -> Salvaged:
 class _Folder:
     """One return's folder while it is read."""
 
-    def __init__(self, campaign: int, folder: Path) -> None:
+    def __init__(self, campaign: int, files: StoreFiles, folder: Path) -> None:
+        self._files = files
         self._campaign = campaign
         self._folder = folder
         self._ref = layout.parse_return_folder(folder.name) or ReturnRef(0, 0)
-        self._entries = tree.entries(folder)
+        self._entries = files.entries(folder)
         self._result = Salvaged()
         self._return = self._read_record()
         self._tombstone = self._read_tombstone()
@@ -82,11 +81,11 @@ class _Folder:
             self._created_at(),
             record=record,
             is_saved=record is not None and render(record) == self._content(layout.RECORD_NAME),
-            held_at=int(hold.st_mtime) if hold and stat.S_ISREG(hold.st_mode) else None,
+            held_at=int(hold.modified) if hold and hold.is_file else None,
         )
-        for name, status in self._entries.items():
+        for name, entry in self._entries.items():
             if name not in _NOT_PHOTOS:
-                self._add_file(self._folder / name, status)
+                self._add_file(self._folder / name, entry)
         self._add_absent()
         found.photos = list(self._photos.values())
         _continue_pruning(found)
@@ -100,11 +99,11 @@ class _Folder:
 
     def _content(self, name: str) -> bytes | None:
         """Return the content of a regular file; None where it is missing or too large."""
-        status = self._entries.get(name)
-        if status is None or not stat.S_ISREG(status.st_mode) or status.st_size > tree.MAX_BYTES:
+        entry = self._entries.get(name)
+        if entry is None or not entry.is_file or entry.size > tree.MAX_BYTES:
             return None
         try:
-            return tree.content(self._folder / name)
+            return self._files.content(self._folder / name)
         except FileNotFoundError:
             return None
 
@@ -155,25 +154,25 @@ class _Folder:
         except ValueError:
             return 0
 
-    def _add_file(self, path: Path, status: stat_result) -> None:
+    def _add_file(self, path: Path, entry: Entry) -> None:
         stem, dot, ending = path.name.partition(".")
         suffix = dot + ending
         key = self._pruned.get(stem) or self._listed.get(stem) or self._plain_key(stem)
         try:
-            reason = self._why_ignored(path, status, suffix, key)
+            reason = self._why_ignored(path, entry, suffix, key)
             if reason or key is None:
                 self._ignore(path.name, reason)
                 return
-            sha256 = file_sha256(path)
+            sha256 = self._files.sha256(path)
         except FileNotFoundError:
             return
         self._photos[key.item, key.image_hash] = RestoredPhoto(
             key.item,
             key.image_hash,
             State.PRUNED if stem in self._pruned else State.ARCHIVED,
-            max(0, int(status.st_mtime)),
+            max(0, int(entry.modified)),
             suffix,
-            status.st_size,
+            entry.size,
             sha256,
             "its catalogue was rebuilt from the files",
         )
@@ -184,18 +183,17 @@ class _Folder:
             return None
         return PhotoKey(self._campaign, *self._ref, int(match[1]), match[2])
 
-    def _why_ignored(self, path: Path, status: stat_result, suffix: str, key: PhotoKey | None) -> str:
+    def _why_ignored(self, path: Path, entry: Entry, suffix: str, key: PhotoKey | None) -> str:
         """Return why a file is not an archived photo; empty if it is one."""
         if suffix.endswith(layout.PART_SUFFIX):
             return "an unfinished file"
         if key is None or not layout.is_suffix(suffix):
             return "no record explains it"
-        if not stat.S_ISREG(status.st_mode):
+        if not entry.is_file:
             return "not a file"
         if (key.item, key.image_hash) in self._photos:
             return "the photo is also here with another suffix"
-        with tree.open_file(path) as file:
-            return image_type.choose("", file.read(image_type.HEAD_BYTES)).not_a_photo
+        return image_type.choose("", self._files.head(path, image_type.HEAD_BYTES)).not_a_photo
 
     def _add_absent(self) -> None:
         """Add photos without a file: those of the tombstone as pruned, those of the record as pending."""

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ from market_photos import failpoints
 from market_photos.archive import layout, lock
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
+from market_photos.archive.files import StoreFiles
+from market_photos.archive.place import Archive
 from market_photos.clock import Clock, iso
 from market_photos.errors import ExitCode
-from market_photos.maintenance import return_folder
+from market_photos.maintenance.holding import changed_catalog
 from market_photos.maintenance.integrity import Problem, ProblemKind, Verifier
 from market_photos.text import human_bytes, one_line
 
@@ -65,7 +66,7 @@ class VerifyResult:
 
 
 def verify_store(
-    archive: Path,
+    archive: Archive,
     campaign: int,
     clock: Clock,
     *,
@@ -78,35 +79,37 @@ def verify_store(
 
     Raises CatalogUnusable, ArchiveUnwritable; with `repair` also AlreadyRunning.
     """
-    folder = layout.store_folder(archive, campaign)
+    folder, files = layout.store_folder(archive.catalogs, campaign), archive.files(campaign)
     result = VerifyResult(campaign)
-    with ExitStack() as stack:
-        if repair:
-            stack.enter_context(lock.Lock(folder / layout.LOCK_NAME, command, clock))
-        catalog = stack.enter_context(Catalog(folder, campaign, clock, read_only=not repair))
+    opened = (
+        changed_catalog(archive, campaign, command, clock)
+        if repair
+        else Catalog(folder, campaign, clock, read_only=True)
+    )
+    with opened as catalog:
 
         def is_busy() -> bool:
-            return not repair and lock.held_by(folder / layout.LOCK_NAME) is not None
+            return not repair and lock.holder_of(folder) is not None
 
         catalog.check()
-        verifier = Verifier(catalog, folder, full=full, is_busy=is_busy)
+        verifier = Verifier(catalog, files, full=full, is_busy=is_busy)
         for problem in verifier.problems():
             result.counts[problem.kind] += 1
             report(campaign, problem)
             if repair:
-                _repair(catalog, folder, problem, result, iso(clock.now().wall)[:10])
+                _repair(catalog, files, problem, result, iso(clock.now().wall)[:10])
         result.photos, result.size, result.in_flight = verifier.photos, verifier.size, verifier.in_flight
         result.pruned = catalog.photos.tally()[State.PRUNED].photos
     return result
 
 
-def _repair(catalog: Catalog, folder: Path, problem: Problem, result: VerifyResult, day: str) -> None:
+def _repair(catalog: Catalog, files: StoreFiles, problem: Problem, result: VerifyResult, day: str) -> None:
     """Set the file aside and queue its photo or record. Deletes nothing, and leaves unknown files alone."""
     if problem.kind is ProblemKind.UNKNOWN:
         return
     if problem.kind is not ProblemKind.MISSING:
         # Before the photo is queued: otherwise a kill here and then a sync would replace the file.
-        return_folder.set_aside(folder, problem.path, day)
+        files.set_aside(problem.path, day)
         result.set_aside += 1
         failpoints.point("set-aside")
     if problem.photo is not None:

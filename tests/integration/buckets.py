@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,11 @@ def store_of(storage: Storage, bucket: str) -> S3Store:
 
 def objects(store: S3Store, prefix: str = "") -> dict[str, bytes]:
     """The content of every object, by its key."""
-    paths = [meta["path"] for batch in obstore.list(store, prefix or None) for meta in batch]
-    return {path: bytes(obstore.get(store, path).bytes()) for path in paths}
+    found = {}
+    for path in [meta["path"] for batch in obstore.list(store, prefix or None) for meta in batch]:
+        with suppress(FileNotFoundError):  # removed meanwhile
+            found[path] = bytes(obstore.get(store, path).bytes())
+    return found
 
 
 def free_port() -> int:

@@ -35,6 +35,7 @@ from unittest.mock import patch
 from pydantic import SecretStr
 
 from market_photos.archive import layout
+from market_photos.archive.places import open_archive
 from market_photos.cli.main import main
 from market_photos.clock import Clock, Moment, SystemClock
 from market_photos.config import Settings
@@ -295,7 +296,7 @@ class World:
         """Return what `market-photos verify` finds in the first store."""
         problems: list[Problem] = []
         found = verify_store(
-            self.archive,
+            open_archive(self.as_settings().archive),
             CAMPAIGN,
             self.clock,
             full=full,

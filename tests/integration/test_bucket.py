@@ -144,7 +144,7 @@ def test_a_killed_run_is_taken_over_and_the_whole_quota_counts_as_spent(storage:
     with a_bucket_world(storage, tmp_path, latency=0.1, returns=12) as world:
         world.settings["limits"] = {"photo_requests": 30, "period_seconds": 6}
         first = world.start("sync", script=SHORT_LEASE)
-        wait_until(lambda: len(world.photos_in_bucket()) >= 6, first)
+        wait_until(lambda: len(world.log.of("photo")) >= 10, first)
         first.send_signal(signal.SIGKILL)
         world.end_of(first)
         other = world.another_machine()
@@ -167,7 +167,7 @@ def test_a_paused_run_stops_when_it_wakes_up_after_a_takeover(storage: Storage, 
     with a_bucket_world(storage, tmp_path, latency=0.1, returns=12) as world:
         world.settings["limits"] = {"photo_requests": 1000, "period_seconds": 1}
         first = world.start("sync", "--json", script=SHORT_LEASE)
-        wait_until(lambda: len(world.photos_in_bucket()) >= 4, first)
+        wait_until(lambda: len(world.log.of("photo")) >= 8, first)
         first.send_signal(signal.SIGSTOP)
         try:
             time.sleep(TTL + SLACK + 1)
@@ -316,6 +316,93 @@ def test_doctor_names_what_a_storage_lacks(tmp_path: Path) -> None:
         outcome = world.program("doctor")
         assert outcome.code == 5, outcome.text
         assert "If-None-Match: *" in outcome.text
+
+
+def test_verify_finds_and_repairs_what_changed_in_a_bucket(storage: Storage, tmp_path: Path) -> None:
+    """Sizes by listing; with --full every byte. What changed is set aside and comes again with the next sync."""
+    with a_bucket_world(storage, tmp_path) as world:
+        assert world.program("sync").code == 0
+        other, store = world.another_machine(), store_of(storage, world.bucket)
+        assert other.program("verify", "--full").code == 0
+        photos = sorted(key for key in world.objects if key.endswith((".jpg", ".png")))
+        whole = world.objects
+        obstore.delete(store, photos[0])
+        obstore.put(store, photos[1], whole[photos[1]] + b"x")
+        obstore.put(store, photos[2], whole[photos[2]][:-1] + b"x")
+        obstore.put(store, f"{CAMPAIGN}/photos/mine.txt", b"mine")
+        found = json.loads(other.program("verify", "--json").stdout)["stores"][0]
+        assert (found["missing"], found["changed"], found["unknown"]) == (1, 1, 1)
+        outcome = other.program("verify", "--full", "--repair", "--json")
+        assert outcome.code == 10, outcome.text
+        found = json.loads(outcome.stdout)["stores"][0]
+        assert (found["missing"], found["changed"], found["queued"], found["set_aside"]) == (1, 2, 3, 2)
+        aside = [content for key, content in world.objects.items() if f"/{layout.SET_ASIDE}/" in key]
+        assert sorted(aside) == sorted([whole[photos[1]] + b"x", whole[photos[2]][:-1] + b"x"])
+        assert world.program("sync").code == 0
+        obstore.delete(store, f"{CAMPAIGN}/photos/mine.txt")
+        assert world.program("verify", "--full").code == 0
+        assert world.objects[photos[0]] == whole[photos[0]]
+
+
+@pytest.mark.parametrize("lost", ["checkpoint", "lease"])
+def test_a_lost_catalogue_is_rebuilt_from_the_bucket(storage: Storage, tmp_path: Path, lost: str) -> None:
+    """No photo is requested twice; the whole quota counts as spent."""
+    with a_bucket_world(storage, tmp_path, odd=True) as world:
+        world.settings["limits"] = {"photo_requests": 50, "period_seconds": 2}
+        assert world.program("sync").code == 0
+        store = store_of(storage, world.bucket)
+        obstore.put(store, world.lease["checkpoint"], b"no checkpoint")
+        if lost == "lease":
+            obstore.delete(store, f"{CAMPAIGN}/lease.json")
+        other = world.another_machine()
+        outcome = other.program("sync")
+        assert (outcome.code, "market-photos rebuild" in outcome.stderr) == (9, True), outcome.text
+        outcome = other.program("rebuild")
+        assert outcome.code == 0, outcome.text
+        assert len(other.rows("SELECT * FROM requests WHERE method = 'photo'")) == 50
+        assert world.another_machine().program("verify", "--full").code == 0
+        assert other.program("sync").code == 0
+        other.assert_photos_are_right()
+
+
+def test_prune_and_hold_work_on_a_bucket(storage: Storage, tmp_path: Path) -> None:
+    """Photos and records go, tombstones stay; what is on hold stays."""
+    with a_bucket_world(storage, tmp_path) as world:
+        assert world.program("sync").code == 0
+        other = world.another_machine()
+        held, *_ = world.market.stores[CAMPAIGN].returns.values()
+        outcome = other.program("hold", "--return", str(held.id))
+        assert outcome.code == 0, outcome.text
+        assert [key for key in world.objects if key.endswith("/hold")] == [
+            f"{CAMPAIGN}/photos/{held.created:%Y-%m}/{held.order}-{held.id}/hold"
+        ]
+        outcome = world.another_machine().program("prune", "--older-than", "1d", "--yes")
+        assert outcome.code == 0, outcome.text
+        left = [key for key in world.objects if key.endswith((".jpg", ".png", layout.RECORD_NAME))]
+        assert left
+        assert all(f"{held.order}-{held.id}/" in key for key in left)
+        tombstones = [key for key in world.objects if key.endswith(layout.TOMBSTONE_NAME)]
+        assert len(tombstones) == len(world.market.stores[CAMPAIGN].returns) - 1
+        asked = len(world.log.of("photo"))
+        assert world.program("sync", "--full").code == 0
+        assert len(world.log.of("photo")) == asked
+        assert other.program("release", "--return", str(held.id)).code == 0
+        assert not [key for key in world.objects if key.endswith("/hold")]
+
+
+def test_a_change_beside_a_run_on_another_machine_is_refused(storage: Storage, tmp_path: Path) -> None:
+    with a_bucket_world(storage, tmp_path, latency=0.3, returns=80) as world:
+        assert world.program("sync", "--max-photos", "2").code == 7
+        first = world.start("sync")
+        wait_until(lambda: len(world.log.of("photo")) > 4, first)
+        other = world.another_machine()
+        outcomes = [
+            other.program(*command)
+            for command in (("verify", "--repair"), ("prune", "--older-than", "1d", "--yes"), ("verify",))
+        ]
+        first.terminate()
+        assert world.end_of(first).code == 143
+        assert [outcome.code for outcome in outcomes] == [6, 6, 10], outcomes
 
 
 def test_without_the_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.archive.folder_files import FolderFiles
 from market_photos.maintenance.salvage import salvage
 from market_photos.sandbox import Market, running
 from tests.integration.harness import CAMPAIGN, NOW, World, a_world
@@ -117,7 +118,7 @@ def _tombstone(folder: Path, photos: int) -> float:
     for number in range(photos // 10):
         (folder / f"{number}-{number:x}.jpg").write_bytes(b"\xff\xd8\xff")
     began = time.process_time()
-    found = salvage(CAMPAIGN, folder).found
+    found = salvage(CAMPAIGN, FolderFiles(folder.parents[1]), Path(*folder.parts[-2:])).found
     assert found is not None
     assert len(found.photos) == photos
     return time.process_time() - began
@@ -218,5 +219,5 @@ def test_a_folder_in_a_photos_place_stops_no_prune(world: World) -> None:
 
 
 def test_a_folder_removed_while_it_is_read_is_empty(tmp_path: Path) -> None:
-    found = salvage(CAMPAIGN, tmp_path / "2026-01" / "1-1")
+    found = salvage(CAMPAIGN, FolderFiles(tmp_path), Path("2026-01", "1-1"))
     assert (found.found, found.unexplained) == (None, [])
