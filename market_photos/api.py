@@ -98,6 +98,8 @@ class _Counts:
     bytes: int
     """Downloaded in this sync."""
     requests: int
+    would_fetch: int | None
+    """Photos that a sync would download; None unless this was a dry run."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,8 @@ def _report(report: reporting.Report) -> Report:
 
 def _fields(cls: type[_Counts], told: dict[str, Any]) -> dict[str, Any]:
     """Return those entries of the JSON report that the class has."""
-    return {field.name: told[field.name] for field in fields(cls)} | {"exit_code": ExitCode(told["exit_code"])}
+    told = {"would_fetch": None} | told | {"exit_code": ExitCode(told["exit_code"])}
+    return {field.name: told[field.name] for field in fields(cls)}
 
 
 def _seconds(moment: dt.datetime | None, default: int) -> int:
