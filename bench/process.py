@@ -55,18 +55,18 @@ def _wait(process: "subprocess.Popen[bytes]", until: float) -> tuple[int, resour
         pid, status, spent = os.wait4(process.pid, os.WNOHANG)
         if pid:
             return status, spent, peak
-        peak = max(peak, sum(map(_peak, _family(process.pid))))
+        peak = max(peak, sum(map(_peak, family(process.pid))))
         time.sleep(INTERVAL)
     raise RuntimeError(f"{process.args!r} did not end in time")
 
 
-def _family(pid: int) -> Iterator[int]:
+def family(pid: int) -> Iterator[int]:
     """Yield a process and its descendants."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
             for child in children.read_text().split():
-                yield from _family(int(child))
+                yield from family(int(child))
 
 
 def _peak(pid: int) -> int:

@@ -24,12 +24,20 @@ from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
 from market_photos.sync.shard import WHOLE
 from market_photos.sync.stop import Stop
+from market_photos.sync.store_locks import CLAIMED
 
-#: Seconds for which a worker waits for the lease of a store that another worker of the same run had: longer than the
-#: lease of a process that died.
-PATIENCE_SECONDS = 180.0
-#: Seconds between two attempts.
-RETRY_SECONDS = 5.0
+
+class Patience(NamedTuple):
+    """How long a batch tries to get the stores that a process of the same run had, which may have died."""
+
+    seconds: float
+    pause: float
+
+
+#: The system may close a dead process's connections before it frees its locks.
+LOCAL_PATIENCE = Patience(3.0, 0.2)
+#: Longer than the lease of a machine that died.
+REMOTE_PATIENCE = Patience(180.0, 5.0)
 
 
 class LogOptions(NamedTuple):
@@ -195,21 +203,23 @@ def _set_up_process(log: LogOptions) -> None:
 async def _work(job: Job, candidates: list[Candidate], home: Home | None) -> Result:
     """Run the stores; try those again that an earlier attempt of the same run still holds."""
     reports: dict[int, StoreReport] = {}
-    requests, left, until = 0, candidates, asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    patience = REMOTE_PATIENCE if home else LOCAL_PATIENCE
+    requests, left, until = 0, candidates, asyncio.get_running_loop().time() + patience.seconds
     while left:
         result = await _attempt(job, left, home)
         requests += result.requests
         reports |= {report.campaign: report for report in result.reports}
         left = [store for store in left if _is_held_by(job, reports[store.campaign].error)]
-        if home is None or job.id in _process.stops or asyncio.get_running_loop().time() > until:
+        if job.id in _process.stops or asyncio.get_running_loop().time() > until:
             break
         if left:
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(patience.pause)
     return Result(list(reports.values()), requests)
 
 
 def _is_held_by(job: Job, error: MarketPhotosError | None) -> bool:
-    return isinstance(error, AlreadyRunning) and f"(run {job.id})" in error.message
+    """Return whether a process of the same run has the store; a claim does not say whose it is."""
+    return isinstance(error, AlreadyRunning) and (f"(run {job.id})" in error.message or CLAIMED in error.message)
 
 
 async def _attempt(job: Job, candidates: list[Candidate], home: Home | None) -> Result:

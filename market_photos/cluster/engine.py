@@ -6,21 +6,22 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.util import find_spec
-from multiprocessing import resource_tracker
 from typing import Any
 
 from market_photos.errors import MarketPhotosError, ServerUnavailable, UsageError, how_to_install
 
 log = logging.getLogger(__name__)
 
-#: Batches that a process runs at once.
-BATCHES_AT_ONCE = 4
+#: What a batch takes up in a process, by Dask's name for it: a resource.
+STORES = "stores"
 #: Deaths of its process after which a batch is given up.
 MAX_DEATHS = 20
 #: Seconds that a process has to answer a question: it may be paused, or dying.
 ANSWER_SECONDS = 5.0
 #: Seconds that a scheduler has to answer at the start.
 CONNECT_SECONDS = 10
+#: What Dask raises for an address or certificates that do not work.
+NOT_CONNECTED = (OSError, ValueError, TypeError, RuntimeError)
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 _LOCAL_SETTINGS: dict[str, object] = {
     # A process that is paused keeps its stores' locks: no other one could take them over.
@@ -54,12 +55,12 @@ class Engine:
         """Return the addresses of the processes; there may be none yet."""
         return list((await self._client.scheduler.identity(n_workers=-1))["workers"])
 
-    async def do(self, task: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a function in one of the processes, or in another one if that dies; return its result."""
+    async def do(self, stores: int, task: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a function in a process that has room for so many stores, or in another one if that dies."""
         from distributed import KilledWorker  # noqa: PLC0415 - an extra, and slow to load
         from distributed.client import FutureCancelledError  # noqa: PLC0415
 
-        future = self._client.submit(task, *arguments, pure=False)
+        future = self._client.submit(task, *arguments, pure=False, resources={STORES: stores})
         try:
             return await future
         except KilledWorker:
@@ -105,7 +106,8 @@ async def local_engine(processes: int, stores_at_once: int, scratch: str) -> Asy
         with _signals_blocked():
             cluster = await LocalCluster(
                 n_workers=processes,
-                threads_per_worker=min(BATCHES_AT_ONCE, stores_at_once),
+                threads_per_worker=stores_at_once,
+                resources={STORES: stores_at_once},
                 memory_limit=0,
                 security=True,
                 dashboard_address="127.0.0.1:0",
@@ -126,7 +128,7 @@ async def remote_engine(address: str, _scratch: str) -> AsyncIterator[Engine]:
     silence()
     try:
         client = await Client(address, asynchronous=True, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, TypeError) as error:
+    except NOT_CONNECTED as error:
         raise unreachable(address, error) from error
     async with client:
         yield Engine(client, is_local=False)
@@ -167,6 +169,8 @@ def _lost(client: Any) -> ServerUnavailable:
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Block signals for the processes that the block starts, until they can ignore them."""
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - only these runs need it
+
     resource_tracker.ensure_running()  # it would unblock them when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from market_photos.cluster.batch import Job, StopRequest, ended_of, progress_of, reports_of, run_batch, stop_job
 from market_photos.cluster.budget import SharedBudget
-from market_photos.cluster.engine import BATCHES_AT_ONCE, Engine, MakeEngine
+from market_photos.cluster.engine import Engine, MakeEngine
 from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError
 from market_photos.market.client import Client
 from market_photos.reporting.progress import RunProgress, StoreProgress
@@ -24,6 +24,8 @@ from market_photos.sync.urgency import most_urgent_first
 
 log = logging.getLogger(__name__)
 
+#: Batches of each process at least, where there are enough stores: one that is done early takes another one.
+BATCHES_EACH = 4
 #: Seconds between two messages to the processes that the run ends. One that has just started has missed the first.
 STOP_SECONDS = 1.0
 
@@ -36,8 +38,8 @@ def in_batches(candidates: list[Candidate], processes: int, size: int) -> Iterat
 
 
 def batch_size(stores: int, processes: int, stores_at_once: int) -> int:
-    """Return how many stores a batch has, so that each process gets BATCHES_AT_ONCE batches or more."""
-    return max(1, min(stores_at_once // BATCHES_AT_ONCE, -(-stores // (processes * BATCHES_AT_ONCE))))
+    """Return how many stores a batch has, so that each process gets BATCHES_EACH batches or more."""
+    return max(1, min(stores_at_once // BATCHES_EACH, -(-stores // (processes * BATCHES_EACH))))
 
 
 class ClusterRun(Run):
@@ -107,7 +109,7 @@ class ClusterRun(Run):
     async def _run_batch(self, engine: Engine, batch: list[Candidate]) -> None:
         """Let a process run a batch, and keep its reports. A refused key or a full disk stops the whole run."""
         try:
-            reports, requests = await engine.do(run_batch, self._job, batch)
+            reports, requests = await engine.do(len(batch), run_batch, self._job, batch)
         except MarketPhotosError as error:
             reports, requests = reports_of(batch, error), 0
         except Exception as error:

@@ -20,7 +20,14 @@ from market_photos.archive.lock import Lock
 from market_photos.archive.places import open_archive
 from market_photos.clock import Clock
 from market_photos.cluster.batch import Home, StopRequest, leave, work_at
-from market_photos.cluster.engine import BATCHES_AT_ONCE, CONNECT_SECONDS, silence, unreachable, warn_if_open
+from market_photos.cluster.engine import (
+    CONNECT_SECONDS,
+    NOT_CONNECTED,
+    STORES,
+    silence,
+    unreachable,
+    warn_if_open,
+)
 from market_photos.config import Settings
 from market_photos.errors import AlreadyRunning, ExitCode, ServerUnavailable, UsageError
 
@@ -61,12 +68,13 @@ async def serve(address: str, settings: Settings, command: str, clock: Clock) ->
             worker = await Worker(
                 address,
                 name=f"{socket.gethostname()}-{os.getpid()}",
-                nthreads=min(BATCHES_AT_ONCE, own.limits.stores_at_once),
+                nthreads=own.limits.stores_at_once,
+                resources={STORES: own.limits.stores_at_once},
                 memory_limit=0,
                 local_directory=scratch,
                 death_timeout=CONNECT_SECONDS,
             )
-        except (OSError, ValueError, TypeError, TimeoutError) as error:
+        except NOT_CONNECTED as error:
             raise unreachable(address, error) from error
         console.say(f"at work for {address}")
         await _work(worker, home, address)

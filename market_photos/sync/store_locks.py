@@ -14,6 +14,9 @@ from market_photos.archive.held_folder import HeldFolder
 from market_photos.clock import Clock
 from market_photos.errors import AlreadyRunning
 
+#: Who has a store that another run has claimed and not opened yet.
+CLAIMED = "it has the store on its list"
+
 
 @dataclass
 class StoreLocks:
@@ -56,7 +59,7 @@ class StoreLocks:
         if holder := lock.held_by(path):
             self.refused[campaign] = lock.already_running(path, str(holder))
         elif not self._claims.take(campaign):
-            self.refused[campaign] = lock.already_running(path, "it has the store on its list")
+            self.refused[campaign] = lock.already_running(path, CLAIMED)
         return campaign not in self.refused
 
     @contextmanager
