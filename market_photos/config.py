@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from market_photos.errors import ConfigError
-from market_photos.settings import Api, Archive, Campaigns, Limits, Report, Sync, allowed_range
+from market_photos.settings import Api, Archive, Browse, Campaigns, Limits, Report, Sync, allowed_range
 
 ENV_PREFIX = "MARKET_PHOTOS_"
 ENV_CONFIG = f"{ENV_PREFIX}CONFIG"
@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     sync: Sync = Sync()
     report: Report = Report()
+    browse: Browse = Browse()
 
     @classmethod
     def settings_customise_sources(
@@ -234,6 +235,7 @@ def _anchored(settings: Settings, path: Path | None) -> Settings:
         ("archive", "scratch"),
         ("api", "key_file"),
         ("report", "metrics_file"),
+        ("browse", "token_file"),
     ):
         part = getattr(settings, section)
         value = getattr(part, name)

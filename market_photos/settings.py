@@ -249,3 +249,13 @@ class Report(_Section):
     metrics_file: LocalPath | None = Field(None, examples=['"/var/lib/node_exporter/market_photos.prom"'])
     """A file for the textfile collector of Prometheus' node_exporter, replaced at the end of each run. The collector
     reads only names that end in .prom."""
+
+
+class Browse(_Section):
+    """Who may see the pages of `browse`."""
+
+    token_file: LocalPath | None = Field(None, examples=['"browse-token"'])
+    """A file with the token that every visitor needs, so that it stays when browse starts again. If the file does not
+    exist, browse makes it with a new token. Only its owner may read it: chmod 600.
+
+    Without it: browse makes a new token at each start if other machines can reach it, and needs none otherwise."""

@@ -15,6 +15,8 @@ from market_photos.browse.words import language_of, own_address, remember_choice
 from market_photos.errors import EvidenceBroken, MarketPhotosError
 
 log = logging.getLogger(__name__)
+#: How long a browser keeps the token. One that does not stay ends with the server.
+_TOKEN_SECONDS = 180 * 86_400
 #: The statuses of error pages; another error of a request is shown as 400.
 _SHOWN = {400, 401, 404, 405, 421, 500, 503}
 
@@ -82,7 +84,9 @@ def _with_token(site: Site, request: web.Request, policy: AccessPolicy) -> web.R
         f'<a href="{address}">{address}</a>',
         content_type="text/html",
     )
-    response.set_cookie(security.COOKIE, request.query["token"], httponly=True, samesite="Strict", path="/")
+    response.set_cookie(
+        security.COOKIE, request.query["token"], max_age=_TOKEN_SECONDS, httponly=True, samesite="Strict"
+    )
     return response
 
 

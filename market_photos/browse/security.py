@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -72,9 +72,9 @@ class AccessPolicy:
         return self.is_token(request.cookies.get(COOKIE, ""))
 
 
-def access_policy(host: str, token: str) -> AccessPolicy:
-    """Return the policy of a server that listens on `host`."""
-    own = {"localhost", host.lower()}
+def access_policy(host: str, token: str, other_names: Iterable[str] = ()) -> AccessPolicy:
+    """Return the policy of a server that listens on `host`, and that a reverse proxy may serve by other names."""
+    own = {"localhost", host.lower(), *(name.lower() for name in other_names)}
     if not is_loopback(host):
         own |= {socket.gethostname().lower(), socket.getfqdn().lower()}
     return AccessPolicy(frozenset(own), token)

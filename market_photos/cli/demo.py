@@ -64,6 +64,7 @@ def _say_what_next(archive: Path) -> None:
     say(f"Nothing comes twice: {program} demo")
     say(f"Serve a Market:      {program} sandbox   (sync, backfill, kill -9 it as you like)")
     say(f"For your own store:  {program} init")
+    say(f"See what it made:    {program} browse --archive {archive} --open")
 
 
 def _program() -> str:

@@ -39,9 +39,11 @@ def test_every_example_is_known_here() -> None:
         "Dockerfile",
         "crontab",
         "kubernetes.yaml",
+        "market-photos-browse.service",
         "market-photos-worker.service",
         "market-photos.service",
         "market-photos.timer",
+        "nginx.conf",
         "nightly.sh",
     ]
 
@@ -67,6 +69,7 @@ def test_commands_in_examples_parse(name: str) -> None:
     [
         "crontab",
         "market-photos.service",
+        "market-photos-browse.service",
         "market-photos-worker.service",
         "kubernetes.yaml",
         "Dockerfile",
