@@ -174,7 +174,7 @@ class Archive:
         self._require_folder()
         for campaign in select_stores(self.directory, campaigns):
             with snapshot(self.directory, campaign) as reader:
-                for known in reader.with_photos(_seconds(since, 0), _seconds(until, _END)):
+                for known in reader.created(_seconds(since, 0), _seconds(until, _END)):
                     yield self._return(known)
 
     def order(self, number: int) -> list[Return]:

@@ -169,6 +169,15 @@ def iso(wall: float) -> str:
     return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def moscow_time(text: str) -> datetime | None:
+    """Return an ISO 8601 text in Moscow time, which it is in without an offset; None if no calendar has it."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(MOSCOW) if moment.tzinfo else moment.replace(tzinfo=MOSCOW)
+    except (ValueError, OverflowError):
+        return None
+
+
 def moscow_midnight(day: date) -> int:
     """Return the moment at which a day begins in Moscow, in seconds since 1970."""
     return int(datetime(day.year, day.month, day.day, tzinfo=MOSCOW).timestamp())

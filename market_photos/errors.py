@@ -9,6 +9,7 @@
     ├── ServerUnavailable      8      the operator of the Market or of the network
     ├── CatalogUnusable        9      the owner of the archive: its catalogue is locked, missing, or too new
     │   └── CatalogDamaged     9      the owner of the archive: run `rebuild`
+    ├── NothingArchived        3      the operator: none of the photos is in the archive yet, or any more
     ├── EvidenceBroken        10      the owner of the archive: a photo is missing or has changed
     └── StoreRefused           4      the owner of the store: the key may not read it; the other stores go on
 
@@ -127,6 +128,12 @@ class CatalogUnusable(MarketPhotosError):
 
 class CatalogDamaged(CatalogUnusable):
     """A catalogue holds what no run writes."""
+
+
+class NothingArchived(MarketPhotosError):
+    """None of the photos is in the archive."""
+
+    exit_code = ExitCode.FAILED
 
 
 class EvidenceBroken(MarketPhotosError):

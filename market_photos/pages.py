@@ -5,6 +5,7 @@ Only this module imports Babel and Jinja2, so that commands without pages do not
 
 import datetime as dt
 import tomllib
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -15,7 +16,7 @@ from babel.dates import format_datetime
 from babel.numbers import format_decimal
 from babel.units import format_unit
 
-from market_photos.clock import MOSCOW
+from market_photos.clock import MOSCOW, moscow_time
 from market_photos.record import Amount
 from market_photos.text import without_controls
 
@@ -47,7 +48,7 @@ class Wording:
 
     def value(self, section: str, value: str) -> str:
         """Return what a value of the API, a photo's state or an exit code means; an unknown value as it is."""
-        texts = self._sections[section].get(value)
+        texts = self._sections.get(section, {}).get(value)
         return texts[self._column] if texts else value
 
     def counted(self, name: str, n: int, section: str = "ui") -> str:
@@ -84,15 +85,18 @@ class Wording:
         currency = "₽" if amount.currency in ("RUR", "RUB") else amount.currency
         return f"{format_decimal(amount.value, locale=self._locale)} {currency}".strip()
 
+    def decimal(self, value: Decimal) -> str:
+        """Return a number without separators of thousands, as a spreadsheet in this language reads it."""
+        return format_decimal(value, "0.######", locale=self._locale)
+
     def date(self, text: str) -> str:
         """Return one of the API's dates in Moscow time; a text that is no date as it is."""
-        try:
-            moment = dt.datetime.fromisoformat(text)
-            if len(text) == len("2026-11-26"):
-                return format_datetime(moment, _MOMENTS[self.language][:-5].rstrip(" ,"), locale=self._locale)
-            return self._moment(moment.astimezone(MOSCOW) if moment.tzinfo else moment.replace(tzinfo=MOSCOW))
-        except (ValueError, OverflowError):
-            return text
+        moment = moscow_time(text)
+        if moment and len(text) == len("2026-11-26"):
+            return format_datetime(
+                moment, _MOMENTS[self.language][:-5].rstrip(" ,"), tzinfo=MOSCOW, locale=self._locale
+            )
+        return self._moment(moment) if moment else text
 
     def moment(self, wall: float | None) -> str:
         """Return seconds since 1970 in Moscow time; empty for None and for what no calendar has."""

@@ -83,6 +83,10 @@ class ReturnRecord:
         of_item = self._decisions.setdefault((photo.item, None), Decision(photo.item))
         return self._decisions.get((photo.item, photo.image_hash), of_item)
 
+    def position(self, photo: PhotoKey) -> int:
+        """Return where the record lists the photo, from 0; a photo that it does not list comes after all others."""
+        return self._positions.get((photo.item, photo.image_hash), len(self._positions))
+
     def distinct(self, name: str) -> list[str]:
         """Return the different non-blank texts of a field of the decisions, in their order, stripped."""
         texts = (getattr(decision, name).strip() for decision in self.decisions)
@@ -96,6 +100,11 @@ class ReturnRecord:
             for image in (None, *decision.images):
                 found.setdefault((decision.item, image), decision)
         return found
+
+    @cached_property
+    def _positions(self) -> dict[tuple[int | None, str], int]:
+        listed = [(decision.item, image) for decision in self.decisions for image in decision.images]
+        return {photo: number for number, photo in enumerate(dict.fromkeys(listed))}
 
 
 def read_record(record: Any) -> ReturnRecord:

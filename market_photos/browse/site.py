@@ -23,6 +23,7 @@ from market_photos.browse.stores import Stores
 from market_photos.browse.views import Views
 from market_photos.browse.words import language_of, own_address, remember_choices
 from market_photos.clock import Clock
+from market_photos.draw import Unshowable
 from market_photos.pages import LANGUAGES, Wording, templates
 from market_photos.settings import Limits
 
@@ -99,7 +100,7 @@ class Site:
             return web.FileResponse(STATIC / "missing.svg")
         try:
             return await self._drawn(path, photo, edge)
-        except (thumbs.Unshowable, OSError) as error:
+        except (Unshowable, OSError) as error:
             log.info("no preview of %s: %s", photo.key, error)
             text = self._templates.get_template("undrawn.svg").render(w=language_of(request))
             headers = {"Content-Security-Policy": FILE_CSP}

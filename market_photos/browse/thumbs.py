@@ -4,31 +4,20 @@ Each preview is drawn by a separate process (`draw`): its start takes 36 ms besi
 hostile picture harms only that process. A photo that cannot be drawn is remembered until it changes.
 """
 
-import os
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 from market_photos.archive.atomic import replacing
 from market_photos.archive.layout import THUMBNAILS
-from market_photos.browse import draw
+from market_photos.draw import Unshowable, drawn
 
 FOLDER = THUMBNAILS
 #: Longest edges in pixels: of a picture in a list, and of the large one on a photo's page.
 THUMB, LARGE = 480, 1800
-#: Seconds that drawing may take, on a slow disk or a busy machine too.
-MAX_SECONDS = 60
 #: Photos that cannot be drawn and are remembered; the oldest is forgotten first.
 MAX_REFUSED = 10_000
 #: A photo's path, size, and time of change in nanoseconds.
 Version = tuple[Path, int, int]
-#: The environment of the drawing process: what a program needs to start, without the key.
-_ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
-
-
-class Unshowable(Exception):
-    """The photo cannot be drawn: it is damaged, too costly, or of another kind."""
 
 
 class NotDrawn(Exception):
@@ -61,7 +50,7 @@ class Thumbnails:
             return self.kept(photo, target, edge)
         version = _version(photo)
         try:
-            content = _drawn(photo, edge)
+            content = drawn(photo, edge)
         except Unshowable as error:
             self._refused[version] = str(error)
             if len(self._refused) > MAX_REFUSED:
@@ -77,28 +66,3 @@ class Thumbnails:
 def _version(photo: Path) -> Version:
     stat = photo.stat()
     return (photo, stat.st_size, stat.st_mtime_ns)
-
-
-def _drawn(photo: Path, edge: int) -> bytes:
-    command = [sys.executable, "-P", "-m", draw.__name__, str(photo.absolute()), str(edge)]
-    try:
-        process = subprocess.run(
-            command,
-            env={**_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=MAX_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Unshowable(f"drawing took more than {MAX_SECONDS} s") from error
-    code = process.returncode
-    if not code:
-        return process.stdout
-    if code < 0:
-        raise Unshowable(f"drawing was ended by signal {-code}: too much memory or time")
-    reason = process.stdout.decode("utf-8", "replace")
-    if code == draw.UNSHOWABLE and reason:
-        raise Unshowable(reason)
-    raise OSError(f"drawing failed: {reason or f'exit {code}'}")

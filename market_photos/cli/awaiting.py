@@ -9,6 +9,7 @@ import click
 from market_photos import console
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.layout import store_folder
+from market_photos.archive.places import open_archive
 from market_photos.archive.stores import select_stores
 from market_photos.cli.options import campaigns_option, config_option
 from market_photos.clock import SystemClock, iso
@@ -39,7 +40,7 @@ def awaiting(*, config: Path | None, campaigns: tuple[int, ...], as_json: bool) 
     The most urgent first, as of the last listing: run `sync` before. The hours left are an estimate: 48 hours from
     the creation of the return.
     """
-    archive, clock = load(find_config(config)).archive.directory, SystemClock()
+    archive, clock = open_archive(load(find_config(config)).archive).fetch(campaigns), SystemClock()
     found: list[AwaitingReturn] = []
     as_of: list[str] = []
     for campaign in select_stores(archive, campaigns):

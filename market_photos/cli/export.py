@@ -11,40 +11,51 @@ from market_photos.cli.options import DATE, ID, campaigns_option, config_option
 from market_photos.clock import SystemClock
 from market_photos.config import find_config, load
 from market_photos.errors import UsageError
-from market_photos.export.exporting import Job, export_index, export_pack
+from market_photos.export.exporting import Job, export_pack, export_table
 from market_photos.export.rows import Days
 from market_photos.export.selection import Selection
+from market_photos.export.style import Style
+from market_photos.export.table import WRITERS
+from market_photos.pages import LANGUAGES, Wording
 
-FORMATS = ("csv", "jsonl", "parquet")
-DEFAULT_DELIMITER = ";"
+#: Formats for people: headings and values can be in words.
+SPREADSHEETS = ("csv", "xlsx")
+_OPTIONS = {
+    "pdf": "--pdf",
+    "first": "--from",
+    "last": "--to",
+    "delimiter": "--delimiter",
+    "language": "--lang",
+    "all_returns": "--all-returns",
+}
 
 
 @click.command()
-@click.option("--order", type=ID, help="Export a pack of evidence: all returns of this order.")
-@click.option("--return", "returns", type=ID, multiple=True, help="Export a pack of this return; may be repeated.")
+@click.option("--order", type=ID, metavar="ID", help="Export a pack of evidence: all returns of this order.")
 @click.option(
+    "--return", "returns", type=ID, multiple=True, metavar="ID", help="Export a pack of this return; repeatable."
+)
+@click.option("--pdf", is_flag=True, help="Pack: write its page as one PDF, for a support form.")
+@click.option(
+    "--lang",
     "--language",
-    type=click.Choice(["ru", "en"]),
-    default="ru",
-    show_default=True,
-    help="Write the page of a pack in this language.",
+    "language",
+    type=click.Choice(LANGUAGES),
+    help="Language. Pack: ru by default. csv, xlsx: headings and values in words.",
 )
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="Export a table: one row per photo.")
-@click.option("--from", "first", type=DATE, help="Table: begin with returns created on this day.")
-@click.option("--to", "last", type=DATE, help="Table: end with returns created on this day.")
-@click.option(
-    "--delimiter",
-    metavar="CHARACTER",
-    help="CSV: separate cells by this, or by `tab`. Default: ; as Russian Excel expects.",
-)
+@click.option("--format", "kind", type=click.Choice(list(WRITERS)), help="Export a table: one row per photo.")
+@click.option("--from", "first", type=DATE, metavar="DATE", help="Table: only returns created on or after this day.")
+@click.option("--to", "last", type=DATE, metavar="DATE", help="Table: only returns created on or before this day.")
+@click.option("--all-returns", is_flag=True, help="Table: also returns without photos.")
+@click.option("--delimiter", help="csv: character between cells, or `tab`. Default: ; (with --lang en a comma).")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="Write this file; - is standard output.",
+    help="File to write; - for standard output.",
 )
-@click.option("--force", is_flag=True, help="Replace the file if an export wrote it.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @campaigns_option
 @config_option
 def export(
@@ -67,47 +78,53 @@ def export(
     wants_pack = order is not None or bool(returns)
     if wants_pack == (kind is not None):
         raise UsageError(
-            "Say what to export: --order or --return for a pack of evidence, or --format for the index, not both.",
+            "Say what to export: --order or --return for a pack of evidence, or --format for a table, not both.",
             "For example: market-photos export --order 40000123 --out pack.zip",
         )
     job = Job(open_archive(load(find_config(config)).archive), campaigns, out, force)
     if kind is None:
         _pack(job, Selection(order, tuple(sorted(set(returns)))), **options)
     else:
-        _index(job, kind=kind, **options)
+        _table(job, kind, **options)
 
 
-def _pack(job: Job, selection: Selection, *, language: str, **index_options: Any) -> None:
-    _refuse(index_options, "a pack", "--format")
-    export_pack(job, selection, language, SystemClock())
+def _pack(job: Job, selection: Selection, *, pdf: bool, language: str | None, **table_options: Any) -> None:
+    _refuse(table_options, "a pack", "--format")
+    export_pack(job, selection, language or "ru", SystemClock(), pdf=pdf)
 
 
-def _index(
+def _table(
     job: Job,
-    *,
     kind: str,
+    *,
+    pdf: bool,
     first: dt.datetime | None,
     last: dt.datetime | None,
+    all_returns: bool,
     delimiter: str | None,
-    language: str,
+    language: str | None,
 ) -> None:
+    _refuse({"pdf": pdf}, "a table", "--order or --return")
     if kind != "csv":
         _refuse({"delimiter": delimiter}, f"--format {kind}", "--format csv")
+    if kind not in SPREADSHEETS:
+        _refuse({"language": language}, f"--format {kind}", "--format csv or xlsx")
     if first and last and first > last:
         raise UsageError(f"--from {first.date()} is after --to {last.date()}.", "Give the earlier day to --from.")
     days = Days(first.date() if first else None, last.date() if last else None)
-    export_index(job, days, kind, _delimiter(delimiter))
+    style = Style(Wording(language) if language else None, _delimiter(delimiter, language))
+    export_table(job, days, kind, style, all_returns=all_returns)
 
 
 def _refuse(options: dict[str, Any], what: str, belongs: str) -> None:
-    names = {"first": "--from", "last": "--to", "delimiter": "--delimiter"}
-    if given := [names[name] for name, value in options.items() if value is not None]:
+    if given := [_OPTIONS[name] for name, value in options.items() if value]:
         raise UsageError(f"{', '.join(given)} cannot be used with {what}.", f"Use it with {belongs}.")
 
 
-def _delimiter(text: str | None) -> str:
+def _delimiter(text: str | None, language: str | None) -> str:
     """Return the delimiter. Raises UsageError if it cannot separate cells."""
-    found = "\t" if text in {"tab", "\\t"} else DEFAULT_DELIMITER if text is None else text
+    default = "," if language == "en" else ";"
+    found = "\t" if text in {"tab", "\\t"} else default if text is None else text
     if len(found) != 1 or found in '"\r\n\0' or found.isalnum():
         raise UsageError(f"--delimiter {text!r} cannot separate cells.", "Give one character: ; or , or tab.")
     return found

@@ -1,6 +1,5 @@
-"""Run the two exports, and report on standard error what was written and what is missing."""
+"""Run the exports, and report on standard error what was written and what is missing."""
 
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +9,12 @@ from market_photos.clock import Clock
 from market_photos.console import say
 from market_photos.export.output import output
 from market_photos.export.pack import Packed, find, write_pack
+from market_photos.export.pdf import write_pdf
 from market_photos.export.rows import Days, index
 from market_photos.export.selection import Selection
-from market_photos.export.table import DELIMITER, WRITERS, require_parquet, write_csv
+from market_photos.export.style import Style
+from market_photos.export.table import WRITERS
+from market_photos.text import counted
 
 #: Missing photos named on the terminal; the pack's page lists all of them.
 SHOWN_ABSENT = 10
@@ -29,33 +31,32 @@ class Job(NamedTuple):
     """Whether an existing file is replaced."""
 
 
-def export_pack(job: Job, selection: Selection, language: str, clock: Clock) -> None:
-    """Write a pack of the selected returns.
+def export_pack(job: Job, selection: Selection, language: str, clock: Clock, *, pdf: bool = False) -> None:
+    """Write a pack of the selected returns, or with `pdf` its page alone.
 
-    Raises UsageError, CatalogUnusable, EvidenceBroken or ArchiveUnwritable; the target is then unchanged.
+    Raises UsageError, CatalogUnusable, NothingArchived, EvidenceBroken or ArchiveUnwritable.
     """
+    write = write_pdf if pdf else write_pack
     catalogs = job.archive.fetch(job.campaigns)
     found = find(catalogs, select_stores(catalogs, job.campaigns), selection)
     with output(job.target, catalogs, force=job.force) as stream:
-        packed = write_pack(stream, job.archive, found, selection, language=language, made_at=clock.now().wall)
-    _say_packed(job.target, packed)
+        packed = write(stream, job.archive, found, selection, language=language, made_at=clock.now().wall)
+    _say_packed(job.target, packed, "" if pdf else "; open index.html in it")
 
 
-def export_index(job: Job, days: Days, kind: str, delimiter: str = DELIMITER) -> None:
-    """Write the index as csv, jsonl or parquet (`kind`). Raises the same errors as `export_pack`."""
-    if kind == "parquet":
-        require_parquet()
-    write = partial(write_csv, delimiter=delimiter) if kind == "csv" else WRITERS[kind]
+def export_table(job: Job, days: Days, kind: str, style: Style, *, all_returns: bool = False) -> None:
+    """Write the table in one of the formats of WRITERS. Raises the same errors as `export_pack`."""
     catalogs = job.archive.fetch(job.campaigns)
     with output(job.target, catalogs, force=job.force) as stream:
-        written = write(stream, index(catalogs, select_stores(catalogs, job.campaigns), days))
-    say(f"{job.target}: {written:,} photos, one per row; paths are relative to {job.archive.name}")
+        rows = index(catalogs, select_stores(catalogs, job.campaigns), days, all_returns=all_returns)
+        written = WRITERS[kind](stream, rows, style)
+    say(f"{job.target}: {counted(written, 'row')}, one per photo; paths are relative to {job.archive.name}")
 
 
-def _say_packed(path: Path, packed: Packed) -> None:
-    say(f"{path}: {packed.photos:,} photos, {packed.size:,} bytes; open index.html in it")
+def _say_packed(path: Path, packed: Packed, hint: str) -> None:
+    say(f"{path}: {counted(packed.photos, 'photo')}, {packed.size:,} bytes{hint}")
     if packed.absent:
-        say(f"warning: {len(packed.absent):,} more photos are known but not in the pack:")
+        say(f"warning: not in the pack: {counted(len(packed.absent), 'more photo')} that the catalogue lists:")
     for photo in packed.absent[:SHOWN_ABSENT]:
         say(f"  {photo.key}: {photo.state} {photo.note}".rstrip())
     if (more := len(packed.absent) - SHOWN_ABSENT) > 0:

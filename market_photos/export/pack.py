@@ -1,5 +1,6 @@
 """Write a pack of evidence: the photos of some returns as served, the API's records, a page, BagIt manifests."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, snapsh
 from market_photos.archive.catalog.record_codec import render
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.archive.place import Archive
-from market_photos.errors import UsageError
+from market_photos.errors import NothingArchived, UsageError
 from market_photos.export.bag import Bag
 from market_photos.export.evidence import Evidence
 from market_photos.export.page import PackedPhoto, ReturnSection, render_page
@@ -37,7 +38,7 @@ class Packed:
 def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[KnownReturn]:
     """Return the selected returns.
 
-    Raises UsageError where a return is unknown or none of them has photos.
+    Raises UsageError where a return is unknown or none of them has photos, NothingArchived where none is on disk.
     """
     found: list[KnownReturn] = []
     with ExitStack() as opened:
@@ -51,6 +52,13 @@ def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[
         raise UsageError(f"The archive has no {what}.", _HINT)
     if not any(return_.photos for return_ in found):
         raise UsageError(f"The buyer attached no photos to {selection.describe()}.", _HINT)
+    states = Counter(photo.state for return_ in found for photo in return_.photos)
+    if not states[State.ARCHIVED]:
+        counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        raise NothingArchived(
+            f"No photo of {selection.describe()} is in the archive: {counts}. No file was written.",
+            "Run `market-photos sync`: it brings what is pending or failed. What is gone or pruned stays away.",
+        )
     return found
 
 
@@ -94,14 +102,14 @@ def _add_return(bag: Bag, archive: Archive, return_: KnownReturn, packed: Packed
 def _add_photos(
     bag: Bag, archive: Archive, folder: str, return_: KnownReturn, packed: Packed
 ) -> Iterator[PackedPhoto]:
-    for photo in return_.photos:
+    for number, photo in enumerate(return_.photos_in_order, 1):
         if photo.state is not State.ARCHIVED:
             packed.absent.append(photo)
-            yield PackedPhoto(photo)
+            yield PackedPhoto(number, photo)
             continue
         evidence = Evidence(archive, photo)
         path = f"{folder}/{evidence.name}"
         bag.add_photo(path, evidence.chunks(), evidence.size, photo.changed_at)
         packed.photos += 1
         packed.size += evidence.size
-        yield PackedPhoto(photo, path, evidence.kind)
+        yield PackedPhoto(number, photo, path, evidence.kind)

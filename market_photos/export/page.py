@@ -1,4 +1,4 @@
-"""Render the page of a pack, which works offline in the unpacked folder and can be printed.
+"""What the page of a pack says, and the page itself, which works offline in the unpacked folder and can be printed.
 
 Everything from outside is escaped, and the content security policy forbids scripts. A plain picture is shown only if
 both its bytes and its name say so; anything else (an SVG, a video, an unknown type) is a link.
@@ -19,9 +19,20 @@ ROOM = "market_photos.export"
 SHOWN_KINDS = frozenset({".jpg", ".png", ".gif", ".webp", ".bmp", ".avif"})
 
 
+class Fact(NamedTuple):
+    """A line of a return or a decision."""
+
+    label: str
+    text: str
+    raw: str = ""
+    """The value as the API writes it, where the text is its meaning."""
+
+
 class PackedPhoto(NamedTuple):
     """A photo on the page; its path is empty if the pack does not contain it."""
 
+    number: int
+    """From 1, in the order of the record."""
     photo: KnownPhoto
     path: str = ""
     """Relative to the page."""
@@ -42,6 +53,19 @@ class ReturnSection(NamedTuple):
     record_path: str
     """The path of return.json relative to the page; empty if the pack does not contain it."""
 
+    def facts(self, words: Wording) -> list[Fact]:
+        """Return what is known of the return, without what is empty."""
+        back, record = self.return_, self.return_.record
+        return _known(
+            Fact(words("order"), str(back.order)),
+            Fact(words("store"), f"{back.campaign} {back.store}".strip()),
+            Fact(words("created"), words.date(record.created)),
+            Fact(words("updated"), words.date(record.updated)),
+            _meaning(words, "refund", record.refund_status),
+            _meaning(words, "shipment", record.shipment_status),
+            Fact(words("amount"), words.money(record.amount)),
+        )
+
     def groups(self) -> list[tuple[Decision, list[PackedPhoto]]]:
         """Return every decision in the order of the record with its photos, which may be none."""
         groups: dict[int, tuple[Decision, list[PackedPhoto]]] = {}
@@ -51,6 +75,28 @@ class ReturnSection(NamedTuple):
             decision = self.return_.record.decision_of(shown.photo.key)
             groups.setdefault(id(decision), (decision, []))[1].append(shown)
         return list(groups.values())
+
+
+def decision_facts(decision: Decision, words: Wording) -> list[Fact]:
+    """Return what is known of a decision and its item, without what is empty."""
+    return _known(
+        Fact(words("sku"), decision.sku),
+        Fact(words("item"), str(decision.item or "")),
+        Fact(words("count"), str(decision.quantity or "")),
+        _meaning(words, "reason", decision.reason),
+        _meaning(words, "subreason", decision.subreason),
+        _meaning(words, "decision", decision.decision),
+        Fact(words("amount"), words.money(decision.amount)),
+    )
+
+
+def _meaning(words: Wording, section: str, value: str) -> Fact:
+    text = words.value(section, value)
+    return Fact(words(section), text, value if text != value else "")
+
+
+def _known(*facts: Fact) -> list[Fact]:
+    return [fact for fact in facts if fact.text]
 
 
 def render_page(
@@ -65,6 +111,7 @@ def render_page(
         .get_template("pack.html")
         .generate(
             w=words,
+            decision_facts=decision_facts,
             subject=selection.describe(words("of_order"), words("of_return")),
             sections=sections,
             photos=packed,

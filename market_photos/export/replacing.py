@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from market_photos.archive import tree
-from market_photos.export.rows import COLUMNS
+from market_photos.export.rows import NAMES
+from market_photos.export.style import Style
+from market_photos.pages import LANGUAGES, Wording
 
 #: Bytes that are read to recognise a file.
 _HEAD = 64 * 1024
@@ -38,30 +40,41 @@ def _is_inside(target: Path, archive: Path) -> bool:
 def _is_export(file: BinaryIO) -> bool:
     head = file.read(_HEAD)
     if head.startswith(b"PK"):
-        return _is_pack(file)
-    if head.startswith(b"PAR1"):
+        return _is_pack_or_workbook(file)
+    if head.startswith((b"PAR1", b"%PDF")):
         file.seek(-min(_HEAD, file.seek(0, os.SEEK_END)), os.SEEK_END)
         footer = file.read()
-        return footer.endswith(b"PAR1") and all(name.encode() in footer for name in COLUMNS)
+        if head.startswith(b"%PDF"):
+            return b"market-photos" in footer
+        return footer.endswith(b"PAR1") and all(name.encode() in footer for name in NAMES)
     line = head.partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
     return not head or _is_csv(line) or _is_jsonl(head)
 
 
-def _is_pack(file: BinaryIO) -> bool:
+def _is_pack_or_workbook(file: BinaryIO) -> bool:
     try:
-        with zipfile.ZipFile(file) as pack:
-            infos = [name for name in pack.namelist() if name.endswith("/bag-info.txt")]
-            return any(b"Bag-Software-Agent: market-photos" in pack.read(name) for name in infos)
+        with zipfile.ZipFile(file) as found:
+            infos = [name for name in found.namelist() if name.endswith(("/bag-info.txt", "docProps/core.xml"))]
+            marks = (b"Bag-Software-Agent: market-photos", b"<dc:creator>market-photos</dc:creator>")
+            return any(mark in found.read(name) for name in infos for mark in marks)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return False
 
 
 def _is_csv(line: str) -> bool:
     line = line.removeprefix("\ufeff")
-    delimiter = line[len(COLUMNS[0]) : len(COLUMNS[0]) + 1]
-    return bool(delimiter) and line.split(delimiter) == list(COLUMNS)
+    for headings in (Style(words).headings() for words in (None, *map(Wording, LANGUAGES))):
+        delimiter = line.removeprefix(headings[0])[:1]
+        if delimiter and line in {delimiter.join(headings), delimiter.join(_quoted(headings, delimiter))}:
+            return True
+    return False
+
+
+def _quoted(headings: list[str], delimiter: str) -> list[str]:
+    """Return the headings as the csv module writes them."""
+    return [f'"{heading}"' if delimiter in heading else heading for heading in headings]
 
 
 def _is_jsonl(head: bytes) -> bool:
     """Return whether the first line, which may be longer than the head, begins like one of ours."""
-    return head.startswith(f'{{"{COLUMNS[0]}":'.encode()) and f',"{COLUMNS[1]}":'.encode() in head[:60]
+    return head.startswith(f'{{"{NAMES[0]}":'.encode()) and f',"{NAMES[1]}":'.encode() in head[:60]

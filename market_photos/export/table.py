@@ -1,26 +1,24 @@
-"""Write the index as CSV, JSON lines or Parquet, without keeping the rows in memory."""
+"""Write the table as CSV, JSON lines, Parquet or xlsx, without keeping the rows in memory."""
 
 import csv
 import io
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from itertools import islice
 from typing import Any, BinaryIO
 
-from market_photos.errors import UsageError, how_to_install
-from market_photos.export.rows import COLUMNS, NUMBERS, Row
+from market_photos.clock import moscow_time
+from market_photos.export.rows import COLUMNS, NAMES, Column, Row
+from market_photos.export.style import Style, defused, lacking
+from market_photos.export.workbook import write_xlsx
+from market_photos.pages import Wording
 
-#: Where Russian Excel splits a CSV file that is opened by a double click; the comma is its decimal separator.
-DELIMITER = ";"
 #: Rows per Parquet row group: about 2 MB in memory.
 GROUP_ROWS = 10_000
 
-#: The beginning of a text that a spreadsheet reads as a formula. In some locales Excel accepts full-width signs too.
-_FORMULA = re.compile(r"[\s\0]*[=+\-@＝＋－＠]|[\t\r\n]")
 
-
-def write_csv(stream: BinaryIO, rows: Iterable[Row], delimiter: str = DELIMITER) -> int:
+def write_csv(stream: BinaryIO, rows: Iterable[Row], style: Style) -> int:
     """Write the rows as CSV and return their number.
 
     The file is UTF-8 with a byte order mark: without it, Excel assumes a legacy code page. A text that a
@@ -29,63 +27,67 @@ def write_csv(stream: BinaryIO, rows: Iterable[Row], delimiter: str = DELIMITER)
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="", write_through=False)
     written = 0
     try:
-        writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
-        writer.writerow(COLUMNS)
+        writer = csv.writer(text, delimiter=style.delimiter, lineterminator="\r\n")
+        writer.writerow(style.headings())
         for row in rows:
-            writer.writerow([defused(value) if isinstance(value, str) else value for value in row])
+            cells = [_text(column, value, style.words) for column, value in zip(COLUMNS, row, strict=True)]
+            writer.writerow(cells)
             written += 1
     finally:
         text.detach()
     return written
 
 
-def defused(text: str) -> str:
-    """Return the text in a form that no spreadsheet evaluates."""
-    return f"'{text}" if _FORMULA.match(text) else text
+def _text(column: Column, value: Any, words: Wording | None) -> Any:
+    """Return a cell of a CSV file."""
+    if isinstance(value, Decimal):
+        return words.decimal(value) if words else f"{value:f}"
+    if not isinstance(value, str):
+        return value
+    if words:
+        value = words.date(value) if column.kind == "time" else words.value(column.kind, value)
+    return defused(value)
 
 
-def write_jsonl(stream: BinaryIO, rows: Iterable[Row]) -> int:
+def write_jsonl(stream: BinaryIO, rows: Iterable[Row], style: Style) -> int:
     """Write one JSON object per line, in UTF-8 with texts unchanged, and return the number of rows."""
     written = 0
     for row in rows:
-        line = json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False, separators=(",", ":"))
-        stream.write(line.encode() + b"\n")
+        content = dict(zip(NAMES, row, strict=True))
+        stream.write(json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=float).encode() + b"\n")
         written += 1
     return written
 
 
-def write_parquet(stream: BinaryIO, rows: Iterable[Row]) -> int:
+def write_parquet(stream: BinaryIO, rows: Iterable[Row], style: Style) -> int:
     """Write the rows as Parquet and return their number. Raises UsageError where pyarrow is not installed."""
-    arrow, parquet = require_parquet()
-    schema = arrow.schema([(name, arrow.int64() if name in NUMBERS else arrow.string()) for name in COLUMNS])
+    try:
+        import pyarrow as arrow  # noqa: PLC0415 - an extra, and slow to load
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise lacking("Parquet", "pyarrow", "parquet") from None
+    types = {"number": arrow.int64(), "money": arrow.float64(), "time": arrow.timestamp("us", "UTC")}
+    schema = arrow.schema([(column.name, types.get(column.kind, arrow.string())) for column in COLUMNS])
+    read: dict[str, Callable[[Any], Any]] = {
+        "time": moscow_time,
+        "money": lambda amount: None if amount is None else float(amount),
+    }
     written = 0
     with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
         for group in _groups(iter(rows)):
             columns = [
-                arrow.array(column, field.type)
-                for column, field in zip(zip(*group, strict=True), schema, strict=True)
+                arrow.array([read[column.kind](cell) for cell in cells] if column.kind in read else cells, field.type)
+                for column, cells, field in zip(COLUMNS, zip(*group, strict=True), schema, strict=True)
             ]
             writer.write_table(arrow.Table.from_arrays(columns, schema=schema), row_group_size=GROUP_ROWS)
             written += len(group)
     return written
 
 
-def require_parquet() -> tuple[Any, Any]:
-    """Return pyarrow and its parquet module. Raises UsageError where they are not installed."""
-    try:
-        import pyarrow  # noqa: PLC0415 - an extra, and slow to load
-        import pyarrow.parquet  # noqa: PLC0415
-    except ImportError:
-        raise UsageError(
-            "Parquet needs pyarrow, which is not installed.",
-            f"{how_to_install('parquet')} Or use --format csv or jsonl.",
-        ) from None
-    return pyarrow, pyarrow.parquet
-
-
 #: By format.
-WRITERS: dict[str, Callable[[BinaryIO, Iterable[Row]], int]] = {
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[Row], Style], int]] = {
     "csv": write_csv,
+    "xlsx": write_xlsx,
     "jsonl": write_jsonl,
     "parquet": write_parquet,
 }

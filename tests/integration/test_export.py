@@ -58,11 +58,30 @@ def test_a_pack_holds_what_the_market_served(world: World, tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir() if "zip" in path.name) == ["пакет.zip"]
 
 
+def test_an_order_whose_photos_are_still_pending_is_no_pack(world: World, tmp_path: Path) -> None:
+    """Exit 3, with the next step; after the sync there is one, as a PDF too."""
+    back = next(world.market.returns)
+    run(world, "sync", "-q", "--max-photos", "0", code=7)
+    for more in ([], ["--pdf"]):
+        done = run(world, "export", "--order", back.order, "--out", "new", *more, code=3)
+        assert f"No photo of order {back.order} is in the archive: 3 pending" in done.stderr
+    assert not (tmp_path / "new").exists()
+    run(world, "sync", "-q")
+    run(world, "export", "--order", back.order, "--out", "new", "--pdf")
+    assert (tmp_path / "new").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
+
+
 def test_the_index_goes_to_standard_output(world: World) -> None:
     """Data on standard output, words on standard error; a reader that goes away is no traceback."""
     run(world, "sync", "-q")
     done = world.program("export", "--format", "csv", "--out", "-")
     assert len(done.stdout.splitlines()) == 4
+    assert done.stdout.splitlines()[0].startswith("\ufeffstore;order;return;")
+    russian = world.program("export", "--format", "csv", "--lang", "ru", "--out", "-")
+    assert russian.stdout.startswith("\ufeffМагазин;Заказ;Возврат;")
+    english = world.program("export", "--format", "csv", "--lang", "en", "--all-returns", "--out", "-")
+    assert english.stdout.startswith("\ufeffStore,Order,Return,")
     assert ";'=cmd|' /C calc'!A0;" in done.stdout
     lines = world.program("export", "--format", "jsonl", "--out", "-").stdout.splitlines()
     assert [json.loads(line)["comment"] for line in lines] == ["=cmd|' /C calc'!A0"] * 3
@@ -83,6 +102,9 @@ def test_the_index_goes_to_standard_output(world: World) -> None:
         (["--order", "1", "--format", "csv", "--out", "x"], "Say what to export"),
         (["--order", "1", "--from", "2026-01-01", "--out", "x"], "--from cannot be used with a pack"),
         (["--format", "jsonl", "--delimiter", ",", "--out", "x"], "--delimiter cannot be used with --format jsonl"),
+        (["--order", "1", "--all-returns", "--out", "x"], "--all-returns cannot be used with a pack"),
+        (["--format", "jsonl", "--lang", "ru", "--out", "x"], "--lang cannot be used with --format jsonl"),
+        (["--format", "csv", "--pdf", "--out", "x"], "--pdf cannot be used with a table"),
         (["--format", "csv", "--delimiter", "ab", "--out", "x"], "cannot separate cells"),
         (["--format", "csv", "--from", "2026-02-01", "--to", "2026-01-01", "--out", "x"], "is after --to"),
         (["--format", "csv", "--out", "x"], "there is no archive yet"),

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from market_photos.browse import draw, thumbs
+from market_photos import draw
+from market_photos.browse import thumbs
 from tests.archives import large_jpeg, picture, progressive
 
 
@@ -99,7 +100,7 @@ def bomb(width: int, height: int) -> bytes:
 def test_a_file_that_cannot_be_drawn_is_reported_with_the_reason(
     tmp_path: Path, body: bytes | Callable[[], bytes]
 ) -> None:
-    with pytest.raises(thumbs.Unshowable):
+    with pytest.raises(draw.Unshowable):
         made(tmp_path, body() if callable(body) else body)
     assert not list(tmp_path.glob(f"{thumbs.FOLDER}/**/*.jpg"))
     assert not list(tmp_path.glob(f"{thumbs.FOLDER}/**/*.part"))
@@ -133,7 +134,7 @@ import re, sys, time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from market_photos.browse import draw
+from market_photos import draw
 status = draw.main(*sys.argv[1:])
 peak = re.search(r"VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1]
 print(peak, time.process_time(), file=sys.stderr)
@@ -192,7 +193,7 @@ def test_a_decoder_that_takes_too_much_is_ended_by_the_system(
 
 ENDLESS = """
 import sys
-from market_photos.browse import draw
+from market_photos import draw
 def shrunk(photo, edge):
     {body}
 draw.{name} = {value}
@@ -210,7 +211,7 @@ def test_a_picture_that_cannot_be_drawn_is_tried_once_until_it_changes(tmp_path:
     with pytest.raises(thumbs.NotDrawn):
         thumbnails.kept(photo, target, 100)
     for look in (thumbnails.make, thumbnails.kept):
-        with pytest.raises(thumbs.Unshowable):
+        with pytest.raises(draw.Unshowable):
             look(photo, target, 100)
     photo.write_bytes(picture())
     assert thumbnails.make(photo, target, 100) == target == thumbnails.kept(photo, target, 100)

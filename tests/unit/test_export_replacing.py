@@ -7,24 +7,36 @@ import pytest
 
 from market_photos.errors import UsageError
 from market_photos.export.output import output
-from market_photos.export.table import write_csv, write_jsonl
+from market_photos.export.style import Style
+from market_photos.export.table import WRITERS, write_csv, write_jsonl
+from market_photos.pages import Wording
 from tests.archives import ArchiveOf
 
 
 def written(target: Path, archive: Path) -> None:
     with output(target, archive, force=True) as stream:
-        write_csv(stream, [])
+        write_csv(stream, [], Style())
 
 
+@pytest.mark.parametrize("words", [None, Wording("ru"), Wording("en")])
 @pytest.mark.parametrize("delimiter", [";", ",", "\t"])
-def test_a_table_is_replaced_by_a_new_one(tmp_path: Path, delimiter: str) -> None:
+def test_a_table_is_replaced_by_a_new_one(tmp_path: Path, delimiter: str, words: Wording | None) -> None:
     """With any delimiter; an empty one as well, which a list of JSON lines is without photos."""
     target = tmp_path / "index.csv"
     with target.open("wb") as stream:
-        write_csv(stream, [], delimiter)
+        write_csv(stream, [], Style(words, delimiter))
     written(target, tmp_path / "archive")
     with target.open("wb") as stream:
-        write_jsonl(stream, [])
+        write_jsonl(stream, [], Style())
+    written(target, tmp_path / "archive")
+    assert target.read_bytes().count(b"\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "parquet"])
+def test_a_table_in_a_format_of_others_is_replaced(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "index"
+    with target.open("wb") as stream:
+        WRITERS[kind](stream, [], Style())
     written(target, tmp_path / "archive")
     assert target.read_bytes().count(b"\n") == 1
 
@@ -42,15 +54,15 @@ def make(kind: str, folder: Path, archive: Path) -> Path:
     elif kind == "inside":
         target = archive / "index.csv"
         with target.open("wb") as stream:
-            write_csv(stream, [])
+            write_csv(stream, [], Style())
     elif kind == "inside by a link":
         (folder / "link").symlink_to(archive)
         target = folder / "link" / "index.csv"
         with target.open("wb") as stream:
-            write_csv(stream, [])
+            write_csv(stream, [], Style())
     else:
         with mine.open("wb") as stream:
-            write_csv(stream, [])
+            write_csv(stream, [], Style())
         (target.symlink_to if kind == "link" else target.hardlink_to)(mine)
     return target
 

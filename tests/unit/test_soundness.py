@@ -56,7 +56,7 @@ def read_everything(archive: Path) -> None:
             catalog.reader.find(1, number)
             catalog.returns.unsaved_record(number + 1)
     with snapshot(archive, CAMPAIGN) as now:
-        list(now.with_photos(0, 2**62))
+        list(now.created(0, 2**62))
 
 
 def test_a_sound_catalogue_is_read(archive: Path) -> None:

@@ -87,7 +87,7 @@ class KnownReturn:
     """Whether it is exempt from pruning."""
     packed_record: bytes | None
     photos: list[KnownPhoto]
-    """In the order of the record."""
+    """In the order in which they became known."""
 
     @property
     def folder(self) -> Path:
@@ -98,6 +98,11 @@ class KnownReturn:
     def raw(self) -> dict[str, Any]:
         """The API's record; empty if it is not kept. Raises CatalogDamaged."""
         return record_of(self.catalog, self.packed_record) if self.packed_record else {}
+
+    @cached_property
+    def photos_in_order(self) -> list[KnownPhoto]:
+        """The photos in the order of the record; `photos` has later ones last. Raises CatalogDamaged."""
+        return sorted(self.photos, key=lambda photo: self.record.position(photo.key))
 
     def without_damage(self) -> Self:
         """Return the return itself, or without its record if that is damaged."""
@@ -178,13 +183,14 @@ class Reader:
         """Return the returns in these rows, newest first."""
         return list(self._returns(f"id IN (SELECT value FROM json_each(?)) {_NEWEST_FIRST}", json.dumps(list(rows))))
 
-    def with_photos(self, since: int, until: int) -> Iterator[KnownReturn]:
+    def created(self, since: int, until: int, *, all_returns: bool = False) -> Iterator[KnownReturn]:
         """Yield returns that have photos, newest first, created at `since` or later and before `until`.
 
-        Both are in seconds since 1970. Nothing may be written on this connection meanwhile.
+        Both are in seconds since 1970; `all_returns`: also those without photos. Nothing may be written on this
+        connection meanwhile.
         """
-        has_photos = "EXISTS (SELECT 1 FROM photos WHERE return_row = r.id)"
-        return self._returns(f"created_at >= ? AND created_at < ? AND {has_photos} {_NEWEST_FIRST}", since, until)
+        chosen = "true" if all_returns else "EXISTS (SELECT 1 FROM photos WHERE return_row = r.id)"
+        return self._returns(f"created_at >= ? AND created_at < ? AND {chosen} {_NEWEST_FIRST}", since, until)
 
     def archived_folders(self) -> Iterator[tuple[int, Path]]:
         """Yield row and folder of every return that has archived photos, in batches: rows may change meanwhile."""

@@ -1,6 +1,6 @@
 """Draw a preview of one photo, in a separate process.
 
-    python -m market_photos.browse.draw PHOTO EDGE
+    python -m market_photos.draw PHOTO EDGE
 
 Write a JPEG to standard output and exit with 0, or write the reason for a failure and exit with 3 or 4.
 
@@ -8,8 +8,10 @@ Photos come from strangers, and decoding a few kilobytes can take gigabytes or m
 headers before anything is decoded; for what they do not show, the operating system limits the process.
 """
 
+import os
 import re
 import resource
+import subprocess
 import sys
 import warnings
 from contextlib import suppress
@@ -32,6 +34,11 @@ MAX_SECONDS = 10
 #: Peak memory measured with Pillow 13: WebP 17.1 bytes per pixel, other formats at most 9.8.
 _BYTES_PER_PIXEL = {"WEBP": 17}
 _OTHER_BYTES_PER_PIXEL = 10
+#: Seconds that the process may take, on a slow disk or a busy machine too.
+MAX_WAIT = 60
+#: The environment of the process: what a program needs to start, without the key.
+_ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+_MODULE = "market_photos.draw"
 #: Exit codes. Python itself exits with 1.
 UNSHOWABLE, DISK_ERROR = 3, 4
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -40,6 +47,10 @@ _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 _EOI, _SOS = 0xD9, 0xDA
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+
+
+class Unshowable(Exception):
+    """The photo cannot be drawn: it is damaged, too costly, or of another kind."""
 
 
 class TooCostly(ValueError):
@@ -143,6 +154,32 @@ def _limit_process() -> None:
         hard = resource.getrlimit(name)[1]
         with suppress(ValueError, OSError):  # macOS has no RLIMIT_AS
             resource.setrlimit(name, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def drawn(photo: Path, edge: int) -> bytes:
+    """Return what `shrunk` does, from a process of its own. Blocks. Raises Unshowable, OSError."""
+    command = [sys.executable, "-P", "-m", _MODULE, str(photo.absolute()), str(edge)]
+    try:
+        process = subprocess.run(
+            command,
+            env={**_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=MAX_WAIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Unshowable(f"drawing took more than {MAX_WAIT} s") from error
+    code = process.returncode
+    if not code:
+        return process.stdout
+    if code < 0:
+        raise Unshowable(f"drawing was ended by signal {-code}: too much memory or time")
+    reason = process.stdout.decode("utf-8", "replace")
+    if code == UNSHOWABLE and reason:
+        raise Unshowable(reason)
+    raise OSError(f"drawing failed: {reason or f'exit {code}'}")
 
 
 def main(photo: str, edge: str) -> int:
