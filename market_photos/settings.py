@@ -242,8 +242,9 @@ class Report(_Section):
         "", examples=['"/usr/local/bin/tell-the-shift --channel returns"']
     )
     """A command to run when a run has ended. It gets the report on its standard input, as JSON like that of --json,
-    with "command" and "text" added. It is split into words as a shell does; use a script for pipes and variables. If
-    it fails, that is a warning. The API key is not in its environment."""
+    with "command" and "text" added; "newly_awaiting" lists the returns that await your decision since the last run
+    (examples/tell-chat.sh sends them to a chat). It is split into words as a shell does; use a script for pipes and
+    variables. If it fails, that is a warning. The API key is not in its environment."""
     on_finish_seconds: Number = Field(60, ge=1, le=3600)
     """Seconds after which the command is ended. Set more if it uploads something."""
     metrics_file: LocalPath | None = Field(None, examples=['"/var/lib/node_exporter/market_photos.prom"'])

@@ -21,7 +21,9 @@ REASONS = {
     "DAMAGE_DELIVERY": ("DAMAGED", "WRAPPING_DAMAGED", "BAD_PACKAGE"),
 }
 DECISIONS = ("REFUND_MONEY", "FAST_REFUND_MONEY", "DECLINE_REFUND", "REPAIR", "SEND_TO_EXAMINATION")
-REFUND_STATUSES = ("STARTED_BY_USER", "WAITING_FOR_DECISION", "DECISION_MADE", "REFUNDED", "REJECTED")
+REFUND_STATUSES = ("STARTED_BY_USER", "REFUND_IN_PROGRESS", "DECISION_MADE", "REFUNDED", "REJECTED")
+#: Which of eight returns await the seller's decision, and with which status: of DBS, and of the other models.
+AWAITING = {0: "WAITING_FOR_DECISION", 3: "PREMODERATION_DECISION_WAITING"}
 SHIPMENT_STATUSES = ("CREATED", "RECEIVED", "IN_TRANSIT", "READY_FOR_PICKUP", "PICKED")
 SKUS = ("чайник-1.7л", "KRESLO/007", "lamp.led 5W", "Сумка «Вояж», синяя", "SKU-000417", "nabor_otv#12")
 STORES = ("Чайная лавка", "Дом и сад", "Свет и тепло", "Северный склад")

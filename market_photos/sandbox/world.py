@@ -289,12 +289,19 @@ class Market(RecordFactory):
         return [photo for return_ in self.returns for photo in return_.store.photos(return_)]
 
     def populate(self, *, stores: int = 2, returns: int = 40, photos: int = 120, months: int = 5) -> None:
-        """Add `returns` with `photos` in total, spread over the stores and the last `months`."""
+        """Add `returns` with `photos` in total, spread over the stores and the last `months`.
+
+        A quarter of them await the seller's decision, of both kinds, and were created in the last two days.
+        """
         shops = [self.add_store(name=phrases.STORES[number % len(phrases.STORES)]) for number in range(stores)]
         shares = [0] * returns
         for _ in range(photos):
             shares[self._rng.randrange(returns)] += 1
         for number, share in enumerate(shares):
             created = self.now - timedelta(seconds=self._rng.randrange(3_600, months * 30 * 86_400))
+            fields: Record = {}
+            if status := phrases.AWAITING.get(number % 8):
+                created = self.now - timedelta(hours=number * 7 % 50 + 1)
+                fields["refundStatus"] = status
             updated = min(self.now, created + timedelta(milliseconds=self._rng.randrange(10 * 86_400_000)))
-            shops[number % stores].add_return(share, created=created, updated=updated)
+            shops[number % stores].add_return(share, created=created, updated=updated, **fields)

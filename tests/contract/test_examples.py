@@ -45,6 +45,7 @@ def test_every_example_is_known_here() -> None:
         "market-photos.timer",
         "nginx.conf",
         "nightly.sh",
+        "tell-chat.sh",
     ]
 
 

@@ -1,9 +1,17 @@
 """Returns that await a decision, from the Market's answer to the list, the report and the hook."""
 
+import http.server
 import json
 import shlex
+import shutil
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qs
+
+import pytest
 
 from tests.integration.harness import CAMPAIGN, World
 
@@ -68,3 +76,45 @@ def test_neither_a_dry_run_nor_the_fetch_of_one_return_uses_up_the_news(world: W
     world.command("fetch", *numbers)
     report = world.command("sync", "--json").json
     assert [entry["return"] for entry in report["newly_awaiting"]] == [waiting.id]
+
+
+class Chat(http.server.BaseHTTPRequestHandler):
+    """Keeps the path and the form of each call."""
+
+    calls: ClassVar[list[tuple[str, dict[str, list[str]]]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.calls.append((self.path, parse_qs(body)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
+def test_the_example_tells_a_chat_once(world: World) -> None:
+    """With the numbers and the hours left, and nothing where there is no news."""
+    Chat.calls.clear()
+    token = world.folder / "token"
+    token.write_text("123:secret\n")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Chat)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    script = Path(__file__).parents[2] / "examples" / "tell-chat.sh"
+    settings = {"TOKEN_FILE": token, "API": f"http://127.0.0.1:{server.server_port}", "CHAT": "-5"}
+    words = ["env", *(f"{name}={value}" for name, value in settings.items()), str(script)]
+    world.settings["report"] = {"on_finish": shlex.join(words)}
+    back = world.market.stores[CAMPAIGN].add_return(1, created=hours_ago(7), updated=hours_ago(7), refundStatus=DBS)
+    try:
+        assert "on_finish" not in world.command("sync").stderr
+        assert "on_finish" not in world.command("sync").stderr
+    finally:
+        server.shutdown()
+        server.server_close()
+    [(path, form)] = Chat.calls
+    assert (path, form["chat_id"]) == ("/bot123:secret/sendMessage", ["-5"])
+    assert form["text"][0].startswith("Ждут вашего решения: 1\n")
+    assert f"Заказ {back.order}, возврат {back.id}" in form["text"][0]
+    assert "фото — 1, осталось примерно 41 ч" in form["text"][0]

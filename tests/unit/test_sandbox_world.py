@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from market_photos.record import AWAITING
 from market_photos.sandbox.listing import Filters
 from market_photos.sandbox.records import ABSENT
 from market_photos.sandbox.world import Market
@@ -22,6 +23,16 @@ def populated() -> Market:
     market = make()
     market.populate(stores=2, returns=40, photos=120)
     return market
+
+
+def test_returns_of_the_last_two_days_await_a_decision_of_both_kinds() -> None:
+    """In every store, beside others that were decided."""
+    market = populated()
+    for store in market.stores.values():
+        awaiting = [back for back in store.returns.values() if back.fields["refundStatus"] in AWAITING]
+        assert 3 <= len(awaiting) <= len(store.returns) / 3
+        assert all(market.now - back.created < timedelta(hours=51) for back in awaiting)
+    assert {back.fields["refundStatus"] for back in market.returns} >= AWAITING
 
 
 def test_the_same_seed_gives_the_same_world() -> None:
