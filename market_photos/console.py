@@ -130,7 +130,7 @@ def say_error(error: MarketPhotosError) -> None:
 
 def say_internal_error(error: BaseException) -> ExitCode:
     """Print an unforeseen error with its traceback on standard error, and return the exit code."""
-    last = "internal error; the archive is as the last completed step left it. Please report the lines above."
+    last = "a fault of market-photos; keep the lines above. The archive is as the last completed step left it."
     if _is_json:
         _print_json("critical", last, traceback=_traceback(error), exit_code=int(ExitCode.INTERNAL))
         return ExitCode.INTERNAL

@@ -1,7 +1,11 @@
 """The commands `verify`, `rebuild`, `prune`, `hold` and `release`. They send no request."""
 
 import datetime as dt
+import difflib
 import sys
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from market_photos.maintenance.integrity import Problem
 from market_photos.maintenance.prune import locked_stores
 from market_photos.maintenance.rebuild import copies, rebuild_store
 from market_photos.maintenance.verify import next_steps, problem_json, problem_line, verify_store
-from market_photos.text import one_line
+from market_photos.text import counted, one_line
 
 
 def _settings(config: Path | None) -> Settings:
@@ -134,6 +138,7 @@ def prune(
 
     A tombstone stays, so that they are never downloaded again. Returns on hold stay; see `market-photos hold`.
     """
+    require_statuses(statuses)
     archive, stores = _opened(_settings(config), campaigns)
     before = older_than.before(dt.datetime.now(dt.UTC)).timestamp()
     with locked_stores(
@@ -146,15 +151,27 @@ def prune(
         pruned = sum(prune.carry_out() for prune in prunes) if is_confirmed else 0
     if as_json:
         console.give({"dry_run": dry_run, "pruned_returns": pruned, "stores": [plan.as_json() for plan in plans]})
-    console.say(f"Pruned {pruned:,} returns; tombstones stay." if is_confirmed else "Nothing was changed.")
+    console.say(f"Pruned {counted(pruned, 'return')}; tombstones stay." if is_confirmed else "Nothing was changed.")
     left = [message for prune in prunes for message in prune.left]
     for message in left:
         console.say(f"left as it is: {one_line(message)}")
     if left:
         raise ArchiveUnwritable(
-            f"{len(left):,} files or folders of pruned returns could not be removed; they are named above.",
+            f"{len(left):,} files or folders of pruned returns could not be removed, see above.",
             "Move them out of the archive, or delete them; then run the same prune once more.",
         )
+
+
+def require_statuses(statuses: Iterable[str]) -> None:
+    """Raise UsageError if one of them is no refund status of the API."""
+    known = tomllib.loads(resources.files("market_photos").joinpath("values.toml").read_text("utf-8"))["refund"]
+    for status in statuses:
+        if status.upper() not in known:
+            close = difflib.get_close_matches(status.upper(), known, 1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            raise UsageError(
+                f"--status {status}: there is no such refund status.{meant}", f"Known: {', '.join(known)}."
+            )
 
 
 def _confirmed(*, yes: bool) -> bool:

@@ -114,7 +114,9 @@ class ClusterRun(Run):
             reports, requests = reports_of(batch, error), 0
         except Exception as error:
             log.exception("the batch that begins with %s failed", batch[0].title)
-            failure = MarketPhotosError(f"Its process failed: {error}.", "Run it again. If it stays, report it.")
+            failure = MarketPhotosError(
+                f"Its process failed: {error}.", "Run the same command again. If it stays, keep the log."
+            )
             reports, requests = reports_of(batch, failure), 0
         self.ended += reports
         self._requests += requests

@@ -17,7 +17,7 @@ from market_photos.errors import ArchiveUnwritable
 from market_photos.maintenance import return_folder
 from market_photos.maintenance.holding import changed_catalog
 from market_photos.maintenance.rebuild import DAMAGED_NAME
-from market_photos.text import human_bytes, one_line
+from market_photos.text import counted, human_bytes, one_line
 
 
 @dataclass
@@ -49,21 +49,22 @@ class PrunePlan:
         """Yield the plan as text for people."""
         if self.returns:
             yield (
-                f"Store {self.campaign}: {self.photos:,} photos ({human_bytes(self.size)}) of {self.returns:,} "
-                f"returns, the oldest of {iso(self.oldest)[:10]}, the newest of {iso(self.newest)[:10]}"
+                f"Store {self.campaign}: {counted(self.photos, 'photo')} ({human_bytes(self.size)}) "
+                f"of {counted(self.returns, 'return')}, the oldest of {iso(self.oldest)[:10]}, "
+                f"the newest of {iso(self.newest)[:10]}"
             )
         else:
             yield f"Store {self.campaign}: nothing to prune"
         if self.lacking:
-            yield f"  {self.lacking:,} photos that were not downloaded will not be downloaded any more"
+            yield f"  {counted(self.lacking, 'photo')} not downloaded so far will not be downloaded any more"
         if self.unfinished:
-            yield f"  {self.unfinished:,} returns of an interrupted prune: their files are deleted now"
+            yield f"  {counted(self.unfinished, 'return')} of an interrupted prune: the files are deleted now"
         for name, size in self.set_aside.items():
             yield f"  {one_line(name)} ({human_bytes(size)}): set aside by rebuild, contains buyers' records"
         if self.held:
-            yield f"  {self.held:,} returns of that age are on hold and stay"
+            yield f"  {counted(self.held, 'return')} of that age on hold: kept"
         if self.undated:
-            yield f"  {self.undated:,} returns have no date and stay"
+            yield f"  {counted(self.undated, 'return')} without a date: kept"
 
     def as_json(self) -> dict[str, object]:
         """Return the plan as a JSON object."""

@@ -28,7 +28,7 @@ from market_photos.maintenance.holding import held_store
 from market_photos.maintenance.salvage import salvage
 from market_photos.market.requests import quotas
 from market_photos.settings import Limits
-from market_photos.text import one_line
+from market_photos.text import counted, one_line
 
 #: The prefix of a damaged catalogue that was set aside.
 DAMAGED_NAME = f"{layout.CATALOG_NAME}.damaged-"
@@ -57,8 +57,8 @@ class RebuildResult:
         archived, pending, pruned = (self.photos[state] for state in (State.ARCHIVED, State.PENDING, State.PRUNED))
         lines = [f"Store {self.campaign}: the damaged catalogue is now {self.set_aside}."] if self.set_aside else []
         lines.append(
-            f"Store {self.campaign}: a new catalogue of {self.returns:,} returns: {archived:,} photos are here, "
-            f"{pending:,} are lacking{f', {pruned:,} pruned' * bool(pruned)}."
+            f"Store {self.campaign}: a new catalogue of {counted(self.returns, 'return')}: "
+            f"{counted(archived, 'photo')} here, {pending:,} lacking{f', {pruned:,} pruned' * bool(pruned)}."
         )
         return lines + [f"  left as it is: {one_line(str(path))}: {reason}" for path, reason in self.unexplained]
 

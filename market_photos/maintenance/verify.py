@@ -16,7 +16,7 @@ from market_photos.clock import Clock, iso
 from market_photos.errors import ExitCode
 from market_photos.maintenance.holding import changed_catalog
 from market_photos.maintenance.integrity import Problem, ProblemKind, Verifier
-from market_photos.text import human_bytes, one_line
+from market_photos.text import counted, human_bytes, one_line
 
 
 @dataclass
@@ -60,9 +60,8 @@ class VerifyResult:
             "set aside": self.set_aside,
         }
         parts = [*(problems or ["all in order"]), *(f"{count:,} {name}" for name, count in others.items() if count)]
-        return (
-            f"Store {self.campaign}: {self.photos:,} photos ({human_bytes(self.size)}) checked, {', '.join(parts)}."
-        )
+        checked = f"{counted(self.photos, 'photo')} ({human_bytes(self.size)}) checked"
+        return f"Store {self.campaign}: {checked}, {', '.join(parts)}."
 
 
 def verify_store(

@@ -97,7 +97,7 @@ def _verdict(report: Report) -> str:
     code, took = report.exit_code, human_time(report.seconds)
     if code is ExitCode.LIMIT:
         pending = sum(store.count(State.PENDING) for store in report.stores)
-        return f"Stopped after {took} by a limit of this run, {pending:,} photos are pending (exit {code:d})."
+        return f"Stopped after {took} by a limit of this run, {counted(pending, 'photo')} pending (exit {code:d})."
     if code is not ExitCode.COMPLETE:
         return f"NOT COMPLETE after {took}: {MEANINGS[code]} (exit {code:d})."
     return _forecast(report) if report.hours_at_quota is not None else f"Complete in {took}."

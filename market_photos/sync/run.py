@@ -193,7 +193,10 @@ class Run:
             report.error, report.exit_code = error, error.exit_code
         except Exception:
             log.exception("store %s: internal error", candidate.campaign)
-            report.error = MarketPhotosError("Internal error; see its traceback above.", "Please report it.")
+            report.error = MarketPhotosError(
+                "This is a fault of market-photos; its traceback is in the log.",
+                "Run the same command again, and keep the log.",
+            )
             report.exit_code = ExitCode.INTERNAL
         if isinstance(report.error, KeyRefused | ArchiveUnwritable):
             self.stop.request(report.error.exit_code, report.error.message)

@@ -16,6 +16,7 @@ from market_photos.sync.discovery import Candidate
 from market_photos.sync.plan import Plan
 from market_photos.sync.progress import photos_take
 from market_photos.sync.store import Store
+from market_photos.text import counted
 
 #: Newly awaiting returns of a store that a report lists.
 NEWS = 1000
@@ -77,7 +78,7 @@ def require_known(folder: Path, candidate: Candidate) -> None:
 def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: Wanted | None) -> StoreReport:
     """Return the report of a store that cannot be served. Blocks. Raises CatalogUnusable, ArchiveUnwritable."""
     report = stock_of(folder, candidate, clock, only)
-    left = f"; {count:,} photos are pending or failed" if (count := lacking(report)) else ""
+    left = f"; {counted(count, 'photo')} pending or failed" if (count := lacking(report)) else ""
     report.error = StoreRefused(
         f"It cannot be served: {candidate.refused}{left}.",
         "Give the key access to it in the seller's cabinet. If it is closed for good, name the other stores: "

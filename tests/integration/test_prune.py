@@ -164,7 +164,7 @@ def test_a_hold_exempts_until_it_is_released(world: World) -> None:
     held = world.market.return_ids[0]
     assert "on hold" in world.command("hold", "--return", str(held)).stdout
     told = world.command("prune", "--older-than", "3y", "--yes")
-    assert "1 returns of that age are on hold" in told.stderr
+    assert "1 return of that age on hold" in told.stderr
     assert _states(world) == {"archived": 6, "pruned": 2}
     assert world.verify() == []
     assert world.command("release", "--return", str(held)).code == 0

@@ -10,7 +10,9 @@ import click
 import pytest
 
 from market_photos.archive.hashing import AHEAD, file_sha256, in_threads
+from market_photos.cli.maintenance import require_statuses
 from market_photos.cli.options import AGE, DURATION
+from market_photos.errors import UsageError
 
 NOW = dt.datetime(2028, 2, 29, 12, 30, tzinfo=dt.UTC)
 
@@ -49,6 +51,22 @@ def test_m_is_minutes_everywhere_and_a_month_is_mo() -> None:
     assert DURATION.convert("1h30m", None, None).seconds == 5400
     with pytest.raises(click.BadParameter, match="m means minutes; write mo for months: 18mo"):
         AGE.convert("18m", None, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("FOO", "Known: "),
+        ("refundet", "Did you mean REFUNDED?"),
+        ("WAITING_FOR_DECISON", "mean WAITING_FOR_DECISION?"),
+    ],
+)
+def test_a_refund_status_that_the_api_does_not_have_is_refused(status: str, words: str) -> None:
+    """Before anything is read: a prune that finds nothing to delete would look like success."""
+    require_statuses(["REFUNDED", "cancelled"])
+    with pytest.raises(UsageError) as refused:
+        require_statuses(["REFUNDED", status])
+    assert words in f"{refused.value.message} {refused.value.hint}"
 
 
 def test_results_come_in_the_order_of_the_jobs_and_jobs_are_taken_as_needed() -> None:

@@ -161,6 +161,6 @@ def test_a_dry_run_says_what_it_would_do() -> None:
 def test_a_planned_stop_is_not_called_an_error() -> None:
     store = StoreReport(101, tally={State.PENDING: Tally(40)}, exit_code=LIMIT)
     assert summary(Report([store], 60.0))[-2:] == [
-        "Stopped after 1 min 00 s by a limit of this run, 40 photos are pending (exit 7).",
+        "Stopped after 1 min 00 s by a limit of this run, 40 photos pending (exit 7).",
         "Next: run the same command again; it goes on where it stopped.",
     ]
