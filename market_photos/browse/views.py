@@ -105,7 +105,6 @@ class Views:
             "most": max(bar.value for bar in bars),
             "shares": charts.shares(found.reasons),
             "now": self._clock.now().wall,
-            "period_hours": self._limits.period_seconds / 3600,
         }
 
     def return_(self, request: web.Request, words: Wording) -> dict[str, Any]:

@@ -43,25 +43,31 @@ class RunView(Progress):
         text = "  ".join(now.parts()) if now.planned else now.line()
         total = now.photos + now.pending if now.planned else None
         self.update(self._photos, description=text, completed=now.photos, total=total or None)
-        self._lines = lines_of(now) + [f"stopping: {stopping}; photos in flight may finish"] * bool(stopping)
+        self._lines = lines_of(now, self.console.width) + [
+            f"stopping: {stopping}; photos in flight may finish"
+        ] * bool(stopping)
         self.refresh()
 
 
-def lines_of(now: RunProgress) -> list[str]:
+def lines_of(now: RunProgress, columns: int) -> list[str]:
     """Return the lines below the bar: the sums, the stores in trouble, and the stores at work if they are few."""
     sums = [now.stores_line()] * (now.planned > 1) + [now.trouble_line()] * bool(now.troubled)
     shown = now.stores if len(now.stores) <= SHOWN_STORES else [store for store in now.stores if store.waiting]
     width = max((len(store.title) for store in shown[:SHOWN_STORES]), default=0)
-    lines = [f"  {store.title:{width}}  {_state(store)}" for store in shown[:SHOWN_STORES]]
+    lines = [f"  {store.title:{width}}  {_state(store, columns - width - 4)}" for store in shown[:SHOWN_STORES]]
     more = len(shown) - len(lines)
     return sums + lines + [f"  … and {counted(more, 'more store')} that wait"] * bool(more)
 
 
-def _state(store: StoreProgress) -> str:
+def _state(store: StoreProgress, columns: int) -> str:
+    """Return as much of a store's state as fits, the most important first."""
     listed = f"{counted(store.pages, 'page')}, {counted(store.returns, 'return')}"
     fetched = f"{store.photos:,} of {counted(store.photos + store.pending, 'photo')}, {human_bytes(store.size)}"
     listing = f"listing {store.listing}: {listed}" if store.listing else f"{counted(store.returns, 'return')} listed"
-    return "; ".join(filter(None, [store.waiting, fetched, listing]))
+    state, *more = filter(None, [store.waiting, fetched, listing])
+    for part in more:
+        state += f"; {part}" * (len(state) + len(part) + 2 <= columns)
+    return state
 
 
 async def show_live(run: Run) -> None:
