@@ -36,8 +36,8 @@ async def write_progress(run: Run) -> None:
             for path in written - stores.keys():
                 _remove(path)
             written = set(stores)
-            for path, store in stores.items():
-                await _write(path, run, store, asyncio.get_running_loop().time() - began)
+            seconds = asyncio.get_running_loop().time() - began
+            await asyncio.gather(*(_write(path, run, store, seconds) for path, store in stores.items()))
             await asyncio.sleep(INTERVAL if stores else INTERVAL / 10)
     finally:
         for path in written:

@@ -92,11 +92,15 @@ class Run:
 
     async def progress(self) -> list[StoreProgress]:
         """Return the progress of the stores at work. Raises CatalogUnusable."""
-        found = []
-        for store in list(self.stores):
-            with suppress(RuntimeError):  # its catalogue was closed meanwhile
-                found.append(await measure(store, self.seconds))
-        return found
+        # Side by side: each waits for what its catalogue is doing.
+        found = await asyncio.gather(*(self._measured(store) for store in self.stores))
+        return [progress for progress in found if progress]
+
+    async def _measured(self, store: Store) -> StoreProgress | None:
+        """Return the progress of a store; None if its catalogue was closed meanwhile."""
+        with suppress(RuntimeError):
+            return await measure(store, self.seconds)
+        return None
 
     async def overview(self) -> RunProgress:
         """Return how far the run is, over all its stores. Raises CatalogUnusable."""
