@@ -33,7 +33,8 @@ def full_report(report: Report) -> list[str]:
     if len(shown) > SHOWN_STORES:
         troubled = [store for store in report.stores if store.exit_code is not ExitCode.COMPLETE]
         shown = troubled[:SHOWN_STORES]
-        result += [_totals(report)]
+        first = f" The first {SHOWN_STORES} of them are:" * (len(troubled) > SHOWN_STORES)
+        result += [_totals(report) + first]
     result += [line for store in shown for line in _count_lines(store)]
     result += _awaiting_lines(report)
     for store in shown:
@@ -59,10 +60,8 @@ def _totals(report: Report) -> str:
     found = report.as_json()
     returns = sum(store.counters.returns for store in report.stores)
     line = f"{counted(len(report.stores), 'store')}: {_counts_text(found, returns, found.get('would_fetch'))}"
-    if not (troubled := sum(store.exit_code is not ExitCode.COMPLETE for store in report.stores)):
-        return line
-    first = f" (the first {SHOWN_STORES} are named)" * (troubled > SHOWN_STORES)
-    return f"{line} Not complete: {troubled:,}{first}."
+    troubled = sum(store.exit_code is not ExitCode.COMPLETE for store in report.stores)
+    return line + f" Not complete: {troubled:,}." * bool(troubled)
 
 
 def _awaiting_lines(report: Report) -> list[str]:

@@ -101,7 +101,7 @@ def test_many_stores_are_summed_up_and_only_those_in_trouble_are_named() -> None
     for store in stores:
         store.exit_code = INT
     lines = full_report(Report(stores, 60.0))
-    assert lines[0].endswith(" Not complete: 1,000 (the first 20 are named).")
+    assert lines[0].endswith(" Not complete: 1,000. The first 20 of them are:")
     assert len(lines) < 30
 
 
