@@ -17,7 +17,7 @@ from market_photos.clock import Clock, SystemClock, iso
 from market_photos.config import Settings, find_config, load
 from market_photos.errors import ExitCode
 from market_photos.reporting.run_log import last_runs
-from market_photos.reporting.status import StoreStatus, run_text, statuses
+from market_photos.reporting.status import StoreStatus, run_text, statuses, totals
 from market_photos.text import human_time
 
 #: The exit code of `status --max-age` for an overdue store: every monitor takes 1 as a failure.
@@ -107,6 +107,8 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
 def _lines(archive: str, found: Sequence[StoreStatus], last_run: PastRun | None) -> list[str]:
     nothing = f"{archive}: {'no store' if last_run else 'no archive'} yet"
     lines = [line for status in found for line in status.lines()] or [nothing]
+    if len(found) > 1:
+        lines.insert(0, totals(found))
     return [*lines, *[f"Last run: {run_text(last_run)}"] * (last_run is not None)]
 
 
@@ -139,11 +141,11 @@ def _overdue(status: StoreStatus | None, campaign: int, max_age: float) -> str:
     title = f"store {campaign} {status.name if status else ''}".strip()
     at_work = f"; at work now: {status.at_work}" if status and status.at_work else ""
     if status is None or status.last_sync is None:
-        return f"{title}: no sync has ever been complete (exit 0){at_work}"
+        return f"{title}: no sync has ever been complete{at_work}"
     age = status.now - status.last_sync
     if age <= max_age:
         return ""
     return (
-        f"{title}: no complete sync (exit 0) since {iso(status.last_sync)}, {human_time(age)} ago; "
+        f"{title}: no complete sync since {iso(status.last_sync)}, {human_time(age)} ago; "
         f"at most {human_time(max_age)} is allowed{at_work}"
     )

@@ -89,6 +89,15 @@ class StoreStatus:
         return f"; about {human_time(self.seconds_left)} for all that are pending, once a run starts"
 
 
+def totals(stores: Sequence[StoreStatus]) -> str:
+    """Return the photos of all stores in one line."""
+    counts = [f"{sum(store.tally[state].photos for store in stores):,} {state.value}" for state in State]
+    size = sum(store.tally[State.ARCHIVED].size for store in stores)
+    at_work = sum(store.at_work is not None for store in stores)
+    busy = [f"{at_work:,} at work"] * bool(at_work)
+    return f"{len(stores):,} stores: {', '.join([*counts, human_bytes(size), *busy])}"
+
+
 def run_text(run: PastRun | None) -> str:
     """Return a run and how it ended, in words."""
     if run is None:
