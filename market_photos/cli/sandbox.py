@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shlex
+from functools import partial
 
 import click
 
@@ -18,63 +19,18 @@ def add_faults(faults: Faults) -> None:
     faults.add(actions.status(500), kind="returns", nth=1)
 
 
+number = partial(click.option, metavar="NUMBER", show_default=True)
+seconds = partial(click.option, metavar="SECONDS", show_default=True)
+
+
 @click.command()
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8900,
-    metavar="PORT",
-    show_default=True,
-    help="Listen on this port; 0: any free one.",
-)
-@click.option(
-    "--stores",
-    type=click.IntRange(1, 100),
-    default=2,
-    metavar="NUMBER",
-    show_default=True,
-    help="Serve so many stores.",
-)
-@click.option(
-    "--returns",
-    type=click.IntRange(1, 1_000_000),
-    default=40,
-    metavar="NUMBER",
-    show_default=True,
-    help="Serve so many returns, of all stores together.",
-)
-@click.option(
-    "--photos",
-    type=click.IntRange(0, 1_000_000),
-    default=120,
-    metavar="NUMBER",
-    show_default=True,
-    help="Serve so many photos, of all stores together.",
-)
-@click.option(
-    "--latency",
-    type=click.FloatRange(0, 60),
-    default=0.1,
-    metavar="SECONDS",
-    show_default=True,
-    help="Answer after so many seconds.",
-)
-@click.option(
-    "--quota",
-    type=click.IntRange(1),
-    default=5000,
-    metavar="NUMBER",
-    show_default=True,
-    help="Allow so many photo requests in a period.",
-)
-@click.option(
-    "--period",
-    type=click.FloatRange(0.1),
-    default=3600.0,
-    metavar="SECONDS",
-    show_default=True,
-    help="Count the quota in a period of so many seconds.",
-)
+@number("--port", type=click.IntRange(0, 65535), default=8900, help="Listen on this port; 0: any free one.")
+@number("--stores", type=click.IntRange(1, 100), default=2, help="Serve so many stores.")
+@number("--returns", type=click.IntRange(1, 1_000_000), default=40, help="Serve so many returns in all.")
+@number("--photos", type=click.IntRange(0, 1_000_000), default=120, help="Serve so many photos in all.")
+@seconds("--latency", type=click.FloatRange(0, 60), default=0.1, help="Answer after this time.")
+@number("--quota", type=click.IntRange(1), default=5000, help="Allow so many photo requests in a period.")
+@seconds("--period", type=click.FloatRange(0.1), default=3600.0, help="Count the quota in periods of this length.")
 @click.option("--faults", is_flag=True, help="Fail now and then, as a real server does.")
 def sandbox(
     *, port: int, stores: int, returns: int, photos: int, latency: float, quota: int, period: float, faults: bool
