@@ -48,6 +48,7 @@ class Engine:
 
     def __init__(self, client: Any, *, is_local: bool) -> None:
         self._client = client
+        self._answers: dict[tuple[str, Callable[..., Any]], list[Any]] = {}
         self.is_local = is_local
         """Whether all processes share this machine's disk."""
 
@@ -74,14 +75,15 @@ class Engine:
             future.release()  # a result that stays in its process would be lost with it, and made again
 
     async def ask_all(self, question: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Return the answers of all processes that answer in time."""
+        """Return the answers of all processes; of one that does not answer in time, the last one that it gave."""
 
         async def ask(address: str) -> list[Any]:
             try:
                 asked = self._client.run(question, *arguments, workers=[address])
-                return list((await asyncio.wait_for(asked, ANSWER_SECONDS)).values())
-            except (OSError, TimeoutError):  # it is paused, or dying
-                return []
+                self._answers[address, question] = list((await asyncio.wait_for(asked, ANSWER_SECONDS)).values())
+            except (OSError, TimeoutError):  # it is busy, paused, or dying
+                pass
+            return self._answers.get((address, question), [])
 
         answers = await asyncio.gather(*map(ask, await self.processes()))
         return [answer for found in answers for answer in found]

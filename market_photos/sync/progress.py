@@ -36,13 +36,21 @@ def run_progress(
     )
 
 
-def photos_take(photos: int, quota: Quota) -> float | None:
-    """Return how many seconds photos take at the quota and the pace so far, a forecast; None if nothing is known."""
+def photos_take(photos: int, quota: Quota, paused_until: float = 0.0) -> float | None:
+    """Return how many seconds photos take at the quota and the pace so far, a forecast; None if nothing is known.
+
+    `paused_until`: the loop time until which no photo is requested.
+    """
     wait, pace = quota.wait, pace_of(quota.last_answers(MOST_ANSWERS))
-    is_closed = wait is not None and wait.reason != "spent" and wait.until is not None
-    closed_for = wait.until - asyncio.get_running_loop().time() if wait and wait.until and is_closed else 0.0
+    if wait and wait.until and wait.reason != "spent":  # the server has closed it
+        paused_until = max(paused_until, wait.until)
     taken = seconds_left(
-        photos, quota.returns, amount=quota.amount, held_for=quota.held_for, closed_for=closed_for, pace=pace
+        photos,
+        quota.returns,
+        amount=quota.amount,
+        held_for=quota.held_for,
+        closed_for=max(0.0, paused_until - asyncio.get_running_loop().time()),
+        pace=pace,
     )
     return taken if taken or pace else None
 
@@ -62,7 +70,7 @@ async def measure(store: Store, seconds: float) -> StoreProgress:
         pending=pending,
         per_hour=per_hour,
         quota_share=1 - quota.left / quota.amount,
-        seconds_left=photos_take(pending, quota),
+        seconds_left=photos_take(pending, quota, store.outage.paused_until),
         waiting=_waiting(store) if pending or counters.listing else "",
     )
 

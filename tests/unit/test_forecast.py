@@ -1,11 +1,16 @@
 """The time left is what a run then takes: compared with a simulation of the queue, at every moment of it."""
 
+import asyncio
 import heapq
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
+from market_photos.market.quota import Quota
 from market_photos.reporting.forecast import LEAST_ANSWERS, pace_of, seconds_left
+from market_photos.sync.progress import photos_take
+from tests import virtual
 
 HELD = 3603.6
 
@@ -73,3 +78,35 @@ def test_the_pace_is_that_of_the_answers_between_two_waits() -> None:
     assert pace_of([*before, *after]) == pytest.approx(10)
     assert pace_of(before[: LEAST_ANSWERS - 1]) is None
     assert pace_of([1.0] * 20) is None
+
+
+async def counted_on(photos: int, paused_until: float = 0.0) -> float | None:
+    """A quota of 10 of which 6 are spent, one of them in flight."""
+    quota = Quota(10, 3600, restored=[3000.0] * 2, rng=Random(1))
+    for _ in range(3):
+        async with quota.token() as token:
+            quota.send(token)
+        await asyncio.sleep(10)
+    async with quota.token() as token:
+        quota.send(token)
+        return photos_take(photos, quota, paused_until)
+
+
+@pytest.mark.parametrize(
+    ("photos", "paused_until", "left"),
+    [
+        (4, 0.0, None),
+        (5, 0.0, 603.6 - 30),
+        (6, 0.0, 603.6 - 30),
+        (7, 0.0, HELD - 30),
+        (8, 0.0, HELD - 20),
+        (10, 0.0, HELD),
+        (4, 930.0, 900.0),
+        (5, 930.0, 900.0),
+        (7, 930.0, HELD - 30),
+    ],
+)
+def test_a_run_counts_every_token_of_its_quota(photos: int, paused_until: float, left: float | None) -> None:
+    """Those of earlier runs, those of this one, and the one in flight, which is back last; and the server's pause."""
+    found = virtual.run(counted_on(photos, paused_until))
+    assert found == (left if left is None else pytest.approx(left, abs=0.01))
