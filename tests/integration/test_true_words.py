@@ -1,5 +1,6 @@
 """What is said of a run is true: by the command, `status`, its JSON and --max-age, compared with the archive."""
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -143,3 +144,25 @@ def test_a_wrong_address_is_told_with_what_to_check(world: World) -> None:
         for said in (sync.stderr, doctor.stdout):
             assert said.count(words) == 1
             assert said.count("base_url in [api]") == 1
+
+
+def test_a_planned_stop_is_no_error_in_the_logs(world: World) -> None:
+    fill(world.market.stores[101], returns=5)
+    done = world.command("sync", "--max-photos", "1", "--log-format", "json")
+    assert done.code == 7
+    assert {json.loads(line)["level"] for line in done.stderr.splitlines()} == {"info"}
+    assert "photos pending (exit 7)" in done.stderr
+
+
+def test_what_is_said_of_a_run_is_what_the_server_has_seen(world: World) -> None:
+    """Counts, requests and the quota that is left, in the report, in status and on disk."""
+    fill(world.market.stores[101], returns=9)
+    world.sandbox.faults.add(actions.status(503), kind="photo", nth=2)
+    done = world.command("sync", "--json")
+    sent = world.log.count("photo")
+    assert sent == 10
+    assert done.json["requests"] == len(world.log)
+    assert done.json["downloaded"] == len(world.files()) == 9
+    (store,) = world.command("status", "--json").json["stores"]
+    assert (store["archived"], store["pending"], store["quota_left"]) == (9, 0, 5000 - sent)
+    assert store["bytes"] == sum(path.stat().st_size for path in world.files())

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from typing import cast
 
 import pytest
@@ -102,6 +103,19 @@ def test_the_live_view_fits_the_terminal(stores: int, width: int, encoding: str)
     assert all(len(line) <= width for line in lines)
     assert ("photos" in lines[0]) is (stores > 0)
     assert "stopping: interrupted"[:width] in lines[-1]
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_no_color_takes_only_the_colours_away(monkeypatch: pytest.MonkeyPatch, no_color: bool) -> None:
+    monkeypatch.setenv("NO_COLOR", "1" if no_color else "")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    buffer = io.BytesIO()
+    file = io.TextIOWrapper(buffer, "utf-8", write_through=True)
+    with RunView(Console(file=file, width=80, force_terminal=True, legacy_windows=False)) as view:
+        view.show(run_of(store("101 shop"), planned=1), "")
+    drawn = buffer.getvalue().decode()
+    assert "50 of 150 photos" in drawn
+    assert (re.search(r"\x1b\[[0-9;]*3[0-9]", drawn) is None) is no_color
 
 
 async def test_a_run_without_a_terminal_prints_a_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
