@@ -17,7 +17,7 @@ Harm = Callable[[Path], None]
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """An archive that is complete."""
+    """Make a complete archive."""
     with a_world(tmp_path, returns=30, photos=1, odd=True, synced=True) as world:
         yield world
 
@@ -102,7 +102,7 @@ HARMS: list[Harm] = [
 
 @pytest.mark.parametrize("harm", HARMS, ids=[harm.__name__ for harm in HARMS])
 def test_a_damaged_catalogue_is_refused_until_it_is_rebuilt(world: World, harm: Harm) -> None:
-    """A run refuses it, asks for no photo, names `rebuild`; that and a sync end complete, nothing twice."""
+    """A run refuses it and names `rebuild`; after that, a sync ends complete. No photo is requested twice."""
     harm(world.store / "catalog.sqlite3")
     asked = world.requests_per_photo()
     outcome = world.sync_command()
@@ -150,7 +150,7 @@ def test_a_catalogue_of_a_newer_version_is_left_as_it_is(world: World) -> None:
 
 
 def test_a_catalogue_locked_by_another_program_ends_with_9(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locked for longer than the run waits: exit 9 and whom to look for; unlocked, the next run completes."""
+    """Locked for longer than the run waits: exit 9 with the next step; once unlocked, the next run completes."""
     monkeypatch.setitem(Catalog.__init__.__kwdefaults__ or {}, "busy_seconds", 0.5)
     world.market.stores[101].add_return(2)
     with contextlib.closing(sqlite3.connect(world.store / "catalog.sqlite3", isolation_level=None)) as other:
@@ -162,6 +162,7 @@ def test_a_catalogue_locked_by_another_program_ends_with_9(world: World, monkeyp
     world.assert_complete()
 
 
+@pytest.mark.slow
 def test_a_short_lock_is_waited_for(world: World) -> None:
     """A backup of the catalogue disturbs no run."""
     world.market.stores[101].add_return(2)
@@ -194,7 +195,7 @@ def test_the_catalogue_is_small(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_record_is_reported_with_the_remedy(world: World, command: tuple[str, ...]) -> None:
-    """Whoever reads it says so, with the catalogue's name and what helps; no traceback."""
+    """Every reader names the catalogue and the remedy, without a traceback."""
     with contextlib.closing(sqlite3.connect(world.store / "catalog.sqlite3")) as connection, connection:
         connection.execute("UPDATE returns SET record = x'00112233' WHERE record IS NOT NULL")
     outcome = world.command(*command)

@@ -1,7 +1,7 @@
 """`kill -9` at each step between claiming a photo and having it on record, and in the owner's commands.
 
-After each: one more run is complete, every file is whole, nothing was asked for twice beyond what was in flight, and
-every request that was sent is on record.
+After each, one more run ends complete, every file is whole, only photos in flight were requested twice, and every
+request that was sent is on record.
 """
 
 import contextlib
@@ -18,17 +18,18 @@ from market_photos.settings import Limits
 from market_photos.sync.store_run import SPARE_WORKERS
 from tests.integration.harness import World, a_world
 
+pytestmark = pytest.mark.usefixtures("short_cool_down")
 PACKAGE = Path(failpoints.__file__).parent
 #: Workers of a run: the slots, and those whose photos are on their way from the slot to the disk.
 IN_FLIGHT = Limits().parallel_requests + SPARE_WORKERS
 OWNERS = ("set-aside", "requeued", "rebuilding", "rebuilt", "tombstoned", "pruning", "pruned")
 RUN_POINTS = [name for name in failpoints.POINTS if name not in OWNERS]
-#: Points that a run passes once, or that come in the middle of several photos' work.
+#: Points that a run passes once.
 ONCE = {"run-begun", "page-recorded", "watermark-moved", "run-ended"}
 
 
 def test_every_point_in_the_code_is_on_the_list() -> None:
-    """The tests below walk through `POINTS`: no other is in the code, and each of them is."""
+    """`POINTS`, which the tests below use, names exactly the points in the code."""
     in_code = {
         name
         for path in PACKAGE.rglob("*.py")
@@ -39,18 +40,18 @@ def test_every_point_in_the_code_is_on_the_list() -> None:
 
 def _crash(world: World, point: str, *arguments: str) -> None:
     outcome = world.program(*arguments, env={"MARKET_PHOTOS_CRASH_AT": point})
-    assert outcome.code == -signal.SIGKILL, f"{arguments} never came by {point}: {outcome.text}"
+    assert outcome.code == -signal.SIGKILL, f"{arguments} did not reach {point}: {outcome.text}"
 
 
 def _asked_too_often(world: World) -> int:
-    """Requests for photos beyond one for each."""
+    """Return the number of photo requests beyond one for each photo."""
     return sum(count - 1 for count in world.requests_per_photo().values())
 
 
 @pytest.mark.parametrize("at", ["1", "4"])
 @pytest.mark.parametrize("point", RUN_POINTS)
 def test_a_run_killed_at_any_point_is_completed_by_the_next(tmp_path: Path, point: str, at: str) -> None:
-    """Killed there at the first and at a later photo: the same command brings what is left, and only that."""
+    """Killed at the first or at a later photo, the same command then downloads the other photos, and only those."""
     if at != "1" and point in ONCE:
         pytest.skip("a run passes it once")
     with a_world(tmp_path, returns=4, photos=2) as world:
@@ -66,7 +67,7 @@ def test_a_run_killed_at_any_point_is_completed_by_the_next(tmp_path: Path, poin
 
 @pytest.mark.parametrize("point", ["renamed", "part-opened", "row-written"])
 def test_leftovers_of_a_killed_run_are_swept_days_later(tmp_path: Path, point: str) -> None:
-    """A night later, when its requests no longer count, a killed run's leftovers are still found and swept."""
+    """The leftovers are found even after two days, when the requests of the killed run no longer count."""
     with a_world(tmp_path, returns=2, photos=2) as world:
         _crash(world, f"{point}:2", "sync")
         for entry in world.market.photos():
@@ -87,7 +88,7 @@ def _age_the_requests(world: World, days: int) -> None:
 
 @pytest.mark.parametrize("point", ["set-aside", "requeued"])
 def test_a_repair_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, point: str) -> None:
-    """A repair that was killed is finished by the next; the changed files are aside, both, and fetched anew."""
+    """Both changed files are set aside and downloaded again."""
     with a_world(tmp_path, synced=True) as world:
         harmed = world.files()[:2]
         for path in harmed:
@@ -102,7 +103,7 @@ def test_a_repair_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, po
 
 @pytest.mark.parametrize("point", ["rebuilding", "rebuilt"])
 def test_a_rebuild_killed_at_any_point_can_be_repeated(tmp_path: Path, point: str) -> None:
-    """It leaves no catalogue, or a whole one."""
+    """It leaves either no catalogue or a whole one."""
     returns = BATCH + 1 if point == "rebuilding" else 3
     with a_world(tmp_path, returns=returns, photos=1, synced=True) as world:
         asked = world.requests_per_photo()

@@ -1,7 +1,7 @@
 """A disk that is full, read-only, failing, not mounted or not ours: exit 5 at once, with what to do.
 
-The catalogue stays right, and when the trouble is over the same command brings the rest; nothing is torn, and nothing
-is asked for again beyond what was in flight. Real volumes and real system calls: what cannot be had here is skipped.
+The catalogue stays right, and once the fault is mended the same command downloads the rest; no file is torn, and only
+photos in flight are requested again. The tests use real volumes and system calls, and skip where these are missing.
 """
 
 import os
@@ -17,7 +17,8 @@ import pytest
 from tests.integration.harness import Outcome, World, a_world, assert_adds_up
 from tests.integration.volumes import execute, remount, small_volume
 
-#: parallel_requests, and the workers beside them that may hold a photo.
+pytestmark = pytest.mark.usefixtures("short_cool_down")
+#: parallel_requests, and the spare workers that may hold a photo.
 IN_FLIGHT = 5
 SIZE = 40_000
 _NO_RIGHTS = ("--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all")
@@ -36,7 +37,7 @@ def _on_volume(tmp_path: Path, options: str, *, photos: int = 30) -> Iterator[tu
 
 
 def _assert_stopped(world: World, outcome: Outcome, *words: str) -> None:
-    """Exit 5, said with a way out; the counts that are told add up."""
+    """Assert exit 5, a message with the next step, and counts that add up."""
     assert outcome.code == 5, outcome.text
     for word in words:
         assert word in outcome.text
@@ -46,7 +47,7 @@ def _assert_stopped(world: World, outcome: Outcome, *words: str) -> None:
 
 
 def _assert_goes_on(world: World) -> None:
-    """The same command ends complete; what was asked for twice was in flight when the disk failed."""
+    """Assert that the same command ends complete, and that only photos in flight were requested twice."""
     outcome = world.sync_command()
     assert outcome.code == 0, outcome.text
     assert sum(count - 1 for count in world.requests_per_photo().values()) <= IN_FLIGHT
@@ -54,7 +55,7 @@ def _assert_goes_on(world: World) -> None:
 
 
 def test_a_full_disk_stops_the_run_and_the_next_completes(tmp_path: Path) -> None:
-    """ENOSPC in the middle of the photos; room is made, the same command goes on."""
+    """ENOSPC comes during the downloads; after room is made, the same command goes on."""
     with _on_volume(tmp_path, "size=900k") as (world, volume):
         _assert_stopped(world, world.sync_command(), "Make room")
         assert 0 < len(world.files()) < 30
@@ -65,7 +66,7 @@ def test_a_full_disk_stops_the_run_and_the_next_completes(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("size", ["64k", "128k", "200k", "300k"])
 def test_a_disk_full_from_the_start_is_reported(tmp_path: Path, size: str) -> None:
-    """ENOSPC while the catalogue is made or the listing is recorded."""
+    """ENOSPC comes while the catalogue is made or the listing is recorded."""
     with _on_volume(tmp_path, f"size={size}") as (world, volume):
         assert world.sync_command().code == 5
         remount(volume, "size=20m")
@@ -84,7 +85,7 @@ def test_a_disk_without_inodes_is_reported(tmp_path: Path, inodes: int) -> None:
 
 
 def test_a_volume_that_turns_read_only_stops_the_run(tmp_path: Path) -> None:
-    """EROFS, as after a disk error: nothing is asked for, and it goes on when the volume is writable again."""
+    """EROFS comes as after a disk error: nothing is requested until the volume is writable again."""
     with _on_volume(tmp_path, "size=20m") as (world, volume):
         assert world.sync_command("--max-photos", "4").code == 7
         asked = world.requests_per_photo()
@@ -98,7 +99,7 @@ def test_a_volume_that_turns_read_only_stops_the_run(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that makes system calls fail. Skips where nothing compiles it."""
+    """Return the library that makes system calls fail. Skips where no compiler is found."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or sys.platform != "linux":
         pytest.skip("no C compiler to make system calls fail with")
@@ -107,7 +108,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-#: The call that fails, and on which file.
+#: The call that fails, and the file.
 IO_ERRORS = [
     ("open", ".part"),
     ("write", ".part"),
@@ -126,7 +127,7 @@ IO_ERRORS = [
 @pytest.mark.parametrize("nth", ["1", "9"])
 @pytest.mark.parametrize(("call", "path"), IO_ERRORS)
 def test_a_disk_that_reports_errors_is_named(tmp_path: Path, shim: Path, call: str, path: str, nth: str) -> None:
-    """EIO of one call, at once or later: exit 5 and the disk is named; with the disk mended, complete."""
+    """One call fails with EIO, at once or later: exit 5 names the disk; after the repair, the next run completes."""
     with a_world(tmp_path, returns=12, photos=2) as world:
         environment = {"LD_PRELOAD": str(shim), "EIO_CALL": call, "EIO_PATH": path, "EIO_NTH": nth}
         outcome = world.program("sync", "-v", env=environment)
@@ -139,7 +140,7 @@ def test_a_disk_that_reports_errors_is_named(tmp_path: Path, shim: Path, call: s
 
 
 def _prefix_of_nobody() -> tuple[str, ...]:
-    """How to run as somebody without rights; empty where we are nobody ourselves. Skips where that is impossible."""
+    """Return the prefix that runs a program as a user without rights. Skips where that is impossible."""
     if os.geteuid():
         return ()
     done = subprocess.run([*NOBODY, sys.executable, "-c", ""], capture_output=True, check=False)
@@ -164,7 +165,7 @@ def test_a_folder_of_another_user_is_reported(tmp_path: Path) -> None:
 
 
 def test_too_little_free_space_stops_the_run_at_its_start(tmp_path: Path) -> None:
-    """Nothing is requested, and the setting is named."""
+    """Nothing is requested, and the message names the setting."""
     with a_world(tmp_path) as world:
         world.settings["archive"] = {"min_free_bytes": 10**17}
         outcome = world.sync_command()
@@ -187,7 +188,7 @@ def test_too_little_free_space_stops_a_run_that_fills_the_disk(tmp_path: Path) -
 
 @pytest.mark.parametrize("command", ["sync", "doctor", "verify", "rebuild"])
 def test_a_missing_marker_stops_the_run_before_any_write(tmp_path: Path, command: str) -> None:
-    """Without the marker nothing is written, not even the folder, and nothing is asked of the Market's photos."""
+    """Without the marker nothing is written, not even the folder, and no photo is requested."""
     with a_world(tmp_path, archive={"marker": "THIS-IS-IT"}) as world:
         outcome = world.command(command)
         assert outcome.code == 5, outcome.text

@@ -1,4 +1,4 @@
-"""What only a process can show: exit codes, signals, kill -9, locks, closed pipes, and the key in no output."""
+"""Promises that need a process: exit codes, signals, kill -9, locks, closed pipes, and the key in no output."""
 
 import json
 import os
@@ -19,12 +19,12 @@ from market_photos.sandbox import ALWAYS, FixedWindow, ServerLimits, actions
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, assert_adds_up, fill, wait_until
 
-#: Seconds that the issue allows for an end after a signal.
+#: Seconds in which a run ends after a signal.
 END_S = 10.0
 
 
 def test_a_night_of_commands_prints_and_exits_as_documented(make_world: MakeWorld) -> None:
-    """sync --json, status, doctor, -q: what is printed where, and the exit codes."""
+    """sync --json, status, doctor and -q print to the right stream and exit with the right code."""
     world = make_world(stores=2)
     for store in world.market.stores.values():
         fill(store, returns=3, photos=2)
@@ -94,7 +94,7 @@ def test_a_refused_connection_exits_8(world: World) -> None:
 
 
 def assert_goes_on(world: World, in_flight: int = 3) -> None:
-    """One more sync completes, and asks for no more than what was in flight once again."""
+    """Assert that one more sync completes, and that only photos in flight are requested again."""
     for row in world.known():
         assert world.rows("PRAGMA integrity_check", row)[0][0] == "ok"
     world.sandbox.faults.clear()
@@ -105,6 +105,7 @@ def assert_goes_on(world: World, in_flight: int = 3) -> None:
     world.assert_archive_is_right(in_flight=in_flight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("phase", "by", "code"),
     [
@@ -119,7 +120,7 @@ def assert_goes_on(world: World, in_flight: int = 3) -> None:
     ],
 )
 def test_a_signal_in_any_phase_ends_the_run_in_order(make_world: MakeWorld, phase: str, by: int, code: int) -> None:
-    """Exit 130 or 143 within 10 s, out of every wait; the archive is right and the next run completes."""
+    """From every wait, the run exits 130 or 143 within 10 s; the archive is right and the next run completes."""
     world = make_world(latency=0.05)
     fill(world.market.stores[101], returns=150)
     faults, log = world.sandbox.faults, world.log
@@ -144,7 +145,7 @@ def test_a_signal_in_any_phase_ends_the_run_in_order(make_world: MakeWorld, phas
     assert done.json["exit_code"] == code
     assert_adds_up(done.json)
     assert "Traceback" not in done.stderr
-    # what was on its way could finish, but for what hung
+    # photos on their way could finish, except those that hung
     assert_goes_on(world, in_flight=0 if phase in {"fetching", "quota"} else 3)
 
 
@@ -167,8 +168,9 @@ def test_a_second_signal_ends_at_once(make_world: MakeWorld) -> None:
 # -- kill -9
 
 
+@pytest.mark.slow
 def test_repeated_kills_tear_and_lose_nothing(make_world: MakeWorld) -> None:
-    """Whenever it comes: nothing torn, nothing lost, at most what was in flight is asked for again, in all."""
+    """Whenever the kill comes, no file is torn or lost, and only photos in flight are requested again."""
     world = make_world(latency=0.02)
     fill(world.market.stores[101], returns=130)
     for kill, after in enumerate((3, 30, 70)):
@@ -180,6 +182,7 @@ def test_repeated_kills_tear_and_lose_nothing(make_world: MakeWorld) -> None:
     assert_goes_on(world, in_flight=12)
 
 
+@pytest.mark.slow
 def test_the_quota_holds_over_kills(make_world: MakeWorld) -> None:
     settings = {"limits": {"photo_requests": 20, "period_seconds": 2}}
     world = make_world(settings, limits=ServerLimits(photos=FixedWindow(1000)), latency=0.02)
@@ -192,7 +195,7 @@ def test_the_quota_holds_over_kills(make_world: MakeWorld) -> None:
     done = world.program("sync", "--json")
     assert done.code == 0, done.stderr
     assert world.log.worst_window("photo", 2.0) <= 20
-    # some 35 are left: 4 s, and the slots of the killed run, up to 10 s
+    # some 35 photos are left: 4 s, and up to 10 s for the slots of the killed run
     assert time.monotonic() - started < 20
     world.assert_archive_is_right(in_flight=4)
 
@@ -202,7 +205,7 @@ def test_the_quota_holds_over_kills(make_world: MakeWorld) -> None:
 
 @pytest.mark.parametrize("ids", [[], [101]])
 def test_the_second_run_leaves_before_any_request(make_world: MakeWorld, ids: list[int]) -> None:
-    """It says who holds the lock since when, exits 6, and so do all of eight at once but one."""
+    """It names the holder of the lock and exits 6."""
     world = make_world({"campaigns": {"ids": ids}} if ids else {}, latency=0.2)
     fill(world.market.stores[101], returns=400)
     process = world.start("sync")
@@ -274,7 +277,7 @@ def encodings(key: str) -> set[bytes]:
 
 
 def assert_the_key_is_nowhere(world: World) -> None:
-    """Neither in what was printed nor in any file of the archive, in any encoding."""
+    """Assert that no encoding of the key is in the output or in a file of the archive."""
     texts = {"output": "".join(world.written).encode()}
     texts |= {str(path): path.read_bytes() for path in world.archive.rglob("*") if path.is_file()}
     for name, content in texts.items():
@@ -283,7 +286,7 @@ def assert_the_key_is_nowhere(world: World) -> None:
 
 
 def test_the_key_appears_in_no_output_and_no_file(make_world: MakeWorld) -> None:
-    """Neither in the debug log of a run with many faults nor where a server sends the key back."""
+    """This holds for the debug log of a run with many faults, and for a server that repeats the key."""
     world = make_world(stores=2)
     world.market.key = "ACMA:" + "k/+ =&".replace(" ", "~") * 6 + ":0a1b2c3d"
     key = world.market.key
@@ -325,7 +328,7 @@ def test_urls_of_photos_are_shortened(world: World) -> None:
 
 @pytest.mark.parametrize("problem", ["scope", "store", "unseen", "folder", "clock", "token down", "all down"])
 def test_doctor_names_each_problem(world: World, problem: str, tmp_path: Path) -> None:
-    """With an exit code and what to do; in at most three requests."""
+    """It gives the exit code and the next step, with at most three requests."""
     world.market.add_store(201, placementType="LAAS")
     expected = {
         "scope": (4, "read-only"),
@@ -357,8 +360,9 @@ def test_doctor_names_each_problem(world: World, problem: str, tmp_path: Path) -
 # -- status
 
 
+@pytest.mark.slow
 def test_status_disturbs_no_run(make_world: MakeWorld) -> None:
-    """It tells of the waiting quota, and reads an archive that does not exist yet."""
+    """It shows the wait for quota; before the first run it says that there is no archive."""
     world = make_world({"limits": {"photo_requests": 5, "period_seconds": 2}}, latency=0.02)
     fill(world.market.stores[101], returns=15)
     assert "no archive yet" in world.command("status").stdout

@@ -1,4 +1,4 @@
-"""A catalogue older than what happened since: the quota holds, and nothing that is on disk is fetched again."""
+"""The catalogue is older than the photos on disk: the quota holds, and no photo on disk is fetched again."""
 
 import shutil
 import sqlite3
@@ -12,6 +12,7 @@ from market_photos.errors import ExitCode
 from tests.integration.conftest import MakeWorld
 from tests.integration.harness import World, fill, wait_until
 
+pytestmark = pytest.mark.usefixtures("short_cool_down")
 QUOTA, PERIOD_S = 8, 3.0
 
 
@@ -23,7 +24,7 @@ def world(make_world: MakeWorld) -> World:
 
 
 def copy_of(world: World) -> Path:
-    """A backup of the catalogue, while no run is at work."""
+    """Make a backup of the catalogue while no run is at work."""
     return Path(shutil.copy(world.archive / "101" / layout.CATALOG_NAME, world.folder / "copy"))
 
 
@@ -52,6 +53,8 @@ def test_a_catalogue_put_back_within_the_period_does_not_exceed_the_quota(
     world.assert_archive_is_right()  # each photo was sent once
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_a_catalogue_lost_beside_an_empty_tree_does_not_exceed_the_quota(world: World) -> None:
     """The lock file alone tells that there were runs."""
     assert world.sync(max_photos=QUOTA).exit_code is ExitCode.LIMIT
@@ -88,9 +91,10 @@ def with_sqlite_backup(world: World, copy: Path) -> None:
     target.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["run-begun", "renamed", "recorded", "run-ended", "watermark-moved"])
 def test_a_kill_is_not_taken_for_a_restored_catalogue(world: World, point: str) -> None:
-    """A false one costs a period; what a kill left under its final name is kept."""
+    """A false alarm would cost a period; a photo that a killed run left under its final name is kept."""
     killed = world.program("sync", env={"MARKET_PHOTOS_CRASH_AT": f"{point}:1"})
     assert killed.code == -9
     done = world.program("sync")

@@ -23,12 +23,13 @@ def run(folder: Path, arguments: str, redirection: str) -> tuple[int, str]:
     return done.returncode, (folder / "said").read_text() if is_kept else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
         ("--help", 0),
         ("--version", 0),
-        ("sync --no-such-option", 2),
+        ("status --no-such-option", 2),
         ("status", 0),
         ("status --json", 0),
         ("verify", 10),

@@ -1,4 +1,4 @@
-"""This machine's clock is wrong, the server's is right, or tells nothing: nothing is lost and the quota holds."""
+"""This machine's clock is wrong, or the server gives no time: nothing is lost, and the quota holds."""
 
 import asyncio
 import datetime as dt
@@ -27,7 +27,7 @@ def watermark(world: World) -> int:
 
 
 class Machine:
-    """A machine whose uptime follows the world's true time, and whose wall clock is `off` by so many seconds."""
+    """A machine whose uptime follows the world's true time, and whose wall clock is wrong by `off` seconds."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -47,7 +47,7 @@ class Machine:
 
 @pytest.mark.parametrize("days", [9, 400, -9, -400])
 def test_no_return_is_missed_and_the_watermark_is_the_servers(world: World, days: float) -> None:
-    """The clock is days off for a night, and right again for the next ones."""
+    """The clock is wrong by days for one night, and right in the next ones."""
     store = world.market.stores[101]
     machine = world.clock = Machine(world)
     for night, off in enumerate([0, days, 0, 0]):
@@ -63,7 +63,7 @@ def test_no_return_is_missed_and_the_watermark_is_the_servers(world: World, days
 
 @pytest.mark.parametrize("date", [None, "yesterday", "Wed, 99 Foo 2026 99:99:99 GMT", "\x7f"])
 def test_a_server_without_a_usable_date_loses_nothing(world: World, date: str | None) -> None:
-    """Each night lists everything that it is not sure of, and ends complete."""
+    """Each night lists all returns that may be new, and ends complete."""
     world.sandbox.faults.add(actions.headers({"Date": date}), times=ALWAYS)
     store = world.market.stores[101]
     for night in range(3):
@@ -123,7 +123,7 @@ def test_a_night_of_wrong_dates_is_mended_by_the_next(world: World) -> None:
 
 
 def meddle(machine: Machine, rng: Random) -> None:
-    """What may befall a machine between two runs."""
+    """Do to the machine what may happen between two runs."""
     fate = rng.randrange(7)
     if fate == 0:
         machine.off = rng.uniform(-9, 9) * DAY_S
@@ -141,7 +141,7 @@ def meddle(machine: Machine, rng: Random) -> None:
 
 
 def attempt(world: World, machine: Machine, rng: Random) -> ExitCode:
-    """A run of at most half a second, its clock set meanwhile; more would only wait for quota."""
+    """Run for at most half a second while the clock is set; a longer run would only wait for quota."""
     jump = rng.choice([machine.off, 3 * 3600, -9 * DAY_S, 9 * DAY_S])
 
     def meanwhile(run: Run) -> None:
@@ -150,19 +150,20 @@ def attempt(world: World, machine: Machine, rng: Random) -> ExitCode:
     return world.run(nightly(), meanwhile=meanwhile, max_seconds=0.5).exit_code
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_forty_nights_with_a_clock_that_is_wrong_on_some_of_them(make_world: MakeWorld, seed: int) -> None:
     """Reboots, local time, jumps in mid-run, a frozen clock, a moved machine, a catalogue put back from a backup.
 
-    A night is up to three runs within one period. The quota holds in each, and in the end nothing is missing.
+    Each of two archives has twenty nights of up to three runs within one period. The quota holds in each period, and
+    in the end nothing is missing.
     """
     world = make_world({"limits": {"photo_requests": QUOTA, "period_seconds": PERIOD_S}, "sync": {"overlap_days": 1}})
     store, rng = world.market.stores[101], Random(seed)
     machine = world.clock = Machine(world)
     catalog = world.archive / "101" / layout.CATALOG_NAME
     added, copies = 0, 0
-    for night in range(40):
+    for night in range(20):
         world.server_wall.ahead = night * DAY_S
         for _ in range(rng.randint(0, 6)):
             store.add_return(photos=1, updated=dt.datetime.fromtimestamp(world.server_wall(), dt.UTC))

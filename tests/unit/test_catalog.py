@@ -1,4 +1,4 @@
-"""The catalogue: discovered = the sum over the states, nothing recorded is lost, nothing is given out twice."""
+"""In the catalogue, the states add up to discovered, no record is lost, and no photo is given out twice."""
 
 import asyncio
 from collections import Counter
@@ -46,7 +46,7 @@ def states(catalog: Catalog) -> dict[str, int]:
 
 
 def test_a_page_is_counted_once(catalog: Catalog) -> None:
-    """The same return on two pages, a photo named twice, a page again: no more than there are."""
+    """A return on two pages, a photo named twice and a repeated page do not count twice."""
     first = [a_return(1, "a", "b"), a_return(2), a_return(1, "a", "b"), a_return(1, "a", order=2)]
     assert catalog.returns.record_page(first)[:2] == (3, 3)
     assert catalog.returns.record_page(first)[:2] == (0, 0)
@@ -89,7 +89,7 @@ def test_photos_that_failed_earlier_come_after_those_never_tried(catalog: Catalo
 
 
 def test_claims_can_begin_with_the_oldest_photo_never_tried(catalog: Catalog) -> None:
-    """Where none of them is left, the queue's own order."""
+    """When none of these is left, the order of the queue applies."""
     catalog.returns.record_page([a_return(number, f"{number}", created_at=number) for number in (1, 2, 3)])
     catalog.photos.record_failed(claimed(catalog), "503")
     catalog.photos.requeue()
@@ -103,7 +103,7 @@ def test_claims_can_begin_with_the_oldest_photo_never_tried(catalog: Catalog) ->
 
 
 def test_a_claim_carries_all_that_a_worker_needs_and_can_be_released(catalog: Catalog) -> None:
-    """Says all that a worker needs; is given again when it was released, or by the next process."""
+    """A released claim can be given again, also by the next process."""
     catalog.returns.record_page([a_return(5, "a", order=6)])
     claim = claimed(catalog)
     assert claim.key == PhotoKey(CAMPAIGN, 6, 5, 10, "a")
@@ -123,7 +123,7 @@ def test_a_claim_ends_with_the_process(tmp_path: Path, clock: ToldClock) -> None
 
 
 def test_claims_can_be_limited_to_one_return(catalog: Catalog) -> None:
-    """`fetch` brings its photos, those of others wait; the same return id of another order is another return."""
+    """`fetch` claims only these photos; the same return id in another order is another return."""
     catalog.returns.record_page([a_return(1, "a", "b"), a_return(2, "c", created_at=9), a_return(1, "d", order=2)])
     assert drained(catalog, ReturnRef(1, 1)) == ["a", "b"]
     assert catalog.photos.tally(ReturnRef(1, 1))[State.PENDING].photos == 2
@@ -132,7 +132,7 @@ def test_claims_can_be_limited_to_one_return(catalog: Catalog) -> None:
 
 
 def test_each_photo_is_counted_in_exactly_one_state(catalog: Catalog, clock: ToldClock) -> None:
-    """Each photo is in one state; bytes are those of archived ones; the failed are told with their reason."""
+    """Bytes count archived photos, and failures have their reason."""
     catalog.returns.record_page([a_return(1, "a", "b", "c", "d")])
     catalog.photos.record_archived(claimed(catalog), STORED)
     catalog.photos.record_gone(claimed(catalog), "HTTP 404")
@@ -166,7 +166,7 @@ def test_pauses_let_a_nightly_run_try_every_night(failures: int, hours: int) -> 
 
 
 def test_a_failed_photo_is_tried_in_ten_runs(catalog: Catalog, clock: ToldClock) -> None:
-    """Not before its pause is over; then it is reported, and comes back only with `--full` or `fetch`."""
+    """It waits for the end of its pause; after ten runs only `--full` or `fetch` requests it."""
     catalog.returns.record_page([a_return(1, "a")])
     for failures in range(1, MAX_FAILURES + 1):
         catalog.photos.record_failed(claimed(catalog), "HTTP 502")
@@ -304,7 +304,7 @@ for n in range(first, first + 100_000):
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 50, 101, 300])
 def test_kill_9_loses_nothing_that_was_recorded(tmp_path: Path, lines: int) -> None:
-    """In the middle of any transaction, twice: what the run was told to be recorded is there, and adds up."""
+    """After two kills within transactions, every confirmed record is there, and the counts add up."""
     told: list[tuple[str, int]] = []
     for first in (0, 1_000_000):
         with python(WORK, tmp_path, first) as run:
@@ -328,7 +328,7 @@ def test_kill_9_loses_nothing_that_was_recorded(tmp_path: Path, lines: int) -> N
 
 
 class Accounting(RuleBasedStateMachine):
-    """Any sequence of what a run does: the counts are those of a plain model, and no photo has two workers."""
+    """After any sequence of steps the counts equal those of a plain model, and no photo has two workers."""
 
     def __init__(self) -> None:
         super().__init__()

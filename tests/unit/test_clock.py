@@ -38,7 +38,7 @@ def at(server: float | None, boot: str = "a", uptime: float = 0.0, wall: float =
         (at(1000, "a", 50), at(1000 - YEAR, "a", 4000), -YEAR),
         (at(1000, "a", 50), at(1100, "b", 5), 100),  # another boot, or another machine
         (at(1000, "a", 50), at(900, "b", 5), -100),
-        (at(1000, "a", 50, 0), at(None, "b", 5, 8000), None),  # our wall clock is no witness
+        (at(1000, "a", 50, 0), at(None, "b", 5, 8000), None),  # our wall clock proves nothing
         (at(None, "a", 50, 0), at(1000, "b", 5, 8000), None),
         (at(None, "", 50), at(None, "", 60), None),
     ],
@@ -83,7 +83,7 @@ class Answers:
 
     @property
     def error(self) -> float | None:
-        """How far the truth lies outside of what is believed, in seconds; None where nothing is."""
+        """Return the distance of the true time from the believed range in seconds; None without a range."""
         now = self.clock.now()
         if now.server is None:
             return None
@@ -108,7 +108,7 @@ def test_the_servers_time_is_between_the_bounds_whatever_the_latency_and_the_wal
 @pytest.mark.parametrize("off", [-YEAR, -60.0, 60.0, YEAR])
 @pytest.mark.parametrize("odd", [0, 1, 2, 5])
 def test_one_odd_date_is_not_believed(off: float, odd: int) -> None:
-    """Nothing is believed while one answer contradicts one other; the next one decides."""
+    """While two answers contradict each other, the time is unknown; the next answer decides."""
     answers = Answers()
     for number in range(7):
         answers.answer(off=off if number == odd else 0)

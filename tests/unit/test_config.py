@@ -1,4 +1,4 @@
-"""Settings: what a person wrote is what counts, and what is wrong is named with file, key, value and range."""
+"""Settings have the values that a person wrote; an error names file, key, value and range."""
 
 import datetime as dt
 import os
@@ -15,7 +15,7 @@ KEY = "ACMA:0123456789abcdefghijklmnopqrstuvwxyzABCD:89abcdef"
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The tester's own variables and folder play no part."""
+    """Hide the variables and the folder of the person who runs the tests."""
     for name in os.environ:
         if name.upper().startswith("MARKET_PHOTOS_"):
             monkeypatch.delenv(name)
@@ -30,7 +30,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def refused(path: Path | None) -> str:
-    """The error of loading it, message and hint."""
+    """Return message and hint of the error."""
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert caught.value.exit_code is ExitCode.USAGE
@@ -45,7 +45,7 @@ def key_file(folder: Path, content: bytes, mode: int = 0o600) -> Settings:
 
 
 def test_without_any_source_the_documented_defaults_apply(tmp_path: Path) -> None:
-    """No file and an empty file mean the same, but for where `archive` is anchored."""
+    """No file and an empty file mean the same, except for the base of a relative `archive`."""
     found = load(None)
     assert found.api.base_url == OFFICIAL_URL
     assert found.campaigns.ids == ()
@@ -172,7 +172,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_the_environment_overrides_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: int
 ) -> None:
-    """Setting by setting; an empty variable is none."""
+    """Each variable overrides one setting; an empty variable has no effect."""
     monkeypatch.setenv(name, value)
     assert load(written(tmp_path, "[limits]\nphoto_requests = 20")).limits.photo_requests == expected
 
@@ -200,7 +200,7 @@ def test_stores_in_the_environment_are_a_plain_list(
 def test_a_wrong_variable_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: list[str]
 ) -> None:
-    """With its own name, for it is not in the file."""
+    """The error names the variable, as the value is not in the file."""
     monkeypatch.setenv(name, value)
     error = refused(None)
     assert [part for part in [name, *expected] if part not in error] == []
@@ -336,7 +336,7 @@ def test_a_missing_key_is_explained(tmp_path: Path) -> None:
 def test_the_key_is_never_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, variables: dict[str, str]
 ) -> None:
-    """Wherever it was put by mistake, and whatever else is wrong."""
+    """This holds for a key in the wrong place, and beside other errors."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError) as caught:

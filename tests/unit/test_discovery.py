@@ -1,4 +1,4 @@
-"""Which stores a run visits: the named ones always, of the others those that can be served."""
+"""A run visits the named stores always, and of the others those that can be served."""
 
 import json
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ CLOSED = {"id": 1, "domain": "old", "apiAvailability": "DISABLED_BY_INACTIVITY"}
 
 
 class Pages:
-    """A client that gives these answers in turn, the last one for ever."""
+    """A client that gives these answers in turn, and then repeats the last one."""
 
     def __init__(self, *answers: bytes | Refusal) -> None:
         self._answers = list(answers)

@@ -1,4 +1,4 @@
-"""What doctor makes of scopes, clocks and stores; and which stores a run visits."""
+"""Doctor judges scopes, clocks and stores."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from market_photos.sync.doctor import check_clock, check_scopes, check_stores
     ],
 )
 def test_a_missing_scope_is_a_problem_with_a_next_step(scopes: tuple[str, ...], code: ExitCode) -> None:
-    """Either way of writing them; what is lacking has a next step."""
+    """Scopes have two spellings; a missing one has a next step."""
     finding = check_scopes("key", scopes)
     assert finding.code is code
     assert bool(finding.hint) is (code is not ExitCode.COMPLETE)
@@ -39,7 +39,7 @@ def test_a_missing_scope_is_a_problem_with_a_next_step(scopes: tuple[str, ...], 
     ],
 )
 def test_a_clock_that_is_off_by_more_than_a_minute_is_a_warning(wall: float, words: str, is_warning: bool) -> None:
-    """It says which way, by how much and how to mend it; a sync goes by the server's clock, so it is no problem."""
+    """It names direction, difference and remedy. It is not an error, as a sync uses the server's clock."""
     finding = check_clock(Moment(wall, server=ServerTime(1000, 1001)))
     assert (finding.code, words in finding.text, finding.is_warning) == (ExitCode.COMPLETE, True, is_warning)
     assert ("timedatectl set-ntp true" in finding.hint) is is_warning
@@ -68,5 +68,5 @@ def store(number: int, **fields: Any) -> Campaign:
 def test_a_closed_store_is_a_problem_only_if_it_is_named(
     stores: list[Campaign], ids: tuple[int, ...], is_whole: bool, codes: list[ExitCode]
 ) -> None:
-    """A closed store is a problem only where somebody wants it by number; one on a later page is not missed."""
+    """Stores on later pages are found too."""
     assert [finding.code for finding in check_stores(stores, ids, is_whole=is_whole)] == codes

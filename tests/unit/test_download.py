@@ -1,4 +1,4 @@
-"""A worker by itself: a photo is archived, has failed or is gone, and a stop knows what the worker does."""
+"""A worker archives a photo, or records it as failed or gone; a stop knows whether the worker is busy."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,7 +35,7 @@ WHOLE = cast(Any, SimpleNamespace(content=SimpleNamespace(is_eof=lambda: True)))
 
 
 class World:
-    """A worker, a client whose answers are told, and a store's catalogue."""
+    """A worker, a client with prepared answers, and a store's catalogue."""
 
     def __init__(self, catalog: Catalog, place: FolderPlace) -> None:
         self.answers: list[bytes | Exception] = []
@@ -161,7 +161,7 @@ def test_a_revoked_key_ends_the_worker_and_leaves_its_photo_pending(world: World
 
 
 def test_a_worker_is_busy_from_the_slot_to_the_record(world: World) -> None:
-    """A stop ends at once what waits for a slot, and waits for what is with the server or on its way to the disk."""
+    """A stop ends workers that wait for a slot at once, and waits for photos on the way to the disk."""
     seen: dict[str, bool] = {}
     world.on_request = lambda: seen.update(requested=world.worker.is_busy)
     world.on_body = lambda: seen.update(receiving=world.worker.is_busy)

@@ -1,4 +1,4 @@
-"""A store's folder that is no longer the one that the run began in is noticed before anything is committed."""
+"""A run notices before a commit that the folder of its store has been moved or replaced."""
 
 import os
 import timeit
@@ -17,7 +17,7 @@ NAMES = ("catalog.sqlite3", "run.lock")
 
 @pytest.fixture
 def held_folder(tmp_path: Path) -> Iterator[HeldFolder]:
-    """Of a store that has photos, in an archive with a marker."""
+    """Hold the folder of a store with photos, in an archive with a marker."""
     store = tmp_path / "archive" / "101"
     (store / "photos").mkdir(parents=True)
     (store.parent / "MARKER").touch()

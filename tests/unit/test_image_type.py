@@ -1,4 +1,4 @@
-"""A suffix from the Content-Type, checked against the first bytes; what is no photo never becomes a file."""
+"""The Content-Type decides the suffix and is checked against the first bytes; only images become files."""
 
 import re
 
@@ -204,7 +204,7 @@ HEADS = st.binary(max_size=HEAD_BYTES) | st.builds(
 
 @given(TYPES, HEADS)
 def test_any_answer_has_a_suffix_or_a_reason(content_type: str, head: bytes) -> None:
-    """One of the two, and the suffix is fit for any file system."""
+    """The suffix fits any file system."""
     kind = choose(content_type, head)
     assert bool(kind.suffix) != bool(kind.not_a_photo)
     assert not kind.suffix or re.fullmatch(r"\.[a-z0-9]{1,10}", kind.suffix)
@@ -213,5 +213,5 @@ def test_any_answer_has_a_suffix_or_a_reason(content_type: str, head: bytes) -> 
 
 @given(HEADS, st.binary(), st.integers(0))
 def test_any_end_is_judged(head: bytes, tail: bytes, size: int) -> None:
-    """Whatever the bytes are."""
+    """No bytes cause an error."""
     assert ends_well(".jpg", tail, size, head) in {True, False}

@@ -1,4 +1,4 @@
-"""Where photos live: inside the archive, apart from each other, in names that every file system takes."""
+"""Photos lie inside the archive, apart from each other, under names that every file system accepts."""
 
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def test_paths_follow_the_tree_of_the_readme() -> None:
     ],
 )
 def test_a_safe_hash_is_the_file_name(image_hash: str, plain: bool) -> None:
-    """Otherwise something readable of it and a digest, in the same few characters."""
+    """Another hash becomes a readable part and a digest, in the same few characters."""
     name = safe_name(image_hash)
     assert (name == image_hash) is plain
     assert ("~" in name) is not plain
@@ -101,7 +101,7 @@ def test_a_safe_hash_is_the_file_name(image_hash: str, plain: bool) -> None:
     ],
 )
 def test_hashes_that_look_alike_stay_apart(one: str, other: str) -> None:
-    """Also where the file system folds case or normalises letters."""
+    """This holds on file systems that fold case or normalise letters."""
     assert safe_name(one).casefold() != safe_name(other).casefold()
 
 
@@ -126,7 +126,7 @@ def test_any_photo_stays_inside(key: PhotoKey, created: str) -> None:
     )
 )
 def test_different_photos_have_different_names(keys: list[PhotoKey]) -> None:
-    """Case folded; no month and no suffix is needed to tell them apart."""
+    """They differ even with case folded, and without month and suffix."""
     paths = {str(return_folder("2026-01", key.of_return) / photo_stem(key)).casefold() for key in keys}
     assert len(paths) == len(keys)
 

@@ -1,4 +1,4 @@
-"""In no period, wherever it starts, does the server get more than the quota; and the quota is used up.
+"""The server never gets more than the quota in any period, and the quota is used up.
 
 The world: a server that notes when each request arrives, a disk that outlives the process, a process that is killed.
 """
@@ -30,7 +30,7 @@ REQUEST = cast(Any, None)
 
 
 class Disk:
-    """Keeps what was sent; answers reach it `batch` at a time, and a kill loses the rest of them."""
+    """Keeps the requests that were sent; answers are written in batches, and a kill loses the unwritten ones."""
 
     def __init__(self, clock: virtual.VirtualClock, batch: int = 20) -> None:
         self.clock = clock
@@ -45,7 +45,7 @@ class Disk:
 
 
 class Process:
-    """One run of the program: what it knows is gone when it is killed."""
+    """One run of the program; a kill loses its memory."""
 
     def __init__(self, disk: Disk, amount: int, period: float, slots: int) -> None:
         self.disk = disk
@@ -63,7 +63,7 @@ class Process:
 
     def answered(self, request_id: int) -> None:
         if not self.alive:
-            return  # it was killed: this is Python cleaning up after a task
+            return  # after a kill, Python still cleans up the tasks
         self._unflushed.append((request_id, self.disk.clock.now()))
         if len(self._unflushed) >= self.disk.batch:
             for number, moment in self._unflushed:
@@ -127,18 +127,19 @@ async def backfill(photos: int, restarts: int, seed: int) -> list[float]:
     return sorted(server.arrivals)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("photos", "restarts"), [(120_000, 7)])
 def test_a_backfill_of_a_day_never_exceeds_the_quota_and_uses_it_up(photos: int, restarts: int) -> None:
     arrivals = virtual.run(backfill(photos, restarts, seed=1))
     assert len(arrivals) >= photos
     assert most_within(sorted(arrivals), HOUR) <= 5000
-    steady = arrivals[5000:]  # what comes after the burst that a fresh quota allows
+    steady = arrivals[5000:]  # after the burst that a fresh quota allows
     used = len(steady) / (steady[-1] - steady[0]) * HOUR / 5000
     assert used >= 0.99, f"{used:.2%}"
 
 
 async def fetch(photos: int, slots: int, seconds: float) -> float:
-    """How long `photos` take, if each takes `seconds`."""
+    """Return the seconds that `photos` take, if each takes `seconds`."""
     process = Process(Disk(virtual.VirtualClock()), 5000, HOUR, slots)
     numbers = iter(range(photos))
 
@@ -155,7 +156,7 @@ async def fetch(photos: int, slots: int, seconds: float) -> float:
     ("photos", "slots", "least", "most"),
     [
         (300, 4, 11.25, 11.3),  # 75 rounds of 150 ms: not paced at all
-        (5000, 4, 187.5, 188.5),  # nor is a whole quota
+        (5000, 4, 187.5, 188.5),  # a whole quota is not paced either
         (5001, 4, HOUR, 1.002 * HOUR),
         (20_000, 4, 3 * HOUR, 3 * 1.002 * HOUR + 190),  # three periods, and the burst
     ],
@@ -167,7 +168,7 @@ def test_a_fresh_quota_is_not_paced_and_a_spent_one_costs_no_more_than_it_must(
 
 
 def test_one_large_limiter_lets_nearly_twice_the_quota_through() -> None:
-    """What the ring is for; and that `worst` sees it."""
+    """The quota needs more than one limiter, and `most_within` notices an excess."""
 
     async def scenario() -> list[float]:
         limiter = AsyncLimiter(5000, HOUR)
@@ -217,7 +218,7 @@ class Trial:
     batch: int
 
     def patience(self) -> float:
-        """Seconds in which all must be done, however unlucky: every request alone, and every token spent anew."""
+        """Return an upper bound in seconds: each request runs alone, and each token is spent again."""
         busy = sum(plan.start + plan.connect + plan.answer + 1 for plan in self.plans)
         return busy + (len(self.plans) + self.amount) * (1 + len(self.lives)) * self.period * (1 + MARGIN)
 
@@ -244,7 +245,7 @@ class Trial:
     async def _serve(self, plan: Plan) -> Any:
         try:
             await asyncio.sleep(plan.connect)
-        finally:  # the last moment at which a request that is given up can reach the server
+        finally:  # an abandoned request reaches the server at this moment at the latest
             self.arrivals.append(asyncio.get_running_loop().time())
         await asyncio.sleep(plan.answer)
         if plan.fails:

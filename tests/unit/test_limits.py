@@ -1,4 +1,4 @@
-"""A request's way through quota, slots and ledger: the order, and that a cancel anywhere loses nothing."""
+"""A request passes quota, slots and ledger in order, and a cancel at any step loses nothing."""
 
 import asyncio
 from types import SimpleNamespace
@@ -103,7 +103,7 @@ def test_a_photo_that_waits_for_quota_keeps_no_slot_from_the_listing() -> None:
 
 @pytest.mark.parametrize(("disk", "moment"), [(0, 0.5), (2, 1), (2, 2.5)])
 def test_a_gate_that_closes_during_a_wait_lets_no_request_through(disk: float, moment: float) -> None:
-    """Some wait for a slot or for the disk when the 420 comes: all of them stay, and keep no slot."""
+    """Requests that wait for a slot or the disk when the 420 comes are not sent, and keep no slot."""
 
     async def scenario() -> None:
         world = World(slots=2, latency=1, disk=disk)
@@ -184,7 +184,7 @@ def test_a_disk_that_fails_costs_neither_slot_nor_token() -> None:
 
 @pytest.mark.parametrize("steps", range(40))
 def test_a_cancel_at_any_step_loses_nothing(steps: int) -> None:
-    """Three requests share one slot; the second is cancelled after so many steps of the loop."""
+    """Three requests share one slot; the second is cancelled after `steps` steps of the loop."""
 
     async def scenario() -> None:
         world = World(slots=1, latency=0, disk=0)
@@ -219,7 +219,7 @@ CLOSED = aiohttp.ClientConnectionError("Connection closed")
         (None, asyncio.CancelledError(), True),
         (response(), None, False),
         (response(broken=CLOSED), None, False),  # aiohttp marks every body on release
-        (response(whole=False, broken=CLOSED), None, True),  # we left before its end
+        (response(whole=False, broken=CLOSED), None, True),  # the client left before its end
         (response(whole=False), None, True),
         (response(whole=False, broken=aiohttp.SocketTimeoutError()), None, True),
         (response(whole=False, broken=aiohttp.ClientPayloadError()), None, False),  # the server cut it
@@ -250,7 +250,7 @@ def at(uptime: float) -> Moment:
     ("request_", "restored"),
     [
         (PastRequest("photo", at(100), at(130)), [870]),  # from the answer, not from the sending
-        (PastRequest("photo", at(100), None), [0]),  # who knows when it arrived
+        (PastRequest("photo", at(100), None), [0]),  # the time of arrival is unknown
         (PastRequest("photo", at(1001 - HOUR - TRANSIT), None), [0]),
         (PastRequest("photo", at(999 - HOUR - TRANSIT), None), []),  # if it ever arrived, then over an hour ago
         (PastRequest("photo", at(100), Moment(5e9, "boot", 130)), [870]),  # the wall clock was set

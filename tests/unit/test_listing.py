@@ -33,7 +33,7 @@ def body(number: int, following: str | None) -> bytes:
 
 
 class Pages:
-    """A client for whom each page is ready, and who knows when it was asked for."""
+    """A client with ready pages, which records when each was requested."""
 
     def __init__(self, *following: str | None) -> None:
         self._following = following
@@ -96,7 +96,7 @@ def catalog(tmp_path: Path) -> Any:
 async def test_the_watermark_follows_the_servers_clock(
     catalog: Catalog, known: float | None, server: float | None, first_day: str | None, moved_to: float | None
 ) -> None:
-    """Whatever this machine's wall clock says."""
+    """The wall clock of this machine has no influence."""
     if known is not None:
         catalog.returns.move_watermark(known)
     client = Pages(None)
@@ -131,7 +131,7 @@ async def test_a_window_is_finished_by_the_servers_clock(
 
 
 async def test_a_listing_in_circles_keeps_what_it_brought(catalog: Catalog) -> None:
-    """A token that comes twice ends it; the page that brought it is recorded, the watermark stays."""
+    """A repeated token ends it; the page with that token is recorded, and the watermark stays."""
     store = a_store(catalog, Pages("two", "three", "two", None), ToldClock(server=SERVER))
     with pytest.raises(ServerUnavailable, match="in circles"):
         await listed(store, Nightly(full=True))
@@ -228,7 +228,7 @@ class Windows:
 
 
 async def test_a_refresh_beside_a_main_listing_lists_nothing_twice(catalog: Catalog) -> None:
-    """Each listing has a number of its own, so what the other one has listed has not moved between pages."""
+    """Each listing has its own number, so a return that the other has listed does not count as moved."""
     returns = page([record(number, 1) for number in range(SIZE)], None)
     client = Windows({"2026-10-31": returns, "2026-11-13": returns})
     catalog.returns.move_watermark(SERVER - DAY)

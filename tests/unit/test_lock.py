@@ -33,7 +33,7 @@ def holder(path: Path, command: str) -> "subprocess.Popen[str]":
 
 
 def test_the_second_run_learns_who_holds_the_lock_since_when(tmp_path: Path) -> None:
-    """At once, with the first one's command, process and start; afterwards the lock is free."""
+    """It learns command, process and start of the first run at once; afterwards the lock is free."""
     path = tmp_path / "run.lock"
     with holder(path, "sync --full") as other:
         with pytest.raises(AlreadyRunning) as caught:
@@ -48,7 +48,7 @@ def test_the_second_run_learns_who_holds_the_lock_since_when(tmp_path: Path) -> 
 
 
 def test_a_killed_run_frees_its_lock(tmp_path: Path) -> None:
-    """`kill -9` leaves the file and its text, but nothing that anybody has to remove."""
+    """`kill -9` leaves the file and its text, but nobody has to remove them."""
     path = tmp_path / "run.lock"
     with holder(path, "sync") as other:
         other.kill()
@@ -88,7 +88,7 @@ def test_a_missing_lock_file_has_no_holder(tmp_path: Path) -> None:
 
 
 def test_a_disk_error_is_reported_and_keeps_no_lock(tmp_path: Path) -> None:
-    """Is said as such, and a failure keeps no lock."""
+    """The error names the disk, and no lock is kept."""
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("none/run.lock", "link", "."):
         with pytest.raises(ArchiveUnwritable):
@@ -117,7 +117,7 @@ while True:
 
 
 def test_reading_the_holder_keeps_no_run_away(tmp_path: Path) -> None:
-    """`status` in a loop, in another process: never is a run told that another one is at work."""
+    """While another process calls `status` in a loop, no run takes it for another run."""
     path = tmp_path / "run.lock"
     Lock(path, "sync", ToldClock()).release()
     with python(LOOK, path) as other:
@@ -146,7 +146,7 @@ def test_the_second_process_waits_for_the_first(tmp_path: Path) -> None:
 
 
 def test_a_claim_ends_with_its_run_and_is_one_runs_only(tmp_path: Path) -> None:
-    """Of any number of stores on one descriptor, the largest ids included."""
+    """One descriptor holds any number of stores, the largest ids included."""
     stores = [*range(2000), 2**63 - 1]
     with Claims(tmp_path / "claims.lock") as second:
         with Claims(tmp_path / "claims.lock") as first:

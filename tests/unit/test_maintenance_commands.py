@@ -1,4 +1,4 @@
-"""The owner's commands, what is pure of them: ages, and hashes in threads."""
+"""Pure parts of the owner's commands: ages, and hashes in threads."""
 
 import datetime as dt
 import hashlib
@@ -42,7 +42,7 @@ def test_ages_follow_the_calendar(age: str, before: str) -> None:
     "age", ["", "3", "y", "0d", "-1y", "1h", "3 y", "3yy", "1y6m", "18m", "1.5y", "2028y", "9999y", "999999d", "٣y"]
 )
 def test_a_malformed_age_is_refused(age: str) -> None:
-    """What it selects is deleted, so it is never taken for another age."""
+    """An age selects returns to delete, so a malformed one never counts as another."""
     with pytest.raises(click.BadParameter):
         AGE.convert(age, None, None)
 

@@ -1,4 +1,4 @@
-"""Under its final name a file is whole; whatever happens before leaves nothing that looks like one."""
+"""A file with its final name is whole, and an interrupted download leaves no such file."""
 
 import asyncio
 import errno
@@ -41,7 +41,7 @@ async def written_out(unfinished: Part, content: bytes) -> None:
 
 
 async def store(target: Path, *chunks: bytes) -> None:
-    """As a worker does."""
+    """Store a photo as a worker does."""
     async with part(target.with_name(f"{target.name}.part")) as unfinished:
         for chunk in chunks:
             await unfinished.write(chunk)
@@ -104,7 +104,7 @@ async def test_an_uncommitted_photo_leaves_nothing(tmp_path: Path, written: int,
 
 @pytest.mark.parametrize("awaits", range(12))
 async def test_a_cancelled_photo_leaves_no_part(tmp_path: Path, awaits: int) -> None:
-    """At whichever await it is cancelled: no part, and no thread that makes or writes one afterwards."""
+    """After a cancel at any await, there is no part, and no thread makes or writes one later."""
     chunk = b"x" * WRITE_BYTES
     task = asyncio.create_task(store(tmp_path / "p", chunk, chunk, chunk))
     for _ in range(awaits):
@@ -142,7 +142,7 @@ def limited_file_size() -> Iterator[int]:
 
 
 async def test_a_short_write_is_an_error(tmp_path: Path, limited_file_size: int) -> None:
-    """One write takes a part of the bytes and says so: the rest is tried, and its failure is heard."""
+    """After a write of a part of the bytes, the rest is tried, and its failure is reported."""
     with pytest.raises(ArchiveUnwritable, match=r"p\.part"):
         await store(tmp_path / "p", b"x" * (limited_file_size + 1))
     with pytest.raises(ArchiveUnwritable, match=r"r\.json"):

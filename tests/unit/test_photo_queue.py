@@ -31,7 +31,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 
 class World:
-    """A queue and what it is made of."""
+    """A queue and its parts."""
 
     def __init__(self, catalog: Catalog, place: FolderPlace, photos: int | None = None) -> None:
         self.catalog = catalog
@@ -179,7 +179,7 @@ def test_a_photo_claimed_in_advance_comes_next_and_is_released_at_the_end(catalo
 
 
 def test_a_spent_budget_and_a_stop_end_the_queue(catalog: Catalog) -> None:
-    """The photo stays pending, and nobody keeps its claim."""
+    """The photo stays pending and unclaimed."""
     catalog.returns.record_page([a_return(1, "a", "b")])
 
     async def scenario(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Which proxy a request goes through, by the environment alone."""
+"""The environment alone decides which proxy a request uses."""
 
 import pytest
 from yarl import URL

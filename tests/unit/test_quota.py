@@ -1,4 +1,4 @@
-"""One method's quota: who waits, for what, and that nobody loses a token."""
+"""The quota of one method: requests wait in order, and no token is lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def now() -> float:
 
 
 async def request(quota: Quota, latency: float = 0) -> float:
-    """When it was sent."""
+    """Request once; return the time of sending."""
     async with quota.token() as token:
         quota.send(token)
         begin = now()
@@ -38,8 +38,8 @@ def near(*times: float) -> object:
         (3, [0, 0, 0], [0, 0, 0]),
         (2, [0, 0, 0, 0, 0], [0, 0, LAP, LAP, 2 * LAP]),
         (1, [5, 5, 5], [0, 5 + LAP, 10 + 2 * LAP]),  # the period starts with the answer
-        (1, [250, 0], [0, 250 + LAP]),  # though it be longer than a period
-        (2, [250, 0, 0, 0], [0, 0, LAP, 2 * LAP]),  # one that is slow keeps none but its own token
+        (1, [250, 0], [0, 250 + LAP]),  # even if it is longer than a period
+        (2, [250, 0, 0, 0], [0, 0, LAP, 2 * LAP]),  # a slow request keeps only its own token
     ],
 )
 def test_a_token_comes_back_a_period_after_the_answer(amount: int, latencies: list[float], sent: list[float]) -> None:
@@ -169,7 +169,7 @@ def test_answered_requests_are_not_subtracted_twice() -> None:
         async with quota.token() as token:
             quota.send(token)
         quota.observe_headers(token, 10, 50)
-        assert quota.left == 9  # but for the one that it may not have counted yet
+        assert quota.left == 9  # except the one that it may not have counted yet
         await slow
 
     virtual.run(scenario())

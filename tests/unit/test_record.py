@@ -1,4 +1,4 @@
-"""The API's record of a return is read whatever its shape."""
+"""Records of any shape can be read."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Records in the catalogue: whatever the API said comes back, takes less room, and damage is noticed."""
+"""Packed records return unchanged, take less room, and reveal damage."""
 
 import json
 import zlib
@@ -46,7 +46,7 @@ def test_a_record_that_is_too_deep_is_refused(levels: int) -> None:
 
 
 def test_a_packed_record_that_is_too_deep_is_damaged() -> None:
-    """Nobody but a forger makes one; it is an error that callers expect."""
+    """Only a forger makes such a record; callers expect this error."""
     with pytest.raises(ValueError, match="deep"):
         unpack(zlib.compress(b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"))
 

@@ -1,4 +1,4 @@
-"""Which addresses redirects name, and which of them are private."""
+"""Redirects name addresses, some of them private."""
 
 import pytest
 from hypothesis import example, given
@@ -44,7 +44,7 @@ def test_a_location_is_an_address_or_nothing(location: str, target: str | None) 
 @example("https://\ud800/")
 @example("//" + "a" * 70)
 def test_any_location_is_understood_or_refused(location: str) -> None:
-    """What is to be asked for goes onto the wire as printable ASCII, and has a host that a resolver takes."""
+    """An understood address is printable ASCII on the wire, and a resolver accepts its host."""
     found = redirect_target(HERE, location)
     if found is not None:
         assert found.raw_path_qs.isascii()

@@ -1,4 +1,4 @@
-"""What is asked, and what a refusal means: paths encoded once, every answer turned into who must act."""
+"""Paths are encoded once, and every refusal names the party that must act."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -225,7 +225,7 @@ def test_a_refusal_carries_the_wait_of_the_headers() -> None:
 def test_quota_headers_are_optional_and_checked(
     headers: dict[str, str], remaining: int | None, renewed_in: float | None
 ) -> None:
-    """All of them are optional; what is absent, malformed, past or beyond belief is not known."""
+    """Values that are absent, malformed, past or absurd count as unknown."""
     assert RateLimit.from_headers(headers, WALL) == (remaining, renewed_in)
 
 
@@ -313,7 +313,7 @@ JSON = st.recursive(
 
 @given(st.integers(100, 999), HEADERS, st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_answer_is_a_refusal(status: int, headers: dict[str, str], content: bytes) -> None:
-    """Whatever comes: who must act, one printable line, and where there is a wait, it is positive and bounded."""
+    """It names the party that must act in one printable line; a wait is positive and bounded."""
     found = refusal(status, headers, content, WALL)
     assert found.status == status
     assert str(found).isprintable()

@@ -43,7 +43,7 @@ def test_a_request_is_on_record_at_once(tmp_path: Path) -> None:
 
 
 def test_an_answer_survives_a_transaction_that_fails(tmp_path: Path) -> None:
-    """It is written with the next one that does not."""
+    """The next transaction that succeeds writes it."""
     clock = ToldClock()
     with Catalog(tmp_path, CAMPAIGN, clock, busy_seconds=0.01) as catalog:
         request = catalog.requests.sent("photo", 1)
@@ -63,7 +63,7 @@ def test_an_answer_survives_a_transaction_that_fails(tmp_path: Path) -> None:
 
 
 def nothing(clock: ToldClock) -> None:
-    """Nobody touches the clock."""
+    """Leave the clock alone."""
 
 
 def set_forward(clock: ToldClock) -> None:
@@ -113,7 +113,7 @@ Step = Callable[[ToldClock], None]
 def test_a_past_request_counts_by_its_true_age(
     tmp_path: Path, passed: float, then: Step, period: float, kept: bool
 ) -> None:
-    """By true age, whatever is done to the clock: by the uptime and the server's time, and by neither alone."""
+    """Uptime and the server's time together give the true age, even if the clock is set."""
     clock = ToldClock(server=SERVER)
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
         catalog.requests.sent("photo", 1)
@@ -141,7 +141,7 @@ def uptime_from_the_future(clock: ToldClock) -> None:
 def test_a_request_without_an_age_counts_for_one_period_from_when_it_is_first_seen(
     tmp_path: Path, happens: Step
 ) -> None:
-    """Not for one more in each run; and one whose age is known is left as it is."""
+    """Later runs do not count it for another period; requests of known age stay as they are."""
     clock = ToldClock(server=SERVER)
     with Catalog(tmp_path, CAMPAIGN, clock) as catalog:
         sent = catalog.requests.sent("photo", 1)

@@ -1,4 +1,4 @@
-"""How often a photo is asked for in a run, and when a run sees that the server does not work."""
+"""Attempts at a photo in a run, and the signs by which a run notices that the server is down."""
 
 from random import Random
 
@@ -23,7 +23,7 @@ def refused(reaction: Reaction = Reaction.RETRY, status: int | None = 503, wait:
 
 
 def test_a_photo_has_four_attempts_with_growing_pauses() -> None:
-    """At most 1, 2 and 4 s, by chance; then it is over."""
+    """The pauses are random, at most 1, 2 and 4 s; after them the photo has failed."""
     pauses = []
     for seed in range(200):
         retries, rng = RetryBudget(), Random(seed)
@@ -79,7 +79,7 @@ def test_is_last_is_true_for_the_fourth_attempt() -> None:
     ],
 )
 def test_twenty_initial_failures_stop_the_run(failures: list[Refusal], stops: bool) -> None:
-    """All that is temporary is alike: a server that is down says so in many ways. A 420 says that it works."""
+    """All temporary failures count together, as a server fails in many ways. A 420 shows that it works."""
     outage, stopped = OutageDetector(), False
     try:
         for failure in failures:

@@ -1,4 +1,4 @@
-"""The sandbox's records have the API's shape, and every part of them can be bent."""
+"""The sandbox's records have the API's shape, and a test can change every part."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Opening a catalogue: never on with one that is lost, damaged, foreign, newer or locked, and the next step said."""
+"""A catalogue that is lost, damaged, foreign, newer or locked is not opened, and the error names the next step."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def count(folder: Path) -> int:
-    """Opens the catalogue and reads all of it."""
+    """Open the catalogue and read all of it."""
     with Catalog(folder, CAMPAIGN, ToldClock(), busy_seconds=0.01) as catalog:
         photos = sum(tally.photos for tally in catalog.photos.tally().values())
         catalog.photos.claim()
@@ -121,7 +121,7 @@ def damaged_records(path: Path) -> None:
 
 
 def emptied(path: Path) -> None:
-    """What is left where somebody copied the file but not its write-ahead log."""
+    """Leave the file without its write-ahead log, as a careless copy does."""
     path.unlink()
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -153,7 +153,7 @@ def emptied(path: Path) -> None:
     ],
 )
 def test_a_lost_or_damaged_catalogue_is_refused(store: Path, damage: Callable[[Path], None], hint: str) -> None:
-    """Nothing is downloaded again for want of a catalogue: exit 9, the file, what to do; the file stays as it is."""
+    """No photo is downloaded again: exit 9 names the file and the next step, and the file stays as it is."""
     path = store / CATALOG_NAME
     damage(path)
     before = path.read_bytes() if path.exists() else None
@@ -181,7 +181,7 @@ def test_a_new_store_gets_a_catalogue(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
 def test_a_catalogue_locked_by_another_program_can_be_read(store: Path, lock: str) -> None:
-    """Reading goes on, writing says who must act; afterwards all is well."""
+    """Reading works, writing names the next step; once it is unlocked, both work."""
     with Catalog(store, CAMPAIGN, ToldClock(), busy_seconds=0.01) as catalog:
         other = sqlite3.connect(store / CATALOG_NAME, isolation_level=None)
         other.execute(lock)
@@ -203,7 +203,7 @@ def test_an_old_sqlite_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_catalogue_locked_while_it_is_opened_is_reported(store: Path) -> None:
-    """A program that keeps it to itself altogether."""
+    """The other program holds an exclusive lock."""
     other = sqlite3.connect(store / CATALOG_NAME, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
@@ -238,7 +238,7 @@ def test_reading_disturbs_nobody(store: Path) -> None:
 
 
 def test_reading_before_the_first_run_makes_nothing(tmp_path: Path) -> None:
-    """Before the first run: said as such, and nothing is made."""
+    """The error says that there is no catalogue yet, and no file is made."""
     with pytest.raises(CatalogUnusable, match="no catalogue yet") as caught:
         Catalog(tmp_path, CAMPAIGN, ToldClock(), read_only=True)
     assert "sync" in caught.value.hint
@@ -252,7 +252,7 @@ def test_reading_before_the_first_run_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_file_carries_its_application_id_and_format(store: Path) -> None:
-    """For the programs that come after this one; and it is kept in the mode that survives a kill."""
+    """Later versions need them. The journal mode is the one that survives a kill."""
     connection = sqlite3.connect(store / CATALOG_NAME)
     found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]

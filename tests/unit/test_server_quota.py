@@ -1,4 +1,4 @@
-"""What the server says only tightens: headers and quota-420s, case by case."""
+"""Headers and quota-420s of the server only tighten the limits."""
 
 import math
 from random import Random
@@ -13,7 +13,7 @@ HOUR = 3600.0
 
 
 def gate_with(sent: int, *, reserve: int = 0, in_flight: tuple[int, ...] = ()) -> tuple[ServerQuota, list[Token]]:
-    """A gate through which `sent` requests went; those numbered are still in flight."""
+    """Return a gate that has passed `sent` requests; `in_flight` holds the numbers of those without an answer."""
     gate = ServerQuota(HOUR, reserve=reserve, rng=Random(1))
     tokens = [Token() for _ in range(sent)]
     for token in tokens:
@@ -29,9 +29,9 @@ def gate_with(sent: int, *, reserve: int = 0, in_flight: tuple[int, ...] = ()) -
     [
         (1, (), 1, 10, 10),
         (1, (), 1, 0, 0),
-        (1, (), 1, -5, 0),  # nonsense is none
+        (1, (), 1, -5, 0),  # a negative number counts as 0
         (3, (), 3, 10, 10),
-        (3, (2, 3), 1, 10, 8),  # two more are on their way
+        (3, (2, 3), 1, 10, 8),  # two more are in flight
         (3, (1, 2), 3, 10, 8),  # those sent before may not have been counted yet
         (4, (1, 4), 2, 10, 8),
         (2, (2,), 1, 1, 0),

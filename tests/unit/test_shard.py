@@ -1,4 +1,4 @@
-"""Which stores belong to which shard."""
+"""Each store belongs to one shard."""
 
 from market_photos.sync.shard import WHOLE, Shard
 

@@ -1,4 +1,4 @@
-"""Never more than so many in flight, whatever becomes of them."""
+"""There are never more requests in flight than slots, however they end."""
 
 import asyncio
 from random import Random
@@ -16,7 +16,7 @@ def now() -> float:
 
 
 async def wait_for(slots: Slots) -> float:
-    """Seconds until there is a slot."""
+    """Return the seconds until a slot is free."""
     begin = now()
     await slots.acquire()
     return now() - begin
@@ -31,7 +31,7 @@ async def wait_for(slots: Slots) -> float:
 def test_never_more_requests_are_in_flight_than_allowed_and_all_are_served(
     most: int, requests: list[tuple[int, int, bool, int | None]], crowds: list[int]
 ) -> None:
-    """Those given up are with the server for the cool-down; cancels and crowds come at any time."""
+    """Abandoned requests occupy the server during the cool-down; cancels and crowds come at any time."""
 
     async def scenario() -> None:
         slots = Slots(most, cool_down=10, rng=Random(1))
@@ -72,7 +72,7 @@ def test_never_more_requests_are_in_flight_than_allowed_and_all_are_served(
         await asyncio.sleep(11 + 5 * CALM)
         assert slots.taken == 0
         for _ in range(most):
-            assert await wait_for(slots) < 0.001  # all were taken back
+            assert await wait_for(slots) < 0.001  # all slots were withdrawn
         assert slots.allowed == most
 
     virtual.run(scenario())
@@ -110,7 +110,7 @@ def test_a_parallel_420_costs_a_slot_for_a_calm_minute_and_pauses_new_requests()
         assert (slots.allowed, slots.paused_until is not None) == (2, True)
         assert 1 <= await wait_for(slots) <= 5.001
         assert slots.paused_until is None
-        assert now() + await wait_for(slots) == pytest.approx(CALM, abs=6)  # the third, though no one released
+        assert now() + await wait_for(slots) == pytest.approx(CALM, abs=6)  # the third slot, without a release
 
     virtual.run(scenario())
 

@@ -1,4 +1,4 @@
-"""A damaged catalogue is CatalogDamaged for every reader, with the row named, and the full check sees all of it."""
+"""Every reader raises CatalogDamaged and names the row; the full check finds every damage."""
 
 import sqlite3
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tests.unit.worlds import CAMPAIGN, STORED, ToldClock, a_return
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """An archive of one store: a photo in each state, a run, a window, a watermark and a request."""
+    """Make an archive of one store with a photo in each state, a run, a window, a watermark and a request."""
     folder = tmp_path / str(CAMPAIGN)
     folder.mkdir()
     with Catalog(folder, CAMPAIGN, ToldClock(server=1_795_000_000.0)) as catalog:
@@ -38,7 +38,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 def read_everything(archive: Path) -> None:
-    """As the commands do."""
+    """Read all tables as the commands do."""
     with Catalog(archive / str(CAMPAIGN), CAMPAIGN, ToldClock(), read_only=True) as catalog:
         catalog.photos.tally()
         catalog.photos.claim()
@@ -127,7 +127,7 @@ def edit(script: str) -> Callable[[sqlite3.Connection], None]:
     return damage
 
 
-#: What was done to the whole.
+#: Damage to the whole catalogue.
 EDITS = [
     *(f"DROP TRIGGER photo_{name}" for name in ("added", "changed", "removed")),
     *(f"DROP INDEX {name}" for name in ("photo_queue", "photo_counts", "returns_to_save", "returns_to_prune")),
@@ -154,7 +154,7 @@ def harm(archive: Path, damage: Callable[[sqlite3.Connection], None]) -> None:
 
 @pytest.mark.parametrize("damage", ALL_DAMAGE)
 def test_damage_is_named_and_never_a_traceback(archive: Path, damage: Callable[[sqlite3.Connection], None]) -> None:
-    """A reader either does not meet it or raises CatalogDamaged; the full check always does."""
+    """A reader that meets the damage raises CatalogDamaged; the full check always does."""
     harm(archive, damage)
     with suppress(CatalogDamaged):
         read_everything(archive)
@@ -169,7 +169,7 @@ def test_damage_is_named_and_never_a_traceback(archive: Path, damage: Callable[[
 
 @pytest.mark.parametrize(("table", "column", "value"), [cell for cell in CELLS if cell[1] != "return_row"])
 def test_a_row_that_breaks_the_rules_is_named(archive: Path, table: str, column: str, value: str) -> None:
-    """Readers refuse it, whatever it is, and say which row of which table, or which column."""
+    """Readers refuse it and name the row and table, or the column."""
     harm(archive, set_cell(table, column, value))
     with pytest.raises(CatalogDamaged) as caught:
         read_everything(archive)
@@ -256,7 +256,7 @@ def test_any_endpoint_may_be_on_record(tmp_path: Path, method: Endpoint) -> None
 
 
 def test_a_record_that_is_no_object_is_damage(archive: Path) -> None:
-    """It can be unpacked, and is nothing that a listing brought."""
+    """It can be unpacked, but no listing brings such a record."""
     content = pack([1])  # type: ignore[arg-type]
     with closing(sqlite3.connect(archive / str(CAMPAIGN) / CATALOG_NAME)) as connection, connection:
         connection.execute("UPDATE returns SET record = ? WHERE id = 1", (content,))

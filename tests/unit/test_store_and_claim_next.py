@@ -1,4 +1,4 @@
-"""One transaction a photo: its row, the claim of the next one and that one's request stand or fall together."""
+"""One transaction for each photo records its row, the claim of the next photo, and the request of that one."""
 
 import asyncio
 import sqlite3
@@ -79,7 +79,7 @@ def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
 def test_a_request_recorded_in_advance_is_sent_recorded_anew_or_withdrawn(
     tmp_path: Path, waits: float, is_sent: bool, sent_at: list[float]
 ) -> None:
-    """One request on record for each that is sent, not older than it is."""
+    """Each request that is sent has one record, which is not older than it."""
     clock = ToldClock()
     began = clock.now().uptime
 

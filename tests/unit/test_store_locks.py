@@ -56,6 +56,6 @@ def test_two_runs_over_every_store_exclude_each_other(tmp_path: Path) -> None:
 
 
 def test_no_store_is_no_conflict(tmp_path: Path) -> None:
-    """A key may see no store."""
+    """A key may see no stores."""
     with ExitStack() as held:
         assert locks(tmp_path, held).claim([]) == set()

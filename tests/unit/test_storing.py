@@ -1,4 +1,4 @@
-"""The last steps of a photo stand or fall together: its file, its return's record, its row, the next one's claim."""
+"""The last steps of a photo succeed together: its file, the record of its return, its row, the next claim."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 
 async def stored(store: Path, catalog: Catalog) -> tuple[Archived, Claim | None]:
-    """The next photo, as a worker does it."""
+    """Store the next photo, as a worker does."""
     claim = catalog.photos.claim()
     assert claim
     with a_place(store) as place:
@@ -54,7 +54,7 @@ async def test_a_photo_is_stored_with_its_record_and_row(tmp_path: Path, catalog
 
 
 async def test_a_record_that_cannot_be_written_does_not_cost_the_photo(tmp_path: Path, catalog: Catalog) -> None:
-    """It is said, and stays to be written; the photo is there with its row and is not asked for again."""
+    """A warning names it, and the next run writes it; the photo has its row and is not requested again."""
     (tmp_path / FOLDER / RECORD_NAME).mkdir(parents=True)
     with pytest.raises(ArchiveUnwritable, match=RECORD_NAME):
         await stored(tmp_path, catalog)
