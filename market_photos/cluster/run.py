@@ -8,7 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from market_photos.cluster.batch import Job, StopRequest, ended_of, progress_of, reports_of, run_batch, stop_job
+from market_photos import console
+from market_photos.cluster.batch import (
+    Job,
+    Result,
+    StopRequest,
+    ended_of,
+    progress_of,
+    reports_of,
+    run_batch,
+    stop_job,
+)
 from market_photos.cluster.budget import SharedBudget
 from market_photos.cluster.engine import Engine, MakeEngine
 from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError
@@ -50,6 +60,7 @@ class ClusterRun(Run):
         self._job = job
         self._make_engine = engine
         self._engine: Engine | None = None
+        self._is_local = False
         self._requests = 0
 
     async def __call__(self) -> Report:
@@ -77,11 +88,13 @@ class ClusterRun(Run):
                 self._job = replace(self._job, budget=Path(scratch, "photos-left"))
                 SharedBudget.make(Path(scratch, "photos-left"), self.options.max_photos)
             async with self._make_engine(scratch) as engine:
-                self._engine = engine
+                self._engine, self._is_local = engine, engine.is_local
                 try:
-                    processes = max(1, len(await engine.processes()))
-                    size = batch_size(len(candidates), processes, at_once)
-                    return await self._hand_out(engine, list(in_batches(candidates, processes, size)))
+                    processes = len(await engine.processes())
+                    if not processes:
+                        console.say("no worker is connected; waiting for one (Ctrl-C ends this)")
+                    size = batch_size(len(candidates), max(1, processes), at_once)
+                    return await self._hand_out(engine, list(in_batches(candidates, max(1, processes), size)))
                 finally:
                     self._engine = None
 
@@ -99,17 +112,23 @@ class ClusterRun(Run):
         return await self._engine.ask_all(question, self._job.id, *arguments) if self._engine else []
 
     async def _hand_out(self, engine: Engine, batches: list[list[Candidate]]) -> list[StoreReport]:
-        stopping = asyncio.create_task(self._pass_on_stop())
+        tasks = [asyncio.create_task(engine.do(len(batch), run_batch, self._job, batch)) for batch in batches]
+        stopping = asyncio.create_task(self._pass_on_stop(engine, tasks))
         try:
-            await asyncio.gather(*(self._run_batch(engine, batch) for batch in batches))
+            await asyncio.gather(*map(self._keep_result, tasks, batches))
         finally:
             stopping.cancel()
         return self.ended
 
-    async def _run_batch(self, engine: Engine, batch: list[Candidate]) -> None:
-        """Let a process run a batch, and keep its reports. A refused key or a full disk stops the whole run."""
+    async def _keep_result(self, task: "asyncio.Task[Result]", batch: list[Candidate]) -> None:
+        """Wait for a batch, and keep its reports. A refused key or a full disk stops the whole run."""
         try:
-            reports, requests = await engine.do(len(batch), run_batch, self._job, batch)
+            reports, requests = await task
+        except asyncio.CancelledError:
+            if not self.stop.requested:
+                raise
+            reports = [StoreReport(store.campaign, store.name, exit_code=self.stop.code) for store in batch]
+            requests = 0
         except MarketPhotosError as error:
             reports, requests = reports_of(batch, error), 0
         except Exception as error:
@@ -120,13 +139,16 @@ class ClusterRun(Run):
             reports, requests = reports_of(batch, failure), 0
         self.ended += reports
         self._requests += requests
-        ends_all = (KeyRefused, ArchiveUnwritable) if engine.is_local else KeyRefused
+        ends_all = (KeyRefused, ArchiveUnwritable) if self._is_local else KeyRefused
         for failed in (report.error for report in reports):
             if isinstance(failed, ends_all):
                 self.stop.request(failed.exit_code, failed.message)
 
-    async def _pass_on_stop(self) -> None:
+    async def _pass_on_stop(self, engine: Engine, tasks: "list[asyncio.Task[Result]]") -> None:
         await self.stop.wait()
         while True:
             await self._ask(stop_job, StopRequest(self.stop.code, self.stop.reason))
+            if not await engine.processes():  # nobody is there to end them
+                for task in tasks:
+                    task.cancel()
             await asyncio.sleep(STOP_SECONDS)

@@ -183,6 +183,16 @@ def test_ctrl_c_ends_the_run_on_all_machines_in_order(cluster: Cluster) -> None:
     assert [worker.poll() for worker in workers] == [None, None]
 
 
+def test_a_run_without_a_worker_says_so_and_ends_at_ctrl_c(cluster: Cluster) -> None:
+    process = cluster.machine().start("sync", "--cluster", cluster.address, "--json")
+    assert process.stderr
+    assert "no worker is connected" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    outcome = cluster.world.end_of(process)
+    assert (outcome.code, outcome.json["exit_code"]) == (130, 130), outcome.text
+    assert len(outcome.json["stores"]) == STORES
+
+
 def test_a_second_run_from_another_machine_is_refused(cluster: Cluster) -> None:
     for _ in range(2):
         cluster.worker()
