@@ -1,5 +1,6 @@
 """Kill and pause processes at work; measure the takeover, what was fetched twice, and the worst window of a store."""
 
+import json
 import os
 import random
 import signal
@@ -45,17 +46,17 @@ class Chaos:
     run: "subprocess.Popen[str]"
     workers: Callable[[], list[int]]
     """The processes at work."""
-    holders: Callable[[], dict[int, str]]
-    """The process that has each store, in words."""
+    holders: Callable[[], dict[int, int]]
+    """The process that has each store; stores that nobody has are left out."""
     takeovers: list[float] = field(default_factory=list)
     """Seconds from each kill until other processes had the last of the stores."""
 
     def kill(self, rng: random.Random) -> None:
         pid = rng.choice(self.workers())
-        stores = {store for store, holder in self.holders().items() if f"process {pid} " in holder}
+        stores = [store for store, holder in self.holders().items() if holder == pid]
         os.kill(pid, signal.SIGKILL)
         killed = time.monotonic()
-        while any(not holder or f"process {pid} " in holder for holder in map(self.holders().get, stores)):
+        while any(holder in {None, pid} for holder in map(self.holders().get, stores)):
             if time.monotonic() - killed > TAKEOVER_LIMIT:
                 raise RuntimeError(f"nobody took over all of {stores}")
             time.sleep(0.05)
@@ -112,9 +113,9 @@ def of_processes() -> list[str]:
         def workers() -> list[int]:
             return [pid for pid in family(run.pid) if b"spawn_main" in command_of(pid)]
 
-        def holders() -> dict[int, str]:
-            locks = {store: world.archive / str(store) / LOCK_NAME for store in world.market.stores}
-            return {store: str(lock.held_by(path) or "") for store, path in locks.items()}
+        def holders() -> dict[int, int]:
+            found = {store: lock.held_by(world.archive / str(store) / LOCK_NAME) for store in world.market.stores}
+            return {store: holder.pid for store, holder in found.items() if holder}
 
         return measured(Chaos(world, run, workers, holders), "2 processes, folder")
 
@@ -154,11 +155,12 @@ def of_workers() -> list[str]:
         run = machine("sync", "-q", "--cluster", f"tcp://127.0.0.1:{port}")
         objects = store_of(storage, bucket)
 
-        def holders() -> dict[int, str]:
+        def holders() -> dict[int, int]:
             found = {}
             for store in world.market.stores:
                 with suppress(FileNotFoundError):
-                    found[store] = str(bytes(obstore.get(objects, f"{store}/lease.json").bytes()))
+                    lease = json.loads(bytes(obstore.get(objects, f"{store}/lease.json").bytes()))
+                    found[store] = lease["who"]["pid"]
             return found
 
         return measured(Chaos(world, run, alive, holders), f"3 workers, bucket, leases of {TTL + SLACK:.0f} s")

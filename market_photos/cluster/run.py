@@ -21,7 +21,7 @@ from market_photos.cluster.batch import (
 )
 from market_photos.cluster.budget import SharedBudget
 from market_photos.cluster.engine import Engine, MakeEngine
-from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError
+from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, MarketPhotosError
 from market_photos.market.client import Client
 from market_photos.reporting.progress import RunProgress, StoreProgress
 from market_photos.reporting.report import Report, StoreReport
@@ -33,6 +33,9 @@ from market_photos.sync.store_locks import StoreLocks
 from market_photos.sync.urgency import most_urgent_first
 
 log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the processes of this machine. A run without any is stopped at the third.
+WATCH_SECONDS = 10.0
 
 #: Batches of each process at least, where there are enough stores: one that is done early takes another one.
 BATCHES_EACH = 4
@@ -113,11 +116,12 @@ class ClusterRun(Run):
 
     async def _hand_out(self, engine: Engine, batches: list[list[Candidate]]) -> list[StoreReport]:
         tasks = [asyncio.create_task(engine.do(len(batch), run_batch, self._job, batch)) for batch in batches]
-        stopping = asyncio.create_task(self._pass_on_stop(engine, tasks))
+        helpers = [asyncio.create_task(self._pass_on_stop(engine, tasks)), asyncio.create_task(self._watch(engine))]
         try:
             await asyncio.gather(*map(self._keep_result, tasks, batches))
         finally:
-            stopping.cancel()
+            for helper in helpers:
+                helper.cancel()
         return self.ended
 
     async def _keep_result(self, task: "asyncio.Task[Result]", batch: list[Candidate]) -> None:
@@ -152,3 +156,13 @@ class ClusterRun(Run):
                 for task in tasks:
                     task.cancel()
             await asyncio.sleep(STOP_SECONDS)
+
+    async def _watch(self, engine: Engine) -> None:
+        """Stop a run whose processes on this machine have all died. The engine starts most of them again, not all."""
+        missing = 0
+        while engine.is_local:
+            await asyncio.sleep(WATCH_SECONDS)
+            missing = 0 if await engine.processes() else missing + 1
+            if missing == 3:
+                self.stop.request(ExitCode.INTERNAL, "all its processes have died")
+                log.error("all processes of this run have died; does the machine lack memory?")
