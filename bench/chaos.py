@@ -31,7 +31,7 @@ STORES, PHOTOS = 8, 1500
 QUOTA, PERIOD = 60, 10.0
 EVENTS = 20
 #: Seconds between two events, and of a pause: longer than a lease and its slack.
-GAP, PAUSE = 2.0, 4.0
+GAP, PAUSE = 2.0, TTL + SLACK + 1
 #: So slow that the quota is just used up, and photos are always in flight.
 LATENCY = 0.4
 #: Seconds after which a store that nobody took over is an error.
