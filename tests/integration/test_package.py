@@ -20,7 +20,7 @@ def run(*words: str | Path, folder: Path, **environment: str) -> str:
     """Run a command to its end and return what it prints; fails with that if the command does."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MARKET_PHOTOS", "PYTHON"))}
     done = subprocess.run(
-        words, cwd=folder, env=own | environment, capture_output=True, text=True, check=False, timeout=100
+        words, cwd=folder, env=own | environment, capture_output=True, text=True, check=False, timeout=250
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -61,6 +61,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: tuple[Path, Path]) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_wheel_works_in_an_empty_environment(built: tuple[Path, Path], tmp_path: Path) -> None:
     """Its dependencies alone are enough for the demo, and for what a newcomer does first."""
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
