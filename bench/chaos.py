@@ -117,7 +117,10 @@ def of_processes() -> list[str]:
             found = {store: lock.held_by(world.archive / str(store) / LOCK_NAME) for store in world.market.stores}
             return {store: holder.pid for store, holder in found.items() if holder}
 
-        return measured(Chaos(world, run, workers, holders), "2 processes, folder")
+        try:
+            return measured(Chaos(world, run, workers, holders), "2 processes, folder")
+        finally:
+            run.kill()
 
 
 def of_workers() -> list[str]:
