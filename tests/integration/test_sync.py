@@ -36,6 +36,8 @@ def test_a_second_sync_fetches_nothing_and_a_third_what_is_new(world: World) -> 
         "requests": len(world.log),
         "seconds": 0,
         "exit_code": 0,
+        "awaiting": {"count": 0, "most_urgent": None},
+        "newly_awaiting": [],
         "stores": report.as_json()["stores"],
         "skipped": [],
     }
