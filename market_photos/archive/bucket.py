@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from market_photos.archive import atomic, checkpoint, layout, volume
+from market_photos.archive import atomic, checkpoint, layout, lock, volume
 from market_photos.archive.bucket_files import BucketFiles
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lease import LEASE_NAME, Lease, LeaseState, boottime, is_probably_held
@@ -28,6 +28,7 @@ from market_photos.archive.lock import Lock, kept_free, note_elsewhere
 from market_photos.archive.objects import Bucket, Conflict
 from market_photos.archive.photo_file import Part, Stored, discarded_at_the_end
 from market_photos.archive.probe import WRITERS, require_conditional_puts, require_one_winner
+from market_photos.archive.seen import seen
 from market_photos.archive.upload import UploadedPart
 from market_photos.clock import Clock
 from market_photos.errors import CatalogDamaged
@@ -202,6 +203,8 @@ class BucketArchive:
             atomic.make_folder(folder)
             with volume.disk_errors(folder):
                 note_elsewhere(folder, state.who if is_probably_held(state, found.modified) else None)
+            if lock.held_by(folder / layout.LOCK_NAME):
+                continue  # the run at work here has a later catalogue
             if state.checkpoint and not checkpoint.is_current(folder, state.checkpoint):
                 self._fetch(state.checkpoint, folder)
         return self.catalogs
@@ -223,6 +226,10 @@ class BucketArchive:
         return io.BytesIO(b"".join(self._bucket.chunks(f"{campaign}/{path}")))
 
     is_changed_beside_runs = False
+    is_looked_at_cheaply = False
+
+    def local(self, campaign: int, path: str) -> Path:
+        return seen(self._bucket, campaign, path, self.catalogs)
 
     def files(self, campaign: int) -> BucketFiles:
         return BucketFiles(self._bucket, campaign)

@@ -102,6 +102,10 @@ class FolderArchive:
         return tree.open_file(layout.store_folder(self.catalogs, campaign) / path)
 
     is_changed_beside_runs = True
+    is_looked_at_cheaply = True
+
+    def local(self, campaign: int, path: str) -> Path:
+        return layout.store_folder(self.catalogs, campaign)
 
     def files(self, campaign: int) -> FolderFiles:
         return FolderFiles(layout.store_folder(self.catalogs, campaign))

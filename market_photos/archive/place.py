@@ -80,6 +80,13 @@ class Archive(Protocol):
     def open(self, campaign: int, path: str) -> BinaryIO:
         """Open a file of a store, a regular one, for reading. Blocks. Raises OSError, ArchiveUnwritable."""
 
+    def local(self, campaign: int, path: str) -> Path:
+        """Return a folder of this machine that holds a file of a store under this path, if it exists. Blocks."""
+
+    @property
+    def is_looked_at_cheaply(self) -> bool:
+        """Whether a page with many photos may look at the file of each."""
+
     def check(self) -> Iterator[str]:
         """Try what the place needs beside the folder of catalogues; yield what was found. Blocks.
 

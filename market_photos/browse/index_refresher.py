@@ -18,6 +18,8 @@ PAUSE_SHARE = 20
 #: Seconds between two comparisons of every return; after a long one 60 times its duration.
 COMPARE_PAUSE = 300.0
 COMPARE_SHARE = 60
+#: Seconds between two looks for newer catalogues, if the archive is in a bucket.
+FETCH_PAUSE = 30.0
 
 
 class IndexRefresher:
@@ -32,6 +34,7 @@ class IndexRefresher:
         self._progress: dict[int, float] = {}
         self._compare_at: dict[int, float] = {}
         self._next: dict[int, float] = {}
+        self._fetch_at = 0.0
 
     def progress(self) -> float | None:
         """Return the share of the current update that is done, 0 to 1; None if there is no long update."""
@@ -43,7 +46,18 @@ class IndexRefresher:
 
         Raises OSError where the stores cannot be listed; an error of one store is logged.
         """
+        self._fetch()
         return sum(self._update(campaign, force) for campaign in self._stores.campaigns())
+
+    def _fetch(self) -> None:
+        """Bring the catalogues up to date, now and then."""
+        if self._stopped.is_set() or time.monotonic() < self._fetch_at:
+            return
+        try:
+            self._stores.source.fetch()
+        except MarketPhotosError as error:
+            log.warning("%s %s", error.message, error.hint)
+        self._fetch_at = time.monotonic() + FETCH_PAUSE
 
     def _update(self, campaign: int, force: bool) -> int:
         began = time.monotonic()

@@ -55,7 +55,7 @@ class Site:
             "photo_address": views.photo_address,
             "tone": views.tone,
             "hours_to_decide": partial(views.hours_to_decide, clock),
-            "flaw": lambda photo: files.flaw(stores.folder(photo.key.campaign), photo),
+            "flaw": stores.flaw,
         }
         for name in self._templates.list_templates():
             self._templates.get_template(name)  # compile now, not during the first request

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from market_photos.archive import layout
-from market_photos.archive.catalog.reader import KnownReturn, open_reader
+from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, open_reader
 from market_photos.archive.place import Archive
 from market_photos.archive.stores import known_stores
-from market_photos.browse import index
+from market_photos.browse import files, index
 from market_photos.browse.query import TAGS, Place, Query, Tag, key, unkey
 from market_photos.errors import MarketPhotosError, UsageError
 
@@ -74,6 +74,14 @@ class Stores:
     def folder(self, campaign: int) -> Path:
         """Return the folder of a store in the archive."""
         return layout.store_folder(self.archive, campaign)
+
+    def find(self, photo: KnownPhoto) -> Path | None:
+        """Return the path of a photo's file on this machine, or None. Raises ArchiveUnwritable."""
+        return files.find(self.source.local(photo.key.campaign, photo.path), photo)
+
+    def flaw(self, photo: KnownPhoto) -> str:
+        """Return what is wrong with a photo's file, see `files.flaw`; empty if it is not looked at."""
+        return files.flaw(self.folder(photo.key.campaign), photo) if self.source.is_looked_at_cheaply else ""
 
     def views(self, campaign: int) -> Path:
         """Return the folder for the index and the previews of a store."""

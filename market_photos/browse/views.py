@@ -157,7 +157,7 @@ class Views:
         return_ = self.find_return(request)
         for photo in return_.photos:
             if photo.stem == request.match_info["stem"]:
-                return return_, photo, files.find(self.stores.folder(return_.campaign), photo)
+                return return_, photo, self.stores.find(photo)
         raise web.HTTPNotFound
 
 

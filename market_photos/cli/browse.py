@@ -73,7 +73,7 @@ def browse(
     token_file = settings.browse.token_file
 
     async def announce() -> None:
-        _announce(archive, address, token, token_file)
+        _announce(source.name, address, token, token_file)
         if opens:
             with suppress(webbrowser.Error):
                 await asyncio.to_thread(webbrowser.open, _with_token(address, token))
@@ -116,7 +116,7 @@ def _with_token(address: str, token: str) -> str:
     return f"{address}?token={token}" if token else address
 
 
-def _announce(archive: Path, address: str, token: str, token_file: Path | None) -> None:
+def _announce(archive: str, address: str, token: str, token_file: Path | None) -> None:
     """Print the address, with a token that is new; a token that stays is in its file, and in no log."""
     console.show(address if token_file else _with_token(address, token))
     console.say(f"The archive {archive} is served there, read-only, until Ctrl-C.")

@@ -91,6 +91,7 @@ def rebuild_store(archive: Archive, campaign: int, limits: Limits, clock: Clock,
             atomic.sync_folder(folder)
         failpoints.point("rebuilt")
         with Catalog(folder, campaign, clock) as catalog:
+            place.leave_stamp(place.stamp)
             place.finish(catalog.backup)
     return result
 

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import time
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -403,6 +405,31 @@ def test_a_change_beside_a_run_on_another_machine_is_refused(storage: Storage, t
         first.terminate()
         assert world.end_of(first).code == 143
         assert [outcome.code for outcome in outcomes] == [6, 6, 0], outcomes
+
+
+def test_browse_shows_the_photos_of_a_bucket(storage: Storage, tmp_path: Path) -> None:
+    with a_bucket_world(storage, tmp_path) as world:
+        assert world.program("sync").code == 0
+        other = world.another_machine()
+        process = other.start("browse", "--port", "0")
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            back = next(iter(world.market.stores[CAMPAIGN].returns.values()))
+            page = _read(f"{address}return/{CAMPAIGN}/{back.order}/{back.id}").decode()
+            names = sorted(set(re.findall(rf"/thumb/{CAMPAIGN}/{back.order}/{back.id}/([^\"?]+)", page)))
+            served = {_read(f"{address}file/{CAMPAIGN}/{back.order}/{back.id}/{name}") for name in names}
+            assert served == {photo.body for photo in world.market.stores[CAMPAIGN].photos(back)}
+            assert _read(f"{address}thumb/{CAMPAIGN}/{back.order}/{back.id}/{names[0]}").startswith(b"\xff\xd8")
+        finally:
+            process.terminate()
+            other.end_of(process)
+
+
+def _read(address: str) -> bytes:
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        content: bytes = answer.read()
+        return content
 
 
 def test_without_the_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:
