@@ -89,8 +89,7 @@ class BucketPlace:
 
     async def _upload(self, path: Path, content: bytes | Path, stored: Stored) -> None:
         """Put a photo. One that is there already is taken if it is the same; otherwise it is replaced."""
-        media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        attributes = {"Content-Type": media, _SHA256: stored.sha256.hex()}
+        attributes = _attributes(path, stored.sha256)
         try:
             await self._bucket.create_async(self._key(path), content, attributes)
         except Conflict:
@@ -98,7 +97,7 @@ class BucketPlace:
                 await asyncio.to_thread(self._bucket.put, self._key(path), content, attributes)
 
     def write(self, path: Path, content: bytes) -> None:
-        self._bucket.put(self._key(path), content)
+        self._bucket.put(self._key(path), content, _attributes(path, hashlib.sha256(content).digest()))
 
     def settle(self, folder: Path) -> None:
         """Do nothing: an object is durable when its put is answered."""
@@ -182,6 +181,11 @@ class BucketPlace:
 
     def _key(self, path: Path) -> str:
         return f"{self._root}{path.as_posix()}"
+
+
+def _attributes(path: Path, sha256: bytes) -> dict[str, str]:
+    media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return {"Content-Type": media, _SHA256: sha256.hex()}
 
 
 class BucketArchive:

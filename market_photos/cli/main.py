@@ -28,6 +28,7 @@ COMMANDS = {
     "prune": ("market_photos.cli.maintenance", "Delete photos and records of old returns."),
     "hold": ("market_photos.cli.maintenance", "Keep a return from pruning."),
     "release": ("market_photos.cli.maintenance", "End the hold on a return."),
+    "copy": ("market_photos.cli.copy", "Copy the archive to a bucket or a folder."),
     "config": ("market_photos.cli.config", "Print the settings in force."),
     "worker": ("market_photos.cli.worker", "Work on stores for a cluster's scheduler."),
     "doctor": ("market_photos.cli.doctor", "Check configuration, key, stores, disk and clock."),

@@ -64,10 +64,9 @@ class BucketWorld(World):
         return found
 
     def photos_in_bucket(self) -> list[bytes]:
+        others = (layout.RECORD_NAME, layout.HOLD_NAME)
         found = self.objects.items()
-        return sorted(
-            content for key, content in found if f"/{layout.PHOTOS}/" in key and not key.endswith(layout.RECORD_NAME)
-        )
+        return sorted(content for key, content in found if f"/{layout.PHOTOS}/" in key and not key.endswith(others))
 
     def assert_photos_are_right(self, *, in_flight: int = 0) -> None:
         """Every photo of the Market is in the bucket as served, with its hash, and was sent once."""
@@ -430,6 +429,60 @@ def _read(address: str) -> bytes:
     with urllib.request.urlopen(address, timeout=30) as answer:
         content: bytes = answer.read()
         return content
+
+
+def test_an_archive_is_copied_to_a_bucket_and_back_with_its_history(storage: Storage, tmp_path: Path) -> None:
+    """Photos, records, holds, tombstones and runs; the source stays as it is, and nothing is requested again."""
+    with a_bucket_world(storage, tmp_path, odd=True) as world:
+        bucket_settings = world.settings.pop("archive")
+        assert world.program("sync").code == 0
+        held, *_ = world.market.stores[CAMPAIGN].returns.values()
+        assert world.program("hold", "--return", str(held.id)).code == 0
+        before = _tree(world.folder / "archive")
+        world.settings["archive"] = {"scratch": str(world.folder / "scratch")}
+        outcome = world.program("copy", "--to", bucket_settings["url"], "--endpoint", storage.endpoint)
+        assert outcome.code == 0, outcome.text
+        assert {path: data for path, data in _tree(world.folder / "archive").items() if path in before} == before
+        world.settings["archive"] = bucket_settings
+        world.settings["limits"] = {"period_seconds": 2}
+        asked = len(world.log.of("photo"))
+        other = world.another_machine()
+        assert other.program("sync").code == 0
+        assert len(world.log.of("photo")) == asked
+        other.assert_photos_are_right()
+        assert [key for key in world.objects if key.endswith("/hold")]
+        outcome = other.program("copy", "--to", str(tmp_path / "back"))
+        assert outcome.code == 0, outcome.text
+        back = _tree(tmp_path / "back")
+        assert {path: back[path] for path in before if f"/{layout.PHOTOS}/" in path} == {
+            path: data for path, data in before.items() if f"/{layout.PHOTOS}/" in path
+        }
+        again = other.program("copy", "--to", str(tmp_path / "back"))
+        assert (again.code, "is in" in again.stderr) == (0, True)
+
+
+def test_a_copy_goes_on_where_it_stopped_and_takes_no_changed_photo(storage: Storage, tmp_path: Path) -> None:
+    with a_bucket_world(storage, tmp_path) as world:
+        bucket_settings = world.settings.pop("archive")
+        assert world.program("sync").code == 0
+        world.settings["archive"] = {"scratch": str(world.folder / "scratch")}
+        command = ("copy", "--to", bucket_settings["url"], "--endpoint", storage.endpoint)
+        changed = world.files()[0]
+        whole = changed.read_bytes()
+        changed.write_bytes(whole[:-1] + b"x")
+        outcome = world.program(*command)
+        assert (outcome.code, changed.name in outcome.stderr) == (10, True), outcome.text
+        changed.write_bytes(whole)
+        outcome = world.program(*command)
+        assert outcome.code == 0, outcome.text
+        assert f"{len(world.market.photos())} photos compared" in outcome.stderr
+        assert world.photos_in_bucket() == sorted(photo.body for photo in world.market.photos())
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    """The files of an archive but for locks and what a run in it writes anew."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix in {".jpg", ".png", ".json", ""}]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def test_without_the_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:

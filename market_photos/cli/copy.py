@@ -1,0 +1,81 @@
+"""`copy`: copy the archive to a bucket or a folder."""
+
+import sys
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from market_photos import console
+from market_photos.archive.place import Archive
+from market_photos.archive.places import open_archive
+from market_photos.archive.stores import chosen
+from market_photos.cli.options import campaigns_option, command_line, config_option
+from market_photos.clock import SystemClock
+from market_photos.config import find_config, load
+from market_photos.errors import UsageError, most_serious
+from market_photos.maintenance.copy import CopyResult, copy_store
+from market_photos.maintenance.verify import problem_line
+from market_photos.settings import Archive as ArchiveSettings
+from market_photos.text import human_bytes
+
+
+@click.command()
+@click.option("--to", "to", required=True, metavar="TARGET", help="s3://bucket/prefix, or a folder.")
+@click.option("--endpoint", metavar="URL", help="Address of the object storage; default: endpoint in [archive].")
+@config_option
+@campaigns_option
+def copy(*, to: str, endpoint: str | None, config: Path | None, campaigns: tuple[int, ...]) -> None:
+    """Copy the archive to a bucket or a folder.
+
+    With its history: photos, records, tombstones, holds and the catalogue. Every photo is compared by SHA-256. The
+    source stays as it is. The same command continues a copy that was cut short.
+    """
+    settings = load(find_config(config))
+    source, target = open_archive(settings.archive), _target(settings.archive, to, endpoint)
+    if source.name == target.name:
+        raise UsageError(f"{target.name}: is the archive itself.", "Give another bucket or folder to --to.")
+    target.prepare()
+    results = []
+    source.fetch(campaigns)
+    for campaign in chosen(source.name, source.stores(), campaigns):
+        result = copy_store(
+            source,
+            target,
+            campaign,
+            limits=settings.limits,
+            clock=SystemClock(),
+            command=command_line(),
+            report=lambda store, problem: console.show(problem_line(store, problem)),
+        )
+        results.append(result)
+        console.say(_line(result, target.name))
+    code = most_serious([result.exit_code for result in results])
+    if not code:
+        console.say(f"Now set [archive] to {target.name}, and sync with that only: both archives count one quota.")
+    sys.exit(code)
+
+
+def _target(settings: ArchiveSettings, to: str, endpoint: str | None) -> Archive:
+    """Return the archive to copy to. Raises UsageError."""
+    given = settings.model_dump() | {"endpoint": endpoint or settings.endpoint}
+    if "://" in to:
+        scratch = (
+            settings.scratch if settings.url is None else settings.scratch.with_name(f"{settings.scratch.name}-copy")
+        )
+        given |= {"url": to, "scratch": scratch}
+    else:
+        given |= {"url": None, "directory": Path(to)}
+    try:
+        return open_archive(ArchiveSettings(**given))
+    except ValidationError as error:
+        raise UsageError(f"--to {to}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
+
+
+def _line(result: CopyResult, target: str) -> str:
+    if result.is_there_already:
+        return f"Store {result.campaign}: is in {target} already; left as it is."
+    return (
+        f"Store {result.campaign}: {result.files:,} files ({human_bytes(result.size)}) copied; "
+        f"{result.photos:,} photos compared."
+    )
