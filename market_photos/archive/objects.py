@@ -4,6 +4,7 @@ Keys come from AWS_* in the environment or from the machine's role. Methods bloc
 and raise ArchiveUnwritable.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -95,8 +96,11 @@ class Bucket:
     def swap(self, key: str, content: bytes, etag: str) -> str:
         """Replace the object that has this ETag, in one attempt; return the new ETag. Raises Conflict otherwise."""
         condition: Any = {"e_tag": etag if self.quotes_etag else etag.strip('"')}
-        with self._errors(key):
-            return str(obstore.put(self._once, key, content, mode=condition)["e_tag"])
+        try:
+            with self._errors(key):
+                return str(obstore.put(self._once, key, content, mode=condition)["e_tag"])
+        except FileNotFoundError:
+            raise Conflict from None
 
     def get(self, key: str) -> Found | None:
         """Return an object with its content, or None."""
@@ -162,9 +166,9 @@ class Bucket:
         except (AlreadyExistsError, PreconditionError) as error:
             raise Conflict from error
         except FileNotFoundError as error:
-            if "NoSuchBucket" not in str(error):
-                raise
-            raise self._unusable(key, error) from None
+            if "NoSuchBucket" in str(error):
+                raise self._unusable(key, error) from None
+            raise FileNotFoundError(errno.ENOENT, "there is no such object", f"{self.url}/{key}") from None
         except BaseError as error:
             raise self._unusable(key, error) from None  # its text has the request, signed
 

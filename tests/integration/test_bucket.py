@@ -252,6 +252,19 @@ def test_a_bucket_that_does_not_exist_is_named(storage: Storage, tmp_path: Path)
         assert world.log.entries == []
 
 
+def test_a_run_whose_lease_is_removed_stops_and_leaves_no_checkpoint(storage: Storage, tmp_path: Path) -> None:
+    """By somebody who cleans up in the bucket: another run may begin at once."""
+    with a_bucket_world(storage, tmp_path, latency=0.2, returns=60) as world:
+        world.settings["limits"] = {"photo_requests": 1000, "period_seconds": 1}
+        process = world.start("sync", script=SHORT_LEASE)
+        wait_until(lambda: len(world.log.of("photo")) >= 8, process)
+        obstore.delete(store_of(storage, world.bucket), f"{CAMPAIGN}/lease.json")
+        outcome = world.end_of(process)
+        assert outcome.code == 6, outcome.text
+        assert "taken this store over" in outcome.stderr
+        assert f"{CAMPAIGN}/lease.json" not in world.objects
+
+
 def test_a_damaged_checkpoint_is_told_and_nothing_is_requested(storage: Storage, tmp_path: Path) -> None:
     with a_bucket_world(storage, tmp_path) as world:
         assert world.program("sync").code == 0
@@ -483,6 +496,18 @@ def _tree(folder: Path) -> dict[str, bytes]:
     """The files of an archive but for locks and what a run in it writes anew."""
     found = [path for path in folder.rglob("*") if path.is_file() and path.suffix in {".jpg", ".png", ".json", ""}]
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def test_a_dry_run_and_a_backfill_work_on_a_bucket(storage: Storage, tmp_path: Path) -> None:
+    with a_bucket_world(storage, tmp_path) as world:
+        outcome = world.program("sync", "--dry-run", "--json")
+        assert (outcome.code, json.loads(outcome.stdout)["would_fetch"]) == (0, len(world.market.photos()))
+        assert world.photos_in_bucket() == []
+        outcome = world.another_machine().program("backfill", "--from", "2020-01-01")
+        assert outcome.code == 0, outcome.text
+        outcome = world.another_machine().program("awaiting", "--json")
+        assert outcome.code == 0, outcome.text
+        assert world.photos_in_bucket() == sorted(photo.body for photo in world.market.photos())
 
 
 def test_without_the_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:
