@@ -22,6 +22,7 @@ from typing import BinaryIO
 
 from market_photos.archive import atomic, checkpoint, layout, lock, volume
 from market_photos.archive.bucket_files import BucketFiles
+from market_photos.archive.hashing import in_threads
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lease import LEASE_NAME, Lease, LeaseState, boottime, is_probably_held
 from market_photos.archive.lock import Lock, kept_free, note_elsewhere
@@ -36,6 +37,8 @@ from market_photos.settings import Archive as ArchiveSettings
 
 #: Seconds between two looks at the lease, beside those before each commit: an upload may hang.
 GUARD_SECONDS = 1.0
+#: Stores whose catalogues are fetched at the same time: mostly they wait for the storage.
+FETCHING_THREADS = 16
 #: During a run a checkpoint is written when the new photos weigh so many times as much as the last one, or as
 #: CHECKPOINT_BYTES at least, and after so many seconds.
 CHECKPOINT_SHARE = 10
@@ -198,22 +201,24 @@ class BucketArchive:
         self.name = self._bucket.url
 
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
-        for campaign in campaigns or self.stores():
-            folder = layout.store_folder(self.catalogs, campaign)
-            found = self._bucket.get(f"{campaign}/{LEASE_NAME}")
-            if found is None:
-                continue
-            state = LeaseState.unpack(found)
-            atomic.make_folder(folder)
-            with volume.disk_errors(folder):
-                note_elsewhere(folder, state.who if is_probably_held(state, found.modified) else None)
-            if lock.held_by(folder / layout.LOCK_NAME):
-                continue  # the run at work here has a later catalogue
-            if state.checkpoint and not checkpoint.is_current(folder, state.checkpoint):
-                self._fetch(state.checkpoint, folder)
+        for _ in in_threads(self._fetch, campaigns or self.stores(), FETCHING_THREADS):
+            continue
         return self.catalogs
 
-    def _fetch(self, latest: str, folder: Path) -> None:
+    def _fetch(self, campaign: int) -> None:
+        folder = layout.store_folder(self.catalogs, campaign)
+        found = self._bucket.get(f"{campaign}/{LEASE_NAME}")
+        if found is None:
+            return
+        state = LeaseState.unpack(found)
+        atomic.make_folder(folder)
+        with volume.disk_errors(folder):
+            note_elsewhere(folder, state.who if is_probably_held(state, found.modified) else None)
+        is_at_work_here = lock.held_by(folder / layout.LOCK_NAME) is not None  # then its catalogue is a later one
+        if state.checkpoint and not is_at_work_here and not checkpoint.is_current(folder, state.checkpoint):
+            self._replace_catalog(state.checkpoint, folder)
+
+    def _replace_catalog(self, latest: str, folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as fetched:
             checkpoint.bring_catalog(self._bucket, latest, Path(fetched))
             with kept_free(folder / layout.LOCK_NAME) as is_free, volume.disk_errors(folder):

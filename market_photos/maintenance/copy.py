@@ -103,7 +103,7 @@ def _catalog_of(archive: Archive, campaign: int) -> Path:
 
 def _jobs(catalog: Catalog) -> Iterator[tuple[Path, dict[str, bytes]]]:
     """Yield the folder of each return with photos, and the SHA-256 of those that are archived, by name."""
-    for known in catalog.reader.with_photos(_ALWAYS[0], _ALWAYS[1]):
+    for known in catalog.reader.created(*_ALWAYS):
         archived = [photo for photo in known.photos if photo.state is State.ARCHIVED]
         yield known.folder, {photo.name: photo.sha256 for photo in archived}
 
