@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Tests at once: many of them wait, so more than there are cores.
 JOBS ?= 4
+AXE := axe-core@4.14.1
 
 .PHONY: demo test bench docs clean
 demo: $(VENV)/.runtime
@@ -34,4 +35,6 @@ $(VENV)/.runtime: pyproject.toml
 
 $(VENV)/.tests: $(VENV)/.runtime constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@# For the tests of accessibility, which are skipped without it.
+	-@! command -v npm > /dev/null || npm install --silent --no-audit --no-fund --no-save --prefix $(VENV) $(AXE)
 	touch $@

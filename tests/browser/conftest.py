@@ -90,7 +90,7 @@ def open_page(chromium: Any, address: str) -> Iterator[Open]:
         troubles.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def opened(path: str = "/", **options: Any) -> Any:
+    def opened(path: str = "/returns", **options: Any) -> Any:
         context = chromium.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()

@@ -38,7 +38,7 @@ def test_an_order_is_found_by_number_or_comment(open_page: Open, words: str) -> 
     search(page, words)
     assert "40000123" in page.locator("article").first.inner_text()
     assert set(asked(page)) == {"q"}
-    colleague = open_page(page.url.removeprefix(page.url.partition("/?")[0]))
+    colleague = open_page(page.url.removeprefix(page.url.partition("/returns?")[0]))
     assert colleague.locator("article").all_inner_texts() == page.locator("article").all_inner_texts()
 
 
@@ -91,7 +91,7 @@ def test_the_pages_work_without_a_mouse(open_page: Open) -> None:
 def test_the_pages_are_russian_for_a_russian_browser(open_page: Open) -> None:
     """To a browser that prefers it, and by the switch."""
     page = open_page(locale="ru-RU")
-    assert page.get_by_role("heading", level=1).inner_text() == "Новые возвраты"
+    assert page.get_by_role("heading", level=1).inner_text().startswith("Новые возвраты")
     page.get_by_role("link", name="EN", exact=True).click()
     page.get_by_role("heading", name="Newest returns").wait_for()
     page.get_by_role("link", name="Nightly runs").click()
@@ -128,15 +128,16 @@ def test_ten_thousand_returns_are_turned_page_by_page(open_page: Open) -> None:
     seen: list[str] = []
     for _ in range(10):
         seen += page.locator("article h2 b").all_inner_texts()
-        page.get_by_role("link", name="Older returns").click()
+        page.get_by_role("link", name="Older").click()
         page.wait_for_url(re.compile("after="))
     assert len(set(seen)) == len(seen) == 10 * PAGE_RETURNS
     assert all(50_000_000 <= int(order) < 50_000_000 + MANY for order in seen)
-    page.get_by_role("link", name="Back to the newest").click()
-    page.wait_for_url(re.compile(r"store=102$"))
+    page.get_by_role("link", name="Newer").click()
+    page.wait_for_url(re.compile("after="))
+    assert page.locator("article h2 b").all_inner_texts() == seen[-PAGE_RETURNS:]
 
 
-@pytest.mark.parametrize("path", ["/", "/runs", "/?q=40000123", "/?q=666", "/?state=nothing"])
+@pytest.mark.parametrize("path", ["/awaiting", "/returns", "/runs", "/?q=40000123", "/?q=666", "/?state=nothing"])
 def test_the_pages_fit_a_phone(open_page: Open, path: str) -> None:
     page = open_page(path, viewport={"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
