@@ -1,4 +1,4 @@
-"""The archive is moved, removed, replaced or unmounted while a run is at work: exit 5 at once, and nothing made anew.
+"""The archive is moved, removed, replaced or unmounted while a run is at work: exit 5 at once, nothing made again.
 
 Mounts need root and are skipped without; they are made in the test's own folder and unmounted again.
 """
@@ -15,13 +15,13 @@ from tests.integration.harness import CAMPAIGN, Outcome, World, a_world
 from tests.integration.test_disk_faults import IN_FLIGHT
 from tests.integration.volumes import execute, small_volume
 
-#: Photos that come before it happens, and all.
+#: Photos that arrive before the change, and photos in all.
 BEFORE, PHOTOS = 20, 60
 MARKER = "THIS-IS-IT"
 
 
 def _replace(path: Path) -> None:
-    """Another one of its kind in its place; what was there stays under another name."""
+    """Put a new one of the same kind in its place, and keep the old one under another name."""
     path.rename(path.with_name(f"{path.name}.aside"))
     if path.suffix:
         path.touch()
@@ -42,7 +42,7 @@ def _remove(path: Path) -> None:
 
 
 def _replace_with_stores(path: Path) -> None:
-    """By an archive that has a folder for the same store, as an older copy would."""
+    """Replace the archive by one that has a folder for the same store, as an older copy has."""
     _replace(path)
     (path / str(CAMPAIGN) / "photos").mkdir(parents=True)
 
@@ -57,14 +57,14 @@ def _tree(folder: Path) -> list[str]:
 
 
 def _assert_stopped(world: World, outcome: Outcome) -> None:
-    """At once: what was in flight, and what the workers had begun, is all that was asked for afterwards."""
+    """Assert that the run stopped at once: no requests follow except those that the workers had begun."""
     assert outcome.code == 5, outcome.text
     assert "moved, removed or unmounted" in outcome.text
     assert sum(world.requests_per_photo().values()) <= BEFORE + 2 * IN_FLIGHT
     world.assert_no_key()
 
 
-#: What happens, and to what, relative to the archive.
+#: The change, and the path that it concerns, relative to the archive.
 HARMS = [
     (_move_away, "."),
     (_remove, "."),
@@ -94,12 +94,12 @@ def test_a_change_of_the_archive_during_a_run_stops_it_with_5(
             left.extend(_tree(world.archive) if world.archive.exists() else [])
 
         _assert_stopped(world, _sync_while(world, happens))
-        if name == "." and harm is not _remove:  # what is left of an archive that was removed may be anything
+        if name == "." and harm is not _remove:  # a removed archive may leave anything
             assert (_tree(world.archive) if world.archive.exists() else []) == left
 
 
 def test_an_archive_moved_during_the_listing_stops_the_run(tmp_path: Path) -> None:
-    """No page is recorded in an archive that nobody will find, and no photo is asked for."""
+    """No page is recorded in the moved archive, and no photo is requested."""
     with a_world(tmp_path, returns=PHOTOS // 2, photos=2) as world:
         outcome = _sync_while(world, lambda: _move_away(world.archive), kind="returns", nth=1)
         assert outcome.code == 5, outcome.text
@@ -145,7 +145,7 @@ def test_a_volume_unmounted_or_covered_during_a_run_takes_no_photo(
             _assert_stopped(world, _sync_while(world, harm))
             assert _tree(volume) == []
         finally:
-            if not mount_over:  # `small_volume` unmounts one
+            if not mount_over:  # `small_volume` unmounts the other
                 execute("mount", "-t", "tmpfs", "tmpfs", str(volume))
             else:
                 execute("umount", "--lazy", str(volume))

@@ -1,4 +1,4 @@
-"""A backfill in windows, which goes on where it was; and the photos of one return."""
+"""A backfill lists windows and continues where it stopped; `fetch` brings the photos of one return."""
 
 import asyncio
 import datetime as dt
@@ -21,7 +21,7 @@ def span(first: dt.date = FIRST, last: dt.date = LAST) -> Plan:
 
 
 def fill_months(store: MarketStore, each: int = 2) -> None:
-    """So many photos on the 15th of each month from December to June: five of the seven are within the span."""
+    """Add `each` photos on the 15th of each month from December to June; five of the seven are within the span."""
     for number in range(7):
         year, month = divmod(2025 * 12 + 11 + number, 12)
         for hour in range(each):
@@ -29,13 +29,13 @@ def fill_months(store: MarketStore, each: int = 2) -> None:
 
 
 def windows(world: World) -> list[tuple[str | None, str | None]]:
-    """The dates asked for, one of each listing."""
+    """Return the dates of each listing."""
     first_pages = [entry.query for entry in world.log.of("returns") if "pageToken" not in entry.query]
     return [(query.get("fromDate"), query.get("toDate")) for query in first_pages]
 
 
 def test_months_are_listed_newest_first_and_once(world: World) -> None:
-    """Each window is padded by a day; what is finished is not listed again; the span is kept to."""
+    """Each window is padded by a day, a finished one is not listed again, and the span is respected."""
     fill_months(world.market.stores[101])
     report = world.run(span())
     assert (report.exit_code, counts_of(report)["downloaded"]) == (ExitCode.COMPLETE, 10)
@@ -73,7 +73,7 @@ def test_a_window_that_failed_is_listed_again(world: World, quick: None) -> None
 
 
 def test_a_run_limit_ends_with_7_and_the_next_run_continues(make_world: MakeWorld) -> None:
-    """--max-photos and --max-duration end with 7; the same command goes on where it was."""
+    """--max-photos and --max-duration end with 7; the same command then continues."""
     world = make_world(latency=0.02)
     fill_months(world.market.stores[101], each=20)
     report = world.run(span(), max_photos=15)
@@ -87,7 +87,7 @@ def test_a_run_limit_ends_with_7_and_the_next_run_continues(make_world: MakeWorl
 
 
 def test_new_returns_come_first_during_a_backfill(make_world: MakeWorld) -> None:
-    """Every refresh_hours it looks for what is new, and takes it before the old."""
+    """Every refresh_hours the run lists new returns and takes them first."""
     settings = {"sync": {"refresh_hours": 0.3 / 3600}, "limits": {"parallel_requests": 1}}
     world = make_world(settings, latency=0.02)
     store = world.market.stores[101]
@@ -118,7 +118,7 @@ def one(order: int, return_id: int) -> Plan:
 
 
 def test_fetch_downloads_one_return_only(world: World) -> None:
-    """Two requests besides its photos; the backlog stays pending and out of the counts."""
+    """It takes two requests besides the photos; the backlog stays pending and is not counted."""
     store = world.market.stores[101]
     fill(store, returns=20)
     world.sync(max_photos=1)

@@ -41,7 +41,7 @@ def browse(archive: Path, *options: str) -> "subprocess.CompletedProcess[str]":
 
 @contextmanager
 def started(arguments: list[str], archive: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
-    """browse as a process, and its address."""
+    """Start browse as a process; yield it and its address."""
     with subprocess.Popen(
         arguments,
         stdout=subprocess.PIPE,
@@ -64,7 +64,7 @@ def browsing(archive: Path, *options: str) -> "AbstractContextManager[tuple[subp
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_browse_serves_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
-    """Prints the address and nothing else on standard output; ends in order, without a traceback."""
+    """It prints only the address on standard output, and ends without a traceback."""
     ArchiveOf(tmp_path / "archive").add(order=40000123)
     with browsing(tmp_path / "archive") as (process, address):
         assert address.startswith("http://127.0.0.1:")
@@ -78,7 +78,7 @@ def test_browse_serves_until_a_signal(tmp_path: Path, number: signal.Signals) ->
 
 
 def test_browse_on_another_host_prints_a_token(tmp_path: Path) -> None:
-    """A new one each time; without it there is nothing to see."""
+    """Each start makes a new token; without it, nothing is shown."""
     ArchiveOf(tmp_path / "archive").add()
     with browsing(tmp_path / "archive", "--host", "0.0.0.0") as (_, address):  # noqa: S104
         where, _, token = address.partition("?token=")

@@ -1,4 +1,4 @@
-"""Connections that say nothing, say it slowly, or do not listen: none of them keeps a browser out."""
+"""Connections that send nothing, send slowly, or do not read keep no browser out."""
 
 import resource
 import socket
@@ -59,13 +59,15 @@ def log_of(process: "subprocess.Popen[str]") -> list[str]:
 
 @pytest.fixture(autouse=True)
 def many_files() -> Iterator[None]:
-    """This side of the connections needs files too."""
+    """Allow this process enough files for its side of the connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n"], ids=["silent", "half a head"])
 def test_1100_silent_connections_block_no_reader(store: ArchiveOf, sent: bytes) -> None:
     with started(FEW_FILES, store.archive) as (process, address), ExitStack() as open_ones:
@@ -79,7 +81,7 @@ def test_1100_silent_connections_block_no_reader(store: ArchiveOf, sent: bytes) 
 
 
 def test_connections_that_do_not_read_block_no_reader(store: ArchiveOf) -> None:
-    """A photo that no buffer of the system holds, asked for by more connections than an address may have."""
+    """The photo is larger than any buffer, and more connections ask for it than one address may have."""
     back = store.add()
     store.bring(back, b"\xff\xd8\xff" + bytes(20_000_000))
     ask = f"GET {photo_address('file', back)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
@@ -91,6 +93,7 @@ def test_connections_that_do_not_read_block_no_reader(store: ArchiveOf) -> None:
         assert len(lines) < 5, "\n".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "dripped"),
     [
@@ -101,7 +104,7 @@ def test_connections_that_do_not_read_block_no_reader(store: ArchiveOf) -> None:
     ids=["silent", "drip", "after an answer"],
 )
 def test_an_idle_connection_is_closed(store: ArchiveOf, sent: bytes, dripped: bytes) -> None:
-    """With nobody else there; bytes of a head that does not end make it no less idle."""
+    """This holds without other connections; bytes of an endless head do not count as activity."""
     with started(IDLE_FOR_A_SECOND, store.archive) as (_, address), ExitStack() as open_ones:
         connection = connected(address, open_ones, sent)
         connection.settimeout(0.2)
@@ -117,14 +120,14 @@ def test_an_idle_connection_is_closed(store: ArchiveOf, sent: bytes, dripped: by
 
 
 def test_running_out_of_file_descriptors_keeps_the_log_short(store: ArchiveOf) -> None:
-    """The process lives on and answers as soon as it can."""
+    """The process stays alive and answers once it can open files again."""
     with started(FEW_FILES, store.archive) as (process, address), ExitStack() as open_ones:
         seconds_for_page(address)
         used = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + 1, 256))
         for _ in range(200):
             connected(address, open_ones, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        time.sleep(2)  # of trying again and again
+        time.sleep(2)  # the server tries again and again
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (256, 256))
         assert seconds_for_page(address) < 2
         assert 1 <= len(log_of(process)) < 10

@@ -14,6 +14,7 @@ from tests.integration.harness import World, assert_adds_up, fill, wait_until
 
 for name in ("distributed", "cryptography"):
     pytest.importorskip(name, reason="the extra `cluster` is not installed")
+pytestmark = pytest.mark.slow
 
 STORES = 6
 PHOTOS = 24
@@ -32,7 +33,7 @@ def world(make_world: MakeWorld) -> World:
 
 
 def workers_of(pid: int) -> list[int]:
-    """The worker processes that this one has started."""
+    """Return the worker processes that this process has started."""
     return [child for child in children_of(pid) if b"spawn_main" in read(child, "cmdline")]
 
 
@@ -50,12 +51,12 @@ def read(pid: int, name: str) -> bytes:
 
 
 def at_work(world: World) -> bool:
-    """Whether photos of several stores are on their way."""
+    """Return whether photos of several stores have been requested."""
     return len({entry.campaign for entry in world.log.of("photo")}) >= STORES // 2
 
 
 def test_two_processes_fetch_every_photo_once_and_report_together(world: World) -> None:
-    """A second run over all stores is refused meanwhile."""
+    """During the run, a second run over all stores is refused."""
     process = world.start("sync", "--processes", "2", "--json")
     wait_until(lambda: at_work(world), process)
     workers = workers_of(process.pid)
@@ -79,7 +80,7 @@ def workers_alive(pid: int) -> bool:
 
 
 def test_the_stores_of_a_killed_process_are_done_by_another(world: World) -> None:
-    """Its locks are free at once. Only what was in flight is fetched twice."""
+    """Its locks are free at once, and only photos in flight are fetched twice."""
     process = world.start("sync", "--processes", "2", "--json")
     wait_until(lambda: at_work(world), process)
     os.kill(workers_of(process.pid)[0], signal.SIGKILL)
@@ -93,7 +94,7 @@ def test_the_stores_of_a_killed_process_are_done_by_another(world: World) -> Non
 
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_to_all_processes_ends_the_run_in_order(world: World, by: int, code: int) -> None:
-    """As Ctrl-C and systemd send it."""
+    """Ctrl-C and systemd send it so."""
     process = world.start("sync", "--processes", "2", "--json", start_new_session=True)
     wait_until(lambda: at_work(world), process)
     workers = workers_of(process.pid)

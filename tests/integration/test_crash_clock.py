@@ -1,4 +1,4 @@
-"""The clock is set, or summer time ends, in the middle of a run or between two: the quota does not notice."""
+"""The clock is set, or summer time ends, during a run or between two: the quota holds."""
 
 import asyncio
 import datetime as dt
@@ -28,7 +28,7 @@ def world(make_world: MakeWorld) -> World:
 
 
 def _worst_period(world: World) -> int:
-    """Photo requests at the server in the fullest period, wherever it begins; by the server's own clock."""
+    """Return the most photo requests in any period, by the server's clock."""
     walls = sorted(entry.wall for entry in world.log.entries if entry.kind == "photo")
     return max(sum(1 for wall in walls if start <= wall < start + PERIOD_S) for start in walls)
 
@@ -41,7 +41,7 @@ def _assert_all_is_well(world: World, code: ExitCode) -> None:
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_a_clock_set_during_a_run_keeps_the_quota(world: World, jump: float) -> None:
-    """The run goes on at its quota, neither faster nor stuck, and ends complete."""
+    """The run continues at its quota and ends complete."""
     clock = JumpingClock()
     world.clock = clock
 
@@ -55,7 +55,7 @@ def test_a_clock_set_during_a_run_keeps_the_quota(world: World, jump: float) -> 
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_a_clock_set_between_two_runs_keeps_the_quota(world: World, jump: float) -> None:
-    """What the first run has spent still counts in the second."""
+    """Requests of the first run still count in the second."""
     assert world.sync(max_photos=QUOTA).exit_code is ExitCode.LIMIT
     world.clock = JumpingClock(jump)
     _assert_all_is_well(world, world.sync().exit_code)
@@ -63,7 +63,7 @@ def test_a_clock_set_between_two_runs_keeps_the_quota(world: World, jump: float)
 
 @pytest.fixture
 def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The machine lives in a zone with summer time."""
+    """Set a time zone with summer time."""
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     yield
@@ -74,7 +74,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("berlin")
 @pytest.mark.parametrize("moment", SEASONS, ids=str)
 def test_a_change_of_summer_time_keeps_quota_and_watermark(world: World, moment: dt.datetime) -> None:
-    """Across the change the quota holds, and the watermark is the start of the run in universal time."""
+    """The quota holds across the change, and the watermark is the start of the run in UTC."""
     world.server_wall.ahead = moment.timestamp() - time.time()
     world.clock = JumpingClock(world.server_wall.ahead)
     report = world.sync()

@@ -29,7 +29,7 @@ def run(world: World, *words: object, code: int = 0) -> Outcome:
 
 
 def test_a_pack_holds_what_the_market_served(world: World, tmp_path: Path) -> None:
-    """What the Market served is in the pack byte for byte; a pack is never written over; a changed photo stops it."""
+    """The pack has every byte that the Market served; no pack is overwritten, and a changed photo stops an export."""
     back = next(world.market.returns)
     run(world, "sync", "-q")
     run(world, "export", "--order", back.order, "--out", "пакет.zip")
@@ -73,7 +73,7 @@ def test_an_order_whose_photos_are_still_pending_is_no_pack(world: World, tmp_pa
 
 
 def test_the_index_goes_to_standard_output(world: World) -> None:
-    """Data on standard output, words on standard error; a reader that goes away is no traceback."""
+    """Data goes to standard output, words to standard error; a reader that leaves causes no traceback."""
     run(world, "sync", "-q")
     done = world.program("export", "--format", "csv", "--out", "-")
     assert len(done.stdout.splitlines()) == 4
@@ -95,6 +95,7 @@ def test_the_index_goes_to_standard_output(world: World) -> None:
     assert "Exception" not in gone.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -134,7 +135,7 @@ def test_a_long_index_takes_no_more_memory(tmp_path: Path) -> None:
 
 
 def _peak_memory(archive: Path) -> int:
-    """KiB."""
+    """Return the peak memory in KiB."""
     script = (
         "import resource, sys; from market_photos.cli.main import cli; "
         "cli.main(['export', '--format', 'csv', '--out', sys.argv[1]], standalone_mode=False); "
@@ -146,7 +147,7 @@ def _peak_memory(archive: Path) -> int:
 
 
 def test_status_shows_how_far_a_run_is(world: World) -> None:
-    """From another shell: progress, the wait and the time left; nothing of it is left when the run is over."""
+    """Another shell sees progress, the wait and the time left; the file is gone when the run is over."""
     world.settings["limits"] = {"photo_requests": 1, "period_seconds": 3600}
     progress_file = world.store / "run.json"
     process = world.start("backfill", "--from", "2020-01-01", "--log-format", "json", "-v")
@@ -179,7 +180,7 @@ def test_status_shows_how_far_a_run_is(world: World) -> None:
 
 
 def test_json_logs_name_the_store(world: World) -> None:
-    """Every line of standard error is an object, errors included; what concerns one store says which."""
+    """Every line of standard error is an object, errors included; lines about one store name it."""
     world.market.stores[101].lose(world.market.photos()[0])
     done = world.program("sync", "--log-format", "json", "-v")
     logged = [json.loads(line) for line in done.stderr.splitlines()]

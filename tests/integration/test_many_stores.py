@@ -1,4 +1,4 @@
-"""More stores than may be open at once: they take turns, and nothing else changes."""
+"""More stores than may be open at once take turns, and nothing else changes."""
 
 import json
 import signal

@@ -49,7 +49,7 @@ def damaged(**fields: str) -> bytes:
 
 
 RECORDS = [
-    # what is no JSON, or no number, or no text
+    # not JSON, not a number, or not text
     (damaged(x='"\xff"'), NAMED),
     (damaged(x='"\xd0"'), NAMED),
     (damaged(x="NaN"), NAMED),
@@ -132,7 +132,7 @@ RECORDS = [
 
 @pytest.mark.parametrize(("record", "codes"), [pytest.param(*row, id=repr(row[0][:60])) for row in RECORDS])
 def test_an_odd_record_costs_only_itself(world: World, record: bytes, codes: set[ExitCode]) -> None:
-    """The good records of its page are archived; the next night is complete, and what is kept is sound JSON."""
+    """The good records of its page are archived; the next night is complete, and the kept records are sound JSON."""
     photos = fill(world.market.stores[101], returns=3)
     world.sandbox.faults.add(with_record(record), kind="returns", times=ALWAYS)
     assert world.sync().exit_code in codes
@@ -149,7 +149,7 @@ def test_an_odd_record_costs_only_itself(world: World, record: bytes, codes: set
 
 
 def paging(value: str) -> Action:
-    """`value` in place of the page's token."""
+    """Put `value` in place of the page's token."""
     raw = f'"returns": [], "paging": {value}}}'.encode()
     return rewritten(lambda body: body[: body.rindex(b"]")] + raw.replace(b'"returns": []', b"]", 1) + b"}")
 

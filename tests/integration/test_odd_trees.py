@@ -1,4 +1,4 @@
-"""Whatever lies in the tree: rebuild, verify and prune name it, leave it alone, and follow nothing out of it."""
+"""Rebuild, verify and prune name odd things in the tree, leave them alone, and follow no link out of it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.integration.harness import CAMPAIGN, NOW, World, a_world
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """An archive that is complete."""
+    """Make a complete archive."""
     with a_world(tmp_path, odd=True, synced=True) as world:
         yield world
 
@@ -61,7 +61,7 @@ KINDS = [_pipe, _socket, _link_to_a_device, _link_to_itself, _link_out, _folder]
 
 @pytest.mark.parametrize("make", KINDS)
 def test_special_files_are_named_and_left(world: World, make: Callable[[Path], None]) -> None:
-    """In the place of a photo, of a record, of a tombstone, of a hold and of folders; nothing hangs."""
+    """They stand in place of a photo, a record, a tombstone, a hold or a folder, and no command hangs."""
     month = _month(world)
     folder = world.file_of(world.market.photos()[0]).parent
     odd = [
@@ -96,7 +96,7 @@ def test_special_files_are_named_and_left(world: World, make: Callable[[Path], N
 
 
 def test_names_that_are_not_utf_8_are_printed(world: World) -> None:
-    """Or have line ends in them: one line each, and no traceback."""
+    """So are names with line ends: one line each, and no traceback."""
     folder = world.file_of(world.market.photos()[0]).parent
     for name in (b"\xd4\xee\xf2\xee.jpg", b"two\nlines", b"\x1b[31mred"):
         Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(b"mine")
@@ -111,7 +111,7 @@ def test_names_that_are_not_utf_8_are_printed(world: World) -> None:
 
 
 def _tombstone(folder: Path, photos: int) -> float:
-    """Seconds of processor time for a tombstone of so many photos that all lie there as well."""
+    """Return the processor seconds for a tombstone of `photos` photos whose files are there too."""
     folder.mkdir(parents=True)
     listed = [{"item": number, "hash": f"{number:x}", "size": 1, "sha256": ""} for number in range(photos)]
     (folder / "pruned.json").write_text(json.dumps({"created_at": 1, "pruned_at": 2, "photos": listed}))

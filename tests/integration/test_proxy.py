@@ -1,4 +1,4 @@
-"""Through a real proxy (tinyproxy): as HTTPS_PROXY and its like say, with the same rules for quota and key."""
+"""HTTPS_PROXY and its like lead through a real proxy (tinyproxy); the rules for quota and key stay the same."""
 
 import shutil
 import socket
@@ -34,7 +34,7 @@ class Proxy:
 
     @property
     def requests(self) -> list[str]:
-        """The first lines of the requests that came through."""
+        """Return the first lines of the requests that the proxy has seen."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         return [line.partition("): ")[2] for line in lines if "Request (" in line]
 
@@ -51,7 +51,7 @@ class Proxy:
 
 @contextmanager
 def tls_in_front_of(port: int, folder: Path) -> Iterator[int]:
-    """An open TLS port on 127.0.0.1 before a plain one; its certificate is folder/cert.pem."""
+    """Open a TLS port on 127.0.0.1 in front of a plain one; its certificate is folder/cert.pem."""
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=api -addext subjectAltName=IP:127.0.0.1"
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
     subprocess.run([*command.split(), *files], check=True, capture_output=True)
@@ -72,7 +72,7 @@ def _accept(listener: socket.socket, context: ssl.SSLContext, port: int) -> None
 
 
 def _relay(plain: socket.socket, context: ssl.SSLContext, port: int) -> None:
-    """One request, one answer, as the API does it."""
+    """Relay one request and its answer."""
     try:
         with (
             context.wrap_socket(plain, server_side=True) as outside,
@@ -113,7 +113,7 @@ def set_proxy(monkeypatch: pytest.MonkeyPatch, proxy: Proxy) -> Callable[..., No
 
 
 def test_every_request_goes_through_the_proxy(world: World, proxy: Proxy, set_proxy: Callable[..., None]) -> None:
-    """Each is counted, faults of the wire are seen through it, and the archive is right."""
+    """Each request is counted, faults pass through the proxy, and the archive is right."""
     photos = fill(world.market.stores[101], returns=10)
     world.sandbox.faults.add(actions.status(503), image_hash=photos[3].image_hash)
     world.sandbox.faults.add(actions.cut(1000), image_hash=photos[5].image_hash)
@@ -154,6 +154,7 @@ def test_a_literal_private_address_is_refused_behind_the_proxy_too(
     assert not any("10.0.0.1" in request for request in proxy.requests)
 
 
+@pytest.mark.slow
 def test_a_proxy_that_is_down_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{_free_port()}")
     with pytest.raises(ServerUnavailable, match="cannot connect to the proxy"):
@@ -161,7 +162,7 @@ def test_a_proxy_that_is_down_is_named(world: World, monkeypatch: pytest.MonkeyP
 
 
 def test_https_goes_through_a_tunnel_with_a_password(make_world: MakeWorld, tmp_path: Path) -> None:
-    """As a user runs it: the proxy sees host and port, neither the key nor a path."""
+    """The proxy sees host and port, but neither the key nor a path."""
     world = make_world({"limits": {"photo_requests": 6, "period_seconds": 2}})
     fill(world.market.stores[101], returns=12)
     with (

@@ -1,4 +1,4 @@
-"""Prune: what goes is said before, what stays is a tombstone, and nothing that went is ever fetched again."""
+"""Prune shows what it will delete, leaves tombstones, and no deleted photo is fetched again."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ def _market() -> Market:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """The archive of that market, complete."""
+    """Make the complete archive of that market."""
     with a_world(tmp_path, _market, synced=True) as world:
         yield world
 
@@ -64,7 +64,7 @@ AGES = [
 
 @pytest.mark.parametrize(("arguments", "gone"), AGES)
 def test_old_returns_of_the_status_go_and_others_stay(world: World, arguments: tuple[str, ...], gone: int) -> None:
-    """Old enough and of that status goes: photos, record, the buyer's words; the rest is as it was."""
+    """Photos, record and the buyer's words of old returns with that status are deleted; the rest stays."""
     told = _prune(world, *arguments)
     assert told["pruned_returns"] * 2 == told["stores"][0]["photos"] == gone
     assert _states(world) == {state: n for state, n in (("archived", 8 - gone), ("pruned", gone)) if n}
@@ -75,7 +75,7 @@ def test_old_returns_of_the_status_go_and_others_stay(world: World, arguments: t
 
 
 def test_thumbnails_and_index_of_browse_go_too(world: World) -> None:
-    """Small pictures and the index of the words are personal data as well; the next browse makes them anew."""
+    """Small pictures and the index of the words are personal data as well; the next browse makes them again."""
     small = world.store / layout.THUMBNAILS / "ab" / "abcd-480.jpg"
     small.parent.mkdir(parents=True)
     small.write_bytes(b"a buyer's photo")
@@ -126,7 +126,7 @@ def _words_left(world: World, days: int) -> list[Path]:
 
 
 def test_the_record_is_overwritten_in_the_catalogue(world: World) -> None:
-    """What is deleted from the catalogue does not stay in free pages of its file."""
+    """Rows deleted from the catalogue do not stay in free pages of its file."""
     record = world.rows("SELECT record FROM returns ORDER BY created_at LIMIT 1")[0][0]
     assert record in (world.store / "catalog.sqlite3").read_bytes()
     _prune(world, "--older-than", "3y")
@@ -187,7 +187,7 @@ def test_a_return_that_is_pruned_cannot_be_held(world: World) -> None:
 
 
 def test_hold_and_prune_at_once_leave_a_consistent_return(world: World) -> None:
-    """Whoever comes first: it is held and stays whole, or it is pruned and the hold is refused."""
+    """Either the return is held and stays whole, or it is pruned and the hold is refused."""
     held = world.market.return_ids[0]
     command = [sys.executable, "-m", "market_photos"]
     ends = ["--config", str(world.config())]
@@ -215,7 +215,7 @@ def test_catalogues_set_aside_by_rebuild_are_named_and_go(world: World) -> None:
 
 
 def test_a_hold_names_exactly_one_return(tmp_path: Path) -> None:
-    """No such return, or several of that number: exit 2, and how to say which."""
+    """For no return or several with that number: exit 2, and how to name one."""
     market = Market(seed=11)
     for campaign in (CAMPAIGN, 102):
         market.add_store(campaign).add_return(1, id=40_000_001)
@@ -230,7 +230,7 @@ def test_a_hold_names_exactly_one_return(tmp_path: Path) -> None:
 
 
 def test_other_peoples_files_stay(world: World) -> None:
-    """In the folder of a pruned return only what is ours goes; what verify had set aside of it goes as well."""
+    """In the folder of a pruned return only our files are deleted, and with them those that verify had set aside."""
     photo = world.file_of(world.market.photos()[0])
     (photo.parent / "letter.pdf").write_text("mine")
     photo.write_bytes(b"changed")

@@ -1,4 +1,4 @@
-"""Rebuild: the catalogue comes back from the tree, and nothing that is on disk is asked for again."""
+"""Rebuild makes the catalogue from the tree, and no photo on disk is requested again."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from tests.integration.harness import CAMPAIGN, SHORT_PERIOD, World, a_world
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """An archive that is complete, with hashes of all kinds."""
+    """Make a complete archive, with hashes of all kinds."""
     with a_world(tmp_path, odd=True, synced=True) as world:
         yield world
 
 
 def test_a_lost_catalogue_is_rebuilt_without_a_request(world: World) -> None:
-    """Without its catalogue the archive is refused (9, the next step in words); rebuilt, no photo is asked for."""
+    """An archive without catalogue is refused (exit 9 with the next step); after rebuild no photo is requested."""
     world.lose_catalog()
     asked = world.requests_per_photo()
     for command in ("sync", "status", "verify"):
@@ -143,7 +143,7 @@ def test_other_stores_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_a_stores_folder_is_no_store(world: World) -> None:
-    """`cp -r 101 999`: every command says whose catalogue it is (9), and rebuild leaves it alone."""
+    """After `cp -r 101 999`, every command names the owner of the catalogue (exit 9), and rebuild leaves it alone."""
     shutil.copytree(world.store, world.archive / "999")
     for command in (("status",), ("verify",), ("export", "--format", "csv", "--out", "-")):
         outcome = world.command(*command)
@@ -156,7 +156,7 @@ def test_a_copy_of_a_stores_folder_is_no_store(world: World) -> None:
 
 
 def test_swapped_catalogues_are_refused_and_rebuilt(tmp_path: Path) -> None:
-    """One rebuild mends both stores, and nothing is fetched again."""
+    """One rebuild repairs both stores, and nothing is fetched again."""
     market = Market(seed=5)
     for campaign in (CAMPAIGN, 102):
         market.add_store(campaign).add_return(2)

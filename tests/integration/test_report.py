@@ -1,4 +1,4 @@
-"""[report]: a monitor on a real socket, a real command, a real file; and none of them can fail a run."""
+"""[report] informs a monitor, a command and a file, all of them real; none of them can fail a run."""
 
 import http.server
 import json
@@ -143,7 +143,7 @@ def test_a_run_that_fails_at_the_start_is_reported_too(sandbox: Sandbox, monitor
 def test_only_sync_and_backfill_report(
     sandbox: Sandbox, monitor: Monitor, tmp_path: Path, plan: Plan, options: Options
 ) -> None:
-    """A dry run, or one return that somebody fetched, must not pass for the night's run."""
+    """A dry run or the fetch of one return must not count as the night's run."""
     metrics = tmp_path / "m.prom"
     execute(settings(sandbox, tmp_path, ping_url=monitor.url, metrics_file=metrics), plan, options, quiet=True)
     assert not monitor.calls
@@ -154,7 +154,7 @@ def test_only_sync_and_backfill_report(
 def test_a_monitor_that_fails_does_not_fail_the_run(
     sandbox: Sandbox, monitor: Monitor, tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is a warning that names the host, never the address itself: whoever knows that can call, too."""
+    """A warning names the host, but not the address, as everybody who knows the address can call it."""
     console.set_up_logging(0, quiet=False)
     url = monitor.url
     if fault == "refused":
@@ -307,7 +307,7 @@ def _samples(text: str) -> dict[str, float]:
 def test_the_command_finds_the_key_in_no_variable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
-    """In no spelling that the settings accept, and in no other variable."""
+    """No spelling that the settings accept, and no other variable, holds it."""
     key = "ACMA:abcdefgh:12345678"
     console.redact.hide(key)
     name, _, value = variable.format(key).partition("=")
@@ -341,7 +341,7 @@ def test_the_command_needs_no_temporary_folder(monkeypatch: pytest.MonkeyPatch, 
 def test_nothing_that_reports_changes_the_outcome(
     sandbox: Sandbox, monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    """Whatever breaks in one of them; the others are told all the same."""
+    """Any error in one of them leaves the others informed."""
 
     def breaks(*_: object) -> NoReturn:
         raise RuntimeError("out of order")

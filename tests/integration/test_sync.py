@@ -18,7 +18,7 @@ DAY_S = 86_400
 
 
 def test_a_second_sync_fetches_nothing_and_a_third_what_is_new(world: World) -> None:
-    """The first sync brings everything, the second nothing, the third what is new: nothing is asked for twice."""
+    """No photo is requested twice."""
     store = world.market.stores[101]
     fill(store, returns=120, photos=1)
     store.add_return()
@@ -133,7 +133,7 @@ def test_a_known_store_that_is_no_longer_served_counts(
 def test_a_known_store_that_is_complete_may_be_closed(
     make_world: MakeWorld, close: Callable[[World, int], None], why: str
 ) -> None:
-    """It is a line of the summary, no error."""
+    """It is a line of the summary, not an error."""
     world = make_world(stores=2)
     fill(world.market.stores[101], returns=3)
     assert world.sync().exit_code is ExitCode.COMPLETE
@@ -209,7 +209,7 @@ def test_max_photos_exits_7_and_the_next_run_continues(world: World) -> None:
 
 
 def test_a_dry_run_counts_and_changes_nothing(world: World) -> None:
-    """Lists, counts what a run would ask for, and changes nothing that a run goes by."""
+    """It lists and counts the photos that a run would request, and changes no state."""
     store = world.market.stores[101]
     fill(store, returns=4, photos=2)
     report = world.sync(dry_run=True)
@@ -226,7 +226,7 @@ def test_a_dry_run_counts_and_changes_nothing(world: World) -> None:
 
 
 def test_a_dry_run_counts_what_full_and_fetch_would_request(world: World) -> None:
-    """--full counts what it asks for once more; fetch counts its one return only."""
+    """--full counts the photos that it requests again; fetch counts only its return."""
     store = world.market.stores[101]
     lost = fill(store, returns=2)[0]
     store.lose(lost)
@@ -241,7 +241,7 @@ def test_a_dry_run_counts_what_full_and_fetch_would_request(world: World) -> Non
 
 
 def test_a_gone_photo_is_remembered(world: World) -> None:
-    """404: recorded, not asked for again; `--full` asks once more after 30 days."""
+    """A 404 is recorded; only `--full` requests the photo again, after 30 days."""
     store = world.market.stores[101]
     lost, there = fill(store, returns=2)
     store.lose(lost)
@@ -272,7 +272,7 @@ def test_a_404_of_a_proxy_does_not_prove_that_a_photo_is_gone(world: World, quic
 
 
 def test_a_failed_photo_is_tried_next_run_and_given_up_after_ten(world: World, quick: None) -> None:
-    """4 attempts a run, in up to 10 runs; then it is reported each night, and `--full` tries it."""
+    """It has 4 attempts in each of 10 runs; then each run reports it, and `--full` tries it again."""
     bad, _ = fill(world.market.stores[101], returns=2)
     fault = world.sandbox.faults.add(actions.status(500), image_hash=bad.image_hash, times=None)
     asked = []

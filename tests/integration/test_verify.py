@@ -1,4 +1,4 @@
-"""Verify: what is wrong with the archive is found, named and repaired without deleting; a sound one is in order."""
+"""Verify finds, names and repairs faults of the archive without deleting anything."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ from tests.integration.harness import CAMPAIGN, Outcome, World, a_world, wait_un
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """An archive that is complete."""
+    """Make a complete archive."""
     with a_world(tmp_path, odd=True, synced=True) as world:
         yield world
 
@@ -79,7 +79,7 @@ def _change_record(world: World) -> None:
 
 
 Harm = Callable[[World], None]
-#: What was done, the problems that a quick look finds, and a full one.
+#: The fault, and the problems that a quick and a full verify find.
 HARMS: list[tuple[Harm, dict[str, int], dict[str, int]]] = [
     (_delete, {"missing": 1}, {"missing": 1}),
     (_delete_folder, {"missing": 3}, {"missing": 3}),
@@ -103,7 +103,7 @@ def _counts(world: World, *, full: bool = True, repair: bool = False) -> dict[st
 def test_verify_finds_each_fault_and_repairs_it(
     world: World, harm: Harm, quick: dict[str, int], full: dict[str, int]
 ) -> None:
-    """Each harm is found by its kind; after `--repair` and one sync the archive is whole, and nothing was deleted."""
+    """Each fault is found and named; after `--repair` and one sync the archive is whole, and nothing was deleted."""
     harm(world)
     photos_before = len(world.market.photos())
     assert _counts(world, full=False) == quick
@@ -153,7 +153,7 @@ def test_a_file_set_aside_twice_keeps_both(world: World) -> None:
 
 
 def test_verify_beside_a_run_reports_nothing(tmp_path: Path) -> None:
-    """Every look at a running sync finds a sound archive and changes nothing."""
+    """During a sync, verify always finds a sound archive and changes nothing."""
     with a_world(tmp_path, returns=60, photos=3) as world:
         world.sandbox.latency = 0.02
         synced: list[int] = []
