@@ -35,6 +35,7 @@ class RunRecord:
         self._command = command
         self._clock = clock
         self._held = held
+        self._is_begun = False
         self._started_at = clock.now().wall
         started = datetime.fromtimestamp(self._started_at, UTC)
         self._folder = archive.catalogs
@@ -50,11 +51,12 @@ class RunRecord:
             for old in sorted(self._path.parent.glob("*.json"))[: 1 - KEPT]:
                 old.unlink(missing_ok=True)
             self._held.enter_context(lock.Lock(self._path, self._command, self._clock))
+            self._is_begun = True
         except (OSError, MarketPhotosError) as error:
             log.debug("%s: the start of this run is not recorded: %s", self._path, error)
 
     def end(self, outcome: Outcome) -> None:
-        """Record the end. Blocks."""
+        """Record the end, unless the archive has been moved since the start. Blocks."""
         content = {
             "command": self._command,
             "started_at": self._started_at,
@@ -63,10 +65,12 @@ class RunRecord:
             "summary": outcome.data | {"stores": len(outcome.data["stores"])},
         }
         try:
-            if not self._path.exists():
-                self.begin()  # the run has made the archive
-            with atomic.replacing(self._path) as file:
-                file.write(json.dumps(content).encode())
+            # The run may have made the archive, but after ARCHIVE the folder may be another one.
+            if not self._is_begun and outcome.code is not ExitCode.ARCHIVE:
+                self.begin()
+            if self._path.exists():
+                with atomic.replacing(self._path) as file:
+                    file.write(json.dumps(content).encode())
         except OSError as error:
             log.debug("%s: the end of this run is not recorded: %s", self._path, error)
 

@@ -51,6 +51,17 @@ def test_the_first_run_of_an_archive_is_recorded_at_its_end(tmp_path: Path) -> N
     assert [run.exit_code for run in last_runs(archive)] == [ExitCode.KEY]
 
 
+def test_nothing_is_recorded_in_the_folder_that_replaces_a_moved_archive(tmp_path: Path) -> None:
+    """It may be the mount point of a volume that was unmounted, or another archive."""
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    with recording_of(Archive(directory=archive), "sync", Clock()) as record:
+        archive.rename(tmp_path / "moved")
+        (archive / FOLDER).mkdir(parents=True)
+        record.end(REFUSED)
+    assert list(archive.rglob("*.json")) == []
+
+
 @pytest.mark.parametrize("marker", ["MOUNTED", None])
 def test_nothing_is_recorded_where_no_archive_is_mounted(tmp_path: Path, marker: str | None) -> None:
     folder = tmp_path if marker else tmp_path / "none"
