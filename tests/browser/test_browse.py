@@ -67,6 +67,7 @@ def test_a_photo_opens_and_the_keyboard_turns_the_pages(open_page: Open) -> None
     image = page.locator(".stage img")
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 600
     for key, number in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowRight", 3), ("ArrowLeft", 2)):
+        page.wait_for_load_state()  # a key that is pressed before the script has run is lost
         page.keyboard.press(key)
         page.get_by_role("heading", name=f"Photo {number} / 3").wait_for()
     with page.expect_download() as download:
