@@ -63,11 +63,6 @@ def browse(
     """
     console.set_up_logging(0, quiet=False)
     settings = _settings(archive, config)
-    if settings.archive.url:  # the pages would call every photo missing
-        raise UsageError(
-            "browse shows an archive in a folder only, and [archive] url names a bucket.",
-            "Copy the bucket's prefix to a folder and give it as --archive, or use `market-photos export`.",
-        )
     source = open_archive(settings.archive)
     archive = source.fetch()
     campaigns = select_stores(archive)

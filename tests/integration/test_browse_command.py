@@ -149,12 +149,6 @@ def test_an_archive_is_shown_without_a_configuration(tmp_path: Path) -> None:
         assert response.status == 200
 
 
-def test_an_archive_in_a_bucket_is_not_shown_as_one_without_photos(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text('[archive]\nurl = "s3://returns/market"\n')
-    ended = browse(tmp_path / "archive", "--config", str(tmp_path / "config.toml"))
-    assert (ended.returncode, "names a bucket" in ended.stderr, "Traceback" in ended.stderr) == (2, True, False)
-
-
 def test_foreseeable_errors_are_explained(tmp_path: Path) -> None:
     """No archive, a port that is taken, a host that this machine has not: what, and what to do; exit 2."""
     none = browse(tmp_path / "nothing")
