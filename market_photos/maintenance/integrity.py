@@ -105,7 +105,7 @@ class Verifier:
 
     def _check_names(self, path: Path) -> _Folder | None:
         """Compare names and sizes. Return None if the catalogue has no return in this folder."""
-        with disk_errors(path):
+        with disk_errors(self._catalog_folder / path):
             entries = self._files.entries(path)
         known = self._find(path)
         if known is None:

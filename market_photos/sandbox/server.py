@@ -76,11 +76,12 @@ class Sandbox:
     async def __aexit__(self, *exc_info: object) -> None:
         if self._server:
             self._server.close()
-        for _ in range(_ACCEPT_STEPS):
-            await asyncio.sleep(0)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _run_steps()
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await _run_steps()  # in which aborted connections are closed
         if self._server:
             await self._server.wait_closed()
 
@@ -156,6 +157,11 @@ class Sandbox:
         entry.status = reply.status if reply.head else 0
         await connection.send(reply)
         await connection.end(reply.ending)
+
+
+async def _run_steps() -> None:
+    for _ in range(_ACCEPT_STEPS):
+        await asyncio.sleep(0)
 
 
 def _traceparent() -> str:
