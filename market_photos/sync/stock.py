@@ -81,8 +81,8 @@ def refused_report(folder: Path, candidate: Candidate, clock: Clock, only: Wante
     left = f"; {counted(count, 'photo')} pending or failed" if (count := lacking(report)) else ""
     report.error = StoreRefused(
         f"It cannot be served: {candidate.refused}{left}.",
-        "Give the key access to it in the seller's cabinet. If it is closed for good, name the other stores: "
-        "ids in [campaigns].",
+        "Check its number, or give the key access to it in the seller's cabinet. If it is closed for good, name the "
+        "other stores: ids in [campaigns].",
     )
     report.exit_code = report.error.exit_code
     return report
