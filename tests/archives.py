@@ -15,9 +15,12 @@ from PIL import Image
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim
+from market_photos.archive.folder import FolderArchive
+from market_photos.archive.place import Archive
 from market_photos.clock import Moment
 from market_photos.errors import ExitCode
 from market_photos.model import PhotoKey, Return, ReturnRef
+from market_photos.settings import Archive as ArchiveSettings
 
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 NOW = 1_790_000_000
@@ -211,3 +214,8 @@ def stem(back: Return, n: int = 0) -> str:
 
 def photo_address(what: str, back: Return, n: int = 0) -> str:
     return f"/{what}/{back.campaign}/{back.order}/{back.id}/{stem(back, n)}"
+
+
+def folder_at(directory: Path) -> Archive:
+    """Return the archive in a folder."""
+    return FolderArchive(ArchiveSettings(directory=directory))

@@ -1,16 +1,9 @@
 """Open the archive that the settings name."""
 
-from pathlib import Path
-
 from market_photos.archive.folder import FolderArchive
 from market_photos.archive.place import Archive
 from market_photos.errors import ConfigError, how_to_install
 from market_photos.settings import Archive as ArchiveSettings
-
-
-def folder_at(directory: Path) -> Archive:
-    """Return the archive in a folder."""
-    return FolderArchive(ArchiveSettings(directory=directory))
 
 
 def open_archive(settings: ArchiveSettings) -> Archive:

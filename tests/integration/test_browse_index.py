@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.places import folder_at
 from market_photos.browse import index, indexer
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import Query, parse
 from market_photos.browse.stores import Stores
 from market_photos.errors import CatalogUnusable
 from market_photos.model import Return
-from tests.archives import DAY, NOW, ArchiveOf
+from tests.archives import DAY, NOW, ArchiveOf, folder_at
 
 
 def update(store: ArchiveOf, *, everything: bool = False) -> int:

@@ -15,7 +15,6 @@ from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
-from market_photos.archive.places import folder_at
 from market_photos.browse.app import make_app
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import COOKIE, access_policy
@@ -26,7 +25,7 @@ from market_photos.errors import ExitCode
 from market_photos.reporting.prometheus import Outcome, write_metrics
 from market_photos.reporting.status import statuses
 from market_photos.settings import Archive, Limits
-from tests.archives import HOSTILE, NOW, ArchiveOf, photo_address, picture, progressive
+from tests.archives import HOSTILE, NOW, ArchiveOf, folder_at, photo_address, picture, progressive
 
 Client = TestClient[web.Request, web.Application]
 PHONE = {"Accept-Language": "ru-RU,ru;q=0.9"}
