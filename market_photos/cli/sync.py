@@ -184,4 +184,4 @@ def _engine(settings: Settings, options: Options, processes: int, cluster: str |
     require_engine()
     if cluster:
         return partial(remote_engine, cluster)
-    return partial(local_engine, processes, settings.limits.stores_at_once)
+    return partial(local_engine, processes)

@@ -18,13 +18,14 @@ from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ExitCode, Ma
 from market_photos.market.client import Client
 from market_photos.reporting.progress import StoreProgress
 from market_photos.reporting.report import Report, StoreReport
+from market_photos.sync.descriptors import stores_that_fit
 from market_photos.sync.discovery import Candidate, Discovered, ask_time
 from market_photos.sync.plan import Plan
 from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
 from market_photos.sync.shard import WHOLE
 from market_photos.sync.stop import Stop
-from market_photos.sync.store_locks import CLAIMED
+from market_photos.sync.store_locks import CLAIMED, StoreLocks
 
 
 class Patience(NamedTuple):
@@ -102,6 +103,8 @@ class _Process:
     """The unfinished batches by job."""
     stops: dict[str, StopRequest] = field(default_factory=dict)
     tasks: set["asyncio.Task[Result]"] = field(default_factory=set)
+    room: asyncio.Semaphore | None = None
+    """The stores that may still be opened, by all batches together."""
 
 
 _process = _Process()
@@ -121,6 +124,12 @@ class _BatchRun(Run):
     async def find_stores(self, client: Client, named: list[int]) -> Discovered:
         """Return the stores, after a request that tells the server's time."""
         return Discovered(self._candidates, [], await ask_time(client, self.clock, self.rng))
+
+    async def visit_stores(self, candidates: list[Candidate], client: Client, locks: StoreLocks) -> list[StoreReport]:
+        """Visit the stores, as the other batches of this process leave room."""
+        if _process.room is None:
+            _process.room = asyncio.Semaphore(stores_that_fit(self.settings.limits))
+        return await self.visit_side_by_side(candidates, client, locks, _process.room)
 
 
 def work_at(home: Home) -> None:

@@ -12,8 +12,8 @@ from market_photos.errors import MarketPhotosError, ServerUnavailable, UsageErro
 
 log = logging.getLogger(__name__)
 
-#: What a batch takes up in a process, by Dask's name for it: a resource.
-STORES = "stores"
+#: Batches that a process works on at once: Dask's number of threads. Its stores share one limit, see batch.py.
+BATCHES_AT_ONCE = 4
 #: Deaths of its process after which a batch is given up.
 MAX_DEATHS = 20
 #: Seconds that a process has to answer a question: it may be paused, or dying.
@@ -56,12 +56,12 @@ class Engine:
         """Return the addresses of the processes; there may be none yet."""
         return list((await self._client.scheduler.identity(n_workers=-1))["workers"])
 
-    async def do(self, stores: int, task: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a function in a process that has room for so many stores, or in another one if that dies."""
+    async def do(self, task: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a function in a process, or in another one if that dies."""
         from distributed import KilledWorker  # noqa: PLC0415 - an extra, and slow to load
         from distributed.client import FutureCancelledError  # noqa: PLC0415
 
-        future = self._client.submit(task, *arguments, pure=False, resources={STORES: stores})
+        future = self._client.submit(task, *arguments, pure=False)
         try:
             return await future
         except KilledWorker:
@@ -94,8 +94,8 @@ MakeEngine = Callable[[str], AbstractAsyncContextManager[Engine]]
 
 
 @asynccontextmanager
-async def local_engine(processes: int, stores_at_once: int, scratch: str) -> AsyncIterator[Engine]:
-    """Start an engine with so many processes, each of which works on `stores_at_once` stores.
+async def local_engine(processes: int, scratch: str) -> AsyncIterator[Engine]:
+    """Start an engine with so many processes.
 
     Its connections are encrypted and need a certificate that is made for them: the engine runs any code that it gets,
     and other users of this machine could send it some.
@@ -108,8 +108,7 @@ async def local_engine(processes: int, stores_at_once: int, scratch: str) -> Asy
         with _signals_blocked():
             cluster = await LocalCluster(
                 n_workers=processes,
-                threads_per_worker=stores_at_once,
-                resources={STORES: stores_at_once},
+                threads_per_worker=BATCHES_AT_ONCE,
                 memory_limit=0,
                 security=True,
                 dashboard_address="127.0.0.1:0",

@@ -20,12 +20,11 @@ from market_photos.cluster.batch import (
     stop_job,
 )
 from market_photos.cluster.budget import SharedBudget
-from market_photos.cluster.engine import Engine, MakeEngine
+from market_photos.cluster.engine import BATCHES_AT_ONCE, Engine, MakeEngine
 from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, MarketPhotosError
 from market_photos.market.client import Client
 from market_photos.reporting.progress import RunProgress, StoreProgress
 from market_photos.reporting.report import Report, StoreReport
-from market_photos.sync.descriptors import stores_that_fit
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.progress import run_progress
 from market_photos.sync.run import Run
@@ -36,9 +35,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the processes of this machine. A run without any is stopped at the third.
 WATCH_SECONDS = 10.0
-
-#: Batches of each process at least, where there are enough stores: one that is done early takes another one.
-BATCHES_EACH = 4
 #: Seconds between two messages to the processes that the run ends. One that has just started has missed the first.
 STOP_SECONDS = 1.0
 
@@ -51,8 +47,8 @@ def in_batches(candidates: list[Candidate], processes: int, size: int) -> Iterat
 
 
 def batch_size(stores: int, processes: int, stores_at_once: int) -> int:
-    """Return how many stores a batch has, so that each process gets BATCHES_EACH batches or more."""
-    return max(1, min(stores_at_once // BATCHES_EACH, -(-stores // (processes * BATCHES_EACH))))
+    """Return how many stores a batch has, so that each process gets BATCHES_AT_ONCE batches or more."""
+    return max(1, min(stores_at_once // BATCHES_AT_ONCE, -(-stores // (processes * BATCHES_AT_ONCE))))
 
 
 class ClusterRun(Run):
@@ -81,11 +77,8 @@ class ClusterRun(Run):
         if not candidates:
             return []
         self.planned, self.has_stores = len(candidates), True
-        limits = self.settings.limits
-        # Processes of this machine inherit the limit of open files.
-        at_once = stores_that_fit(min(limits.stores_at_once, len(candidates)), limits.parallel_requests)
-        if at_once < len(candidates):
-            candidates = await asyncio.to_thread(most_urgent_first, self._archive.catalogs, candidates, self.clock)
+        at_once = self.settings.limits.stores_at_once
+        candidates = await asyncio.to_thread(most_urgent_first, self._archive.catalogs, candidates, self.clock)
         with tempfile.TemporaryDirectory(prefix="market-photos-") as scratch:
             if self.options.max_photos is not None:
                 self._job = replace(self._job, budget=Path(scratch, "photos-left"))
@@ -115,7 +108,7 @@ class ClusterRun(Run):
         return await self._engine.ask_all(question, self._job.id, *arguments) if self._engine else []
 
     async def _hand_out(self, engine: Engine, batches: list[list[Candidate]]) -> list[StoreReport]:
-        tasks = [asyncio.create_task(engine.do(len(batch), run_batch, self._job, batch)) for batch in batches]
+        tasks = [asyncio.create_task(engine.do(run_batch, self._job, batch)) for batch in batches]
         helpers = [asyncio.create_task(self._pass_on_stop(engine, tasks)), asyncio.create_task(self._watch(engine))]
         try:
             await asyncio.gather(*map(self._keep_result, tasks, batches))

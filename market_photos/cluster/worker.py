@@ -21,9 +21,9 @@ from market_photos.archive.places import open_archive
 from market_photos.clock import Clock
 from market_photos.cluster.batch import Home, StopRequest, leave, work_at
 from market_photos.cluster.engine import (
+    BATCHES_AT_ONCE,
     CONNECT_SECONDS,
     NOT_CONNECTED,
-    STORES,
     silence,
     unreachable,
     warn_if_open,
@@ -68,8 +68,7 @@ async def serve(address: str, settings: Settings, command: str, clock: Clock) ->
             worker = await Worker(
                 address,
                 name=f"{socket.gethostname()}-{os.getpid()}",
-                nthreads=own.limits.stores_at_once,
-                resources={STORES: own.limits.stores_at_once},
+                nthreads=BATCHES_AT_ONCE,
                 memory_limit=0,
                 local_directory=scratch,
                 death_timeout=CONNECT_SECONDS,

@@ -3,6 +3,8 @@
 import logging
 import resource
 
+from market_photos.settings import Limits
+
 log = logging.getLogger(__name__)
 
 #: Open files of the process itself: standard streams, event loop, resolver, locks of the archive, reports.
@@ -13,12 +15,13 @@ OF_A_STORE = 8
 OF_A_REQUEST = 2
 
 
-def stores_that_fit(wanted: int, parallel_requests: int) -> int:
-    """Return how many of the `wanted` stores can be open at once, at least 1.
+def stores_that_fit(limits: Limits, most: int | None = None) -> int:
+    """Return how many stores can be open at once: `stores_at_once` at most, `most` at most, and at least 1.
 
     Raises the process's soft limit of open files to what they need, as far as the hard limit allows.
     """
-    each = OF_A_STORE + OF_A_REQUEST * (parallel_requests + 1)
+    wanted = limits.stores_at_once if most is None else min(limits.stores_at_once, most)
+    each = OF_A_STORE + OF_A_REQUEST * (limits.parallel_requests + 1)
     needed = OF_THE_PROCESS + wanted * each
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:

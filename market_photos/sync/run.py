@@ -164,11 +164,16 @@ class Run:
 
     async def visit_stores(self, candidates: list[Candidate], client: Client, locks: StoreLocks) -> list[StoreReport]:
         """Visit stores side by side, as many at once as the settings and the system allow."""
-        limits, self.planned = self.settings.limits, len(candidates)
-        at_once = stores_that_fit(min(limits.stores_at_once, len(candidates)), limits.parallel_requests)
+        at_once = stores_that_fit(self.settings.limits, len(candidates))
         if at_once < len(candidates):
             candidates = await asyncio.to_thread(most_urgent_first, self._archive.catalogs, candidates, self.clock)
-        room = asyncio.Semaphore(at_once)  # its waiters are served in order
+        return await self.visit_side_by_side(candidates, client, locks, asyncio.Semaphore(at_once))
+
+    async def visit_side_by_side(
+        self, candidates: list[Candidate], client: Client, locks: StoreLocks, room: asyncio.Semaphore
+    ) -> list[StoreReport]:
+        """Visit stores as `room` lets them in, in their order."""
+        self.planned = len(candidates)
 
         async def visit(candidate: Candidate) -> StoreReport:
             async with room:

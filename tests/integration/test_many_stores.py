@@ -4,8 +4,10 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from market_photos.sandbox import Market, running
-from tests.integration.harness import Outcome, World, wait_until
+from tests.integration.harness import Outcome, World, fill, wait_until
 
 STORES = 40
 #: A process with so few open files has room for a handful of stores.
@@ -33,6 +35,22 @@ def test_stores_that_do_not_fit_wait_for_their_turn(tmp_path: Path) -> None:
         world.assert_archive_is_right()
         assert f"{STORES} stores: 40 returns listed; 80 photos fetched" in outcome.stderr
         assert "Store 101" not in outcome.stderr
+
+
+def test_the_processes_of_a_run_open_no_more_stores_than_they_have_files_for(tmp_path: Path) -> None:
+    """Two processes that may open 200 files each, with all their batches at work side by side."""
+    pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    market = a_market_of_many()
+    for store in market.stores.values():
+        fill(store, returns=6)
+    with running(market, latency=0.2) as sandbox:
+        world = World(market, sandbox, tmp_path)
+        outcome = world.program(
+            "sync", "--processes", "2", "--json", prefix=("sh", "-c", 'ulimit -n 200; exec "$@"', "sh")
+        )
+        assert outcome.code == 0, outcome.text
+        assert world.states() == {"archived": 8 * STORES}
+        assert set(world.requests_per_photo().values()) == {1}
 
 
 def test_stores_with_photos_to_fetch_come_first(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from market_photos.cluster import engine
 from market_photos.cluster.batch import Job, LogOptions
 from market_photos.cluster.budget import SharedBudget
-from market_photos.cluster.run import BATCHES_EACH, batch_size, in_batches
+from market_photos.cluster.engine import BATCHES_AT_ONCE
+from market_photos.cluster.run import batch_size, in_batches
 from market_photos.errors import UsageError
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.plan import Nightly
@@ -40,7 +41,7 @@ def test_a_process_gets_several_batches_and_at_most_its_stores(
     stores: int, processes: int, at_once: int, size: int
 ) -> None:
     assert batch_size(stores, processes, at_once) == size
-    assert size * BATCHES_EACH <= max(at_once, BATCHES_EACH)
+    assert size * BATCHES_AT_ONCE <= max(at_once, BATCHES_AT_ONCE)
 
 
 def test_processes_count_one_budget_down_together(tmp_path: Path) -> None:
