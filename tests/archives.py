@@ -15,6 +15,7 @@ from PIL import Image
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import Archived, Claim
+from market_photos.archive.files import Opened
 from market_photos.archive.folder import FolderArchive
 from market_photos.archive.place import Archive
 from market_photos.clock import Moment
@@ -214,6 +215,12 @@ def stem(back: Return, n: int = 0) -> str:
 
 def photo_address(what: str, back: Return, n: int = 0) -> str:
     return f"/{what}/{back.campaign}/{back.order}/{back.id}/{stem(back, n)}"
+
+
+def opened(file: Path) -> Opened:
+    """Open a file as an archive does."""
+    status = file.stat()
+    return Opened(file.open("rb", buffering=0), status.st_size, str(status.st_mtime_ns), io.DEFAULT_BUFFER_SIZE)
 
 
 def folder_at(directory: Path) -> Archive:

@@ -10,7 +10,6 @@ that lacks the last run: the photos that came since are found by a listing, and 
 
 import asyncio
 import hashlib
-import io
 import mimetypes
 import shutil
 import tempfile
@@ -18,18 +17,18 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from market_photos.archive import atomic, checkpoint, layout, lock, volume
 from market_photos.archive.bucket_files import BucketFiles
+from market_photos.archive.files import Opened
 from market_photos.archive.hashing import in_threads
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lease import LEASE_NAME, Lease, LeaseState, boottime, is_probably_held
 from market_photos.archive.lock import Lock, kept_free, note_elsewhere
+from market_photos.archive.object_file import open_object
 from market_photos.archive.objects import Bucket, Conflict
 from market_photos.archive.photo_file import Part, Stored, discarded_at_the_end
 from market_photos.archive.probe import WRITERS, require_conditional_puts, require_one_winner
-from market_photos.archive.seen import seen
 from market_photos.archive.upload import UploadedPart
 from market_photos.clock import Clock
 from market_photos.errors import CatalogDamaged
@@ -231,14 +230,11 @@ class BucketArchive:
         numbers = map(layout.parse_store_folder, self._bucket.folders())
         return sorted(number for number in numbers if number is not None)
 
-    def open(self, campaign: int, path: str) -> BinaryIO:
-        return io.BytesIO(b"".join(self._bucket.chunks(f"{campaign}/{path}")))
+    def open(self, campaign: int, path: str) -> Opened:
+        return open_object(self._bucket, f"{campaign}/{path}")
 
     is_changed_beside_runs = False
     is_looked_at_cheaply = False
-
-    def local(self, campaign: int, path: str) -> Path:
-        return seen(self._bucket, campaign, path, self.catalogs)
 
     def files(self, campaign: int) -> BucketFiles:
         return BucketFiles(self._bucket, campaign)

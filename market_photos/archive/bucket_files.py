@@ -55,7 +55,7 @@ class BucketFiles:
         return b"".join(self._bucket.chunks(self._key(path)))
 
     def head(self, path: Path, size: int) -> bytes:
-        return self._bucket.beginning(self._key(path), size)
+        return self._bucket.piece(self._key(path), 0, size).content
 
     def sha256(self, path: Path) -> bytes:
         digest = hashlib.sha256()

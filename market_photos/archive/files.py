@@ -1,5 +1,6 @@
 """The files of a store as the owner's upkeep sees them: in a folder (folder_files.py), a bucket (bucket_files.py)."""
 
+import io
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,6 +14,17 @@ class Entry(NamedTuple):
     """Seconds since 1970."""
     is_file: bool = True
     """Whether it is a regular file: no folder, link or device."""
+
+
+class Opened(io.BufferedReader):
+    """A file that is open for reading."""
+
+    def __init__(self, raw: io.RawIOBase, size: int, version: str, buffer_size: int) -> None:
+        super().__init__(raw, buffer_size)
+        self.size = size
+        """In bytes."""
+        self.version = version
+        """Changes with the content."""
 
 
 class StoreFiles(Protocol):

@@ -1,13 +1,15 @@
 """An archive in a folder of this machine."""
 
 import asyncio
+import io
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from market_photos.archive import atomic, image_type, layout, photo_file, tree, volume
+from market_photos.archive.files import Opened
 from market_photos.archive.folder_files import FolderFiles
 from market_photos.archive.hashing import file_sha256
 from market_photos.archive.held_folder import HeldFolder
@@ -98,14 +100,14 @@ class FolderArchive:
         """Return the folder: a catalogue is beside its photos."""
         return self.catalogs
 
-    def open(self, campaign: int, path: str) -> BinaryIO:
-        return tree.open_file(layout.store_folder(self.catalogs, campaign) / path)
+    def open(self, campaign: int, path: str) -> Opened:
+        file = tree.open_within(layout.store_folder(self.catalogs, campaign), Path(path))
+        status = os.fstat(file.fileno())
+        version = f"{status.st_mtime_ns:x}-{status.st_size:x}"
+        return Opened(file, status.st_size, version, io.DEFAULT_BUFFER_SIZE)
 
     is_changed_beside_runs = True
     is_looked_at_cheaply = True
-
-    def local(self, campaign: int, path: str) -> Path:
-        return layout.store_folder(self.catalogs, campaign)
 
     def files(self, campaign: int) -> FolderFiles:
         return FolderFiles(layout.store_folder(self.catalogs, campaign))

@@ -39,9 +39,11 @@ class FolderFiles:
         return volume.is_there(self._store / folder) and (self._store / folder).is_dir()
 
     def entries(self, folder: Path) -> dict[str, Entry]:
+        with tree.opened_folder(self._store, folder) as opened:
+            found = tree.entries(opened) if opened is not None else {}
         return {
             name: Entry(status.st_size, status.st_mtime, stat.S_ISREG(status.st_mode))
-            for name, status in tree.entries(self._store / folder).items()
+            for name, status in found.items()
         }
 
     def exists(self, path: Path) -> bool:

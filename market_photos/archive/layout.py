@@ -20,8 +20,6 @@ ELSEWHERE_NAME = "elsewhere.json"
 PHOTOS = "photos"
 #: What browse keeps beside the catalogue. It can be made again, so pruning deletes it.
 THUMBNAILS = "thumbnails"
-#: In a scratch folder: photos of a bucket that somebody looked at.
-SEEN = "seen"
 BROWSE_INDEX = "browse.sqlite3"
 RECORD_NAME = "return.json"
 #: In a return's folder: exempts it from pruning, also after the catalogue was lost.

@@ -33,9 +33,12 @@ SHORT_RETRY_SECONDS = 15
 RETRIES = 5
 #: Bytes up to which an object is small.
 SMALL_BYTES = 256 * 1024
+#: Bytes of an object that are in memory at once while it is read to its end.
+CHUNK_BYTES = 1024 * 1024
 _CODE = re.compile(r"<Code>(.*?)</Code>")
 _MESSAGE = re.compile(r"<Message>(.*?)</Message>")
 _ABOUT_THE_KEY = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Unauthorized", "403 Forbidden")
+_NO_SUCH_RANGE = "416 Range Not Satisfiable"
 _SHOWN = 300
 
 
@@ -114,22 +117,27 @@ class Bucket:
     def head(self, key: str) -> Found | None:
         """Return an object without its content, but with its attributes, or None."""
         try:
-            with self._errors(key):
-                answer = obstore.get(self._store, key)  # the body is not read; a HEAD has no attributes
-                return _found(answer.meta, b"", answer.attributes)
+            return self.piece(key, 0, 1)._replace(content=b"")  # a HEAD has no attributes
         except FileNotFoundError:
             return None
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield the content of an object. Raises FileNotFoundError."""
         with self._errors(key):
-            for chunk in obstore.get(self._store, key):
+            for chunk in obstore.get(self._store, key).stream(CHUNK_BYTES):
                 yield bytes(chunk)
 
-    def beginning(self, key: str, size: int) -> bytes:
-        """Return the first bytes of an object. Raises FileNotFoundError."""
+    def piece(self, key: str, start: int, size: int) -> Found:
+        """Return an object with so many bytes of its content, or as many as there are. Raises FileNotFoundError."""
         with self._errors(key):
-            return bytes(obstore.get(self._store, key, options={"range": (0, size)}).bytes())
+            try:
+                answer = obstore.get(self._store, key, options={"range": (start, start + size)})
+            except BaseError as error:
+                if _NO_SUCH_RANGE not in str(error):
+                    raise
+                answer = obstore.get(self._store, key)  # which is empty, or shorter than `start`
+                return _found(answer.meta, b"", answer.attributes)
+            return _found(answer.meta, bytes(answer.bytes()), answer.attributes)
 
     def move(self, key: str, target: str) -> None:
         """Give an object another key. A crash in between leaves both."""

@@ -7,9 +7,9 @@ Whatever else has to know the kind of a place belongs here.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
-from market_photos.archive.files import StoreFiles
+from market_photos.archive.files import Opened, StoreFiles
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
 from market_photos.archive.photo_file import Part, Stored
@@ -77,15 +77,15 @@ class Archive(Protocol):
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         """Bring the catalogues of some stores, or of all, up to date for reading; return `catalogs`. Blocks."""
 
-    def open(self, campaign: int, path: str) -> BinaryIO:
-        """Open a file of a store, a regular one, for reading. Blocks. Raises OSError, ArchiveUnwritable."""
+    def open(self, campaign: int, path: str) -> Opened:
+        """Open a file of a store for reading; it is never in memory as a whole. Opening and reading block.
 
-    def local(self, campaign: int, path: str) -> Path:
-        """Return a folder of this machine that holds a file of a store under this path, if it exists. Blocks."""
+        Raises OSError, also where a link or a device is on the path, and ArchiveUnwritable.
+        """
 
     @property
     def is_looked_at_cheaply(self) -> bool:
-        """Whether a page with many photos may look at the file of each."""
+        """Whether a page with many returns may look into the folder of each."""
 
     def check(self) -> Iterator[str]:
         """Try what the place needs beside the folder of catalogues; yield what was found. Blocks.

@@ -3,10 +3,12 @@
 `photos` and `set-aside` themselves may be links to another volume.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -19,15 +21,29 @@ def identity(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
 
-def open_file(path: Path) -> FileIO:
-    """Open a regular file for reading. Raises OSError, also if it is a link, a pipe or a device."""
-    if not stat.S_ISREG(path.lstat().st_mode):  # first, as opening a device may have effects
+def open_file(path: Path, folder: int | None = None) -> FileIO:
+    """Open a regular file for reading; `folder` is the open one that a relative path begins at.
+
+    Raises OSError, also if it is a link, a pipe or a device.
+    """
+    if not stat.S_ISREG(os.lstat(path, dir_fd=folder).st_mode):  # first, as opening a device may have effects
         raise OSError(0, "not a regular file", str(path))
-    return open(path, "rb", buffering=0, opener=_without_links)
+    return open(path, "rb", buffering=0, opener=partial(_without_links, folder=folder))
 
 
-def _without_links(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+def open_within(store: Path, path: Path) -> FileIO:
+    """Open a regular file for reading; `path` is relative to the store's folder.
+
+    Raises OSError, also if it or a folder on the path is a link, a pipe or a device.
+    """
+    with opened_folder(store, path.parent) as folder:
+        if folder is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(store / path))
+        return open_file(Path(path.name), folder)
+
+
+def _without_links(path: str, flags: int, folder: int | None) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
 
 
 def content(path: Path) -> bytes:
@@ -45,16 +61,17 @@ def names(folder: Path | int) -> list[str]:
     return []
 
 
-def entries(folder: Path) -> dict[str, os.stat_result]:
+def entries(folder: Path | int) -> dict[str, os.stat_result]:
     """Return the status of each name in a folder, sorted by name. Raises OSError.
 
     A file that is removed meanwhile is left out.
     """
-    found: dict[str, os.stat_result] = {}
-    for name in names(folder):
-        with suppress(FileNotFoundError):
-            found[name] = (folder / name).lstat()
-    return found
+    status: dict[str, os.stat_result] = {}
+    with suppress(FileNotFoundError), os.scandir(folder) as found:
+        for entry in sorted(found, key=lambda entry: entry.name):
+            with suppress(FileNotFoundError):
+                status[entry.name] = entry.stat(follow_symlinks=False)
+    return status
 
 
 def folders(parent: Path) -> list[tuple[str, bool]]:

@@ -15,7 +15,9 @@ from weakref import WeakValueDictionary
 from aiohttp import web
 
 from market_photos.archive.catalog.reader import KnownPhoto
+from market_photos.archive.files import Opened
 from market_photos.browse import downloads, files, thumbs, views
+from market_photos.browse.file_stream import FileStream
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import RESULTS, TAGS, Query
 from market_photos.browse.security import FILE_CSP
@@ -31,8 +33,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 STATIC = Path(__file__).parent / "static"
 ROOM = "market_photos.browse"
-#: Bytes of a zip that are sent at once.
-CHUNK = 256 * 1024
+#: Photos and zips that are read at the same time: those of a bucket may take long, and pages are read meanwhile.
+FILE_THREADS = 8
 
 
 class Site:
@@ -44,9 +46,10 @@ class Site:
         self._views = Views(stores, index_refresher, limits, clock)
         self._clock = clock
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="browse-read")
+        self._files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="browse-file")
         self._painters = ThreadPoolExecutor(2, thread_name_prefix="browse-thumbs")
         self._thumbnails = thumbs.Thumbnails()
-        self._drawing: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+        self._drawing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._templates = templates(ROOM)
         self._templates.globals |= {
             "TAGS": list(TAGS),
@@ -55,15 +58,14 @@ class Site:
             "photo_address": views.photo_address,
             "tone": views.tone,
             "hours_to_decide": partial(views.hours_to_decide, clock),
-            "flaw": stores.flaw,
         }
         for name in self._templates.list_templates():
             self._templates.get_template(name)  # compile now, not during the first request
 
     def close(self) -> None:
         """Wait for the threads, without starting what is queued."""
-        self._readers.shutdown(cancel_futures=True)
-        self._painters.shutdown(cancel_futures=True)
+        for threads in (self._readers, self._files, self._painters):
+            threads.shutdown(cancel_futures=True)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of pages, previews, photos and zips."""
@@ -95,59 +97,80 @@ class Site:
         return response
 
     async def _preview(self, request: web.Request, edge: int) -> web.StreamResponse:
-        _, photo, path = await self._read(partial(self._views.find_photo, request))
-        if path is None:
-            return web.FileResponse(STATIC / "missing.svg")
+        _, photo = await self._read(partial(self._views.find_photo, request))
+        kept = thumbs.cached(self.stores.views(photo.key.campaign), photo.sha256.hex(), edge)
+        is_kept = await self._read(kept.exists)
+        if photo.path and is_kept:
+            return files.picture(kept)
         try:
-            return await self._drawn(path, photo, edge)
+            opened = await self._read_file(partial(self.stores.open, photo))
+            if opened is None:
+                return web.FileResponse(STATIC / "missing.svg")
+            return await self._drawn(request, opened, photo, edge)
         except (Unshowable, OSError) as error:
             log.info("no preview of %s: %s", photo.key, error)
             text = self._templates.get_template("undrawn.svg").render(w=language_of(request))
             headers = {"Content-Security-Policy": FILE_CSP}
             return web.Response(text=text, content_type="image/svg+xml", headers=headers)
 
-    async def _drawn(self, path: Path, photo: KnownPhoto, edge: int) -> web.StreamResponse:
+    async def _drawn(self, request: web.Request, opened: Opened, photo: KnownPhoto, edge: int) -> web.StreamResponse:
         """Return a preview. One that exists does not wait for others; previews of one photo are drawn in turn."""
-        folder = self.stores.views(photo.key.campaign)
-        with contextlib.suppress(thumbs.NotDrawn):
-            return await self._read(partial(files.preview, self._thumbnails.kept, folder, path, photo, edge))
-        async with self._drawing.setdefault(path, asyncio.Lock()):
-            draw = partial(files.preview, self._thumbnails.make, folder, path, photo, edge)
-            return await asyncio.get_running_loop().run_in_executor(self._painters, draw)
+        folder, digest = self.stores.views(photo.key.campaign), photo.sha256.hex()
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._files.submit, opened.close)
+            try:
+                made = await self._read_file(
+                    partial(files.preview, self._thumbnails.kept, folder, opened, photo, edge)
+                )
+            except thumbs.NotDrawn:
+                draw = partial(files.preview, self._thumbnails.make, folder, opened, photo, edge)
+                async with self._drawing.setdefault(digest, asyncio.Lock()):
+                    made = await asyncio.get_running_loop().run_in_executor(self._painters, draw)
+            if made is not None:
+                return files.picture(made)
+            closing.pop_all()
+        return await self._original(request, opened, photo)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        _, photo, path = await self._read(partial(self._views.find_photo, request))
-        if path is None:
+        _, photo = await self._read(partial(self._views.find_photo, request))
+        opened = await self._read_file(partial(self.stores.open, photo))
+        if opened is None:
             raise web.HTTPNotFound
-        return await self._read(partial(files.original, path, photo, download="download" in request.query))
+        return await self._original(request, opened, photo)
+
+    async def _original(self, request: web.Request, opened: Opened, photo: KnownPhoto) -> web.StreamResponse:
+        return await self._read_file(partial(files.original, request, opened, photo, self._files))
 
     async def _pack(self, request: web.Request) -> web.StreamResponse:
         """Return the pack of evidence of a return."""
         return_ = await self._read(partial(self._views.find_return, request))
         values = (self.stores.source, return_, language_of(request).language, self._clock.now().wall)
         name = f"evidence-{return_.order}-{return_.return_id}.zip"
-        return await self._zip(request, lambda file: downloads.pack(file, *values), name)
+        return await self._zip(lambda file: downloads.pack(file, *values), name)
 
     async def _photos(self, request: web.Request) -> web.StreamResponse:
         """Return all photos of a return."""
         return_ = await self._read(partial(self._views.find_return, request))
         name = f"photos-{return_.order}-{return_.return_id}.zip"
-        return await self._zip(request, lambda file: downloads.photos(file, self.stores.source, return_), name)
+        return await self._zip(lambda file: downloads.photos(file, self.stores.source, return_), name)
 
-    async def _zip(self, request: web.Request, write: Callable[[BinaryIO], None], name: str) -> web.StreamResponse:
-        with tempfile.TemporaryFile() as file:
-            await self._read(lambda: write(file))
-            headers = {"Content-Type": "application/zip", "Content-Disposition": f'attachment; filename="{name}"'}
-            response = web.StreamResponse(headers=headers)
-            response.content_length = await self._read(lambda: file.seek(0, 2))
+    async def _zip(self, write: Callable[[BinaryIO], None], name: str) -> web.StreamResponse:
+        headers = {"Content-Type": "application/zip", "Content-Disposition": f'attachment; filename="{name}"'}
+        with contextlib.ExitStack() as closing:
+            file = closing.enter_context(tempfile.TemporaryFile())
+            await self._read_file(lambda: write(file))
+            size = file.seek(0, 2)
             file.seek(0)
-            await response.prepare(request)
-            while chunk := await self._read(lambda: file.read(CHUNK)):
-                await response.write(chunk)
-        return response
+            closing.pop_all()
+        return FileStream(file, size, self._files, headers=headers)
 
     async def _read(self, function: Callable[[], T]) -> T:
+        """Read from this machine."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, function)
+
+    async def _read_file(self, function: Callable[[], T]) -> T:
+        """Read a photo, which may be in a bucket."""
+        return await asyncio.get_running_loop().run_in_executor(self._files, function)
 
     async def _page(
         self, request: web.Request, template: str, values: Callable[[web.Request, Wording], dict[str, Any]]

@@ -4,6 +4,7 @@ Connections are closed after each query, so a catalogue may be replaced, and no 
 A store that cannot be read is reported in `troubles`; the others are shown.
 """
 
+import errno
 import sqlite3
 import time
 from collections import Counter
@@ -14,9 +15,10 @@ from typing import NamedTuple, TypeVar
 
 from market_photos.archive import layout
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, open_reader
+from market_photos.archive.files import Opened
 from market_photos.archive.place import Archive
 from market_photos.archive.stores import known_stores
-from market_photos.browse import files, index
+from market_photos.browse import index
 from market_photos.browse.query import TAGS, Place, Query, Tag, key, unkey
 from market_photos.errors import MarketPhotosError, UsageError
 
@@ -24,6 +26,8 @@ from market_photos.errors import MarketPhotosError, UsageError
 SEARCH_SECONDS = 10
 #: SQLite instructions between two checks of that time; an instruction of a full-text search may take long.
 CLOCK_CHECK_INTERVAL = 100
+#: Errors where there is no such file, or a link or another thing stands in its place.
+ABSENT = {0, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 T = TypeVar("T")
@@ -75,13 +79,20 @@ class Stores:
         """Return the folder of a store in the archive."""
         return layout.store_folder(self.archive, campaign)
 
-    def find(self, photo: KnownPhoto) -> Path | None:
-        """Return the path of a photo's file on this machine, or None. Raises ArchiveUnwritable."""
-        return files.find(self.source.local(photo.key.campaign, photo.path), photo)
+    def open(self, photo: KnownPhoto) -> Opened | None:
+        """Open the file of a photo; return None where there is none. Raises OSError, ArchiveUnwritable."""
+        if not photo.path:
+            return None
+        try:
+            return self.source.open(photo.key.campaign, photo.path)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise
 
-    def flaw(self, photo: KnownPhoto) -> str:
-        """Return what is wrong with a photo's file, see `files.flaw`; empty if it is not looked at."""
-        return files.flaw(self.folder(photo.key.campaign), photo) if self.source.is_looked_at_cheaply else ""
+    def address(self, photo: KnownPhoto) -> str:
+        """Return where the file of a photo is, for people."""
+        return f"{self.source.name}/{photo.key.campaign}/{photo.path}"
 
     def views(self, campaign: int) -> Path:
         """Return the folder for the index and the previews of a store."""

@@ -1,14 +1,14 @@
 """The values that each page shows. Everything here blocks; `site` calls it in threads."""
 
+import hashlib
 import json
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, open_reader
-from market_photos.archive.hashing import file_sha256
 from market_photos.browse import charts, files, runs
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import AWAITING_VALUE, TAGS, Query, parse
@@ -64,6 +64,7 @@ class Views:
             "choices": {name: _choices(name, query, page.values[name], words) for name in TAGS},
             "chosen": _chosen(query, words, names),
             "compact": compact,
+            "flaw": self._flaw_in_lists(),
             "card_photos": CARD_PHOTOS,
             "forms": [(name, own_address(request.rel_url.update_query(view=name))) for name in CHOICES["view"]],
         }
@@ -82,6 +83,7 @@ class Views:
             "as_of": as_of,
             "names": self.stores.names(),
             "troubles": troubles,
+            "flaw": self._flaw_in_lists(),
             "card_photos": CARD_PHOTOS,
             "results": Query(refund=AWAITING_VALUE),
         }
@@ -112,25 +114,32 @@ class Views:
         return_ = self.find_return(request)
         return {
             "return_": return_,
+            "flaw": files.Flaws(self.stores.source),
             "raw": json.dumps(return_.raw, ensure_ascii=False, indent=1),
             **self._way_back(request, return_, is_compact(request)),
         }
 
     def photo(self, request: web.Request, words: Wording) -> dict[str, Any]:
         """Return the values of a photo's page; with `check` in the address its file is hashed."""
-        return_, photo, path = self.find_photo(request)
+        return_, photo = self.find_photo(request)
         place = return_.photos.index(photo)
-        kind = files.kind_of(path) if path else ""
+        kind, is_same, is_checked = "", False, "check" in request.query
+        opened = self.stores.open(photo)
+        if opened:
+            with opened:
+                kind = files.kind_of(opened)
+                is_same = is_checked and hashlib.file_digest(opened, "sha256").digest() == photo.sha256
         return {
             "results": parse(request.query),
             "return_": return_,
             "photo": photo,
             "place": place,
-            "path": path,
+            "path": self.stores.address(photo) if opened else "",
+            "flaw": files.Flaws(self.stores.source),
             "kind": kind,
             "is_shown": kind in files.SHOWN or kind == ".tiff",
-            "is_checked": bool(path and "check" in request.query),
-            "is_same": bool(path and "check" in request.query and file_sha256(path) == photo.sha256),
+            "is_checked": bool(opened and is_checked),
+            "is_same": is_same,
             "decision": return_.record.decision_of(photo.key),
             "previous": return_.photos[place - 1] if place else None,
             "next": return_.photos[place + 1] if place + 1 < len(return_.photos) else None,
@@ -152,13 +161,18 @@ class Views:
             raise web.HTTPNotFound
         return found
 
-    def find_photo(self, request: web.Request) -> tuple[KnownReturn, KnownPhoto, Path | None]:
-        """Return a photo with its return, and its path or None if there is no such file. Raises HTTPNotFound."""
+    def find_photo(self, request: web.Request) -> tuple[KnownReturn, KnownPhoto]:
+        """Return a photo with its return. Raises HTTPNotFound."""
         return_ = self.find_return(request)
         for photo in return_.photos:
             if photo.stem == request.match_info["stem"]:
-                return return_, photo, self.stores.find(photo)
+                return return_, photo
         raise web.HTTPNotFound
+
+    def _flaw_in_lists(self) -> Callable[[KnownPhoto], str]:
+        """Return what says how a photo of a list differs from what was archived; nothing where looking costs much."""
+        source = self.stores.source
+        return files.Flaws(source) if source.is_looked_at_cheaply else lambda photo: ""
 
 
 def return_address(return_: KnownReturn, results: Query | None = None) -> str:

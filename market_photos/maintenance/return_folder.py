@@ -8,7 +8,6 @@ from market_photos.archive import layout, volume
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.reader import KnownReturn
 from market_photos.archive.files import StoreFiles
-from market_photos.archive.layout import SEEN
 
 
 def write_hold(files: StoreFiles, folder: Path, command: str, since: str) -> None:
@@ -44,6 +43,5 @@ def remove_views(store: Path) -> None:
     with volume.disk_errors(store):
         if (store / layout.THUMBNAILS).is_dir() and not (store / layout.THUMBNAILS).is_symlink():
             shutil.rmtree(store / layout.THUMBNAILS)
-        shutil.rmtree(store / SEEN, ignore_errors=True)
         for suffix in ("", "-wal", "-shm"):
             (store / f"{layout.BROWSE_INDEX}{suffix}").unlink(missing_ok=True)

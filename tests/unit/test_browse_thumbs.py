@@ -14,12 +14,13 @@ from PIL import Image
 
 from market_photos import draw
 from market_photos.browse import thumbs
-from tests.archives import large_jpeg, picture, progressive
+from tests.archives import large_jpeg, opened, picture, progressive
 
 
 def made(tmp_path: Path, body: bytes, edge: int = 100) -> Path:
     (tmp_path / "photo").write_bytes(body)
-    return thumbs.Thumbnails().make(tmp_path / "photo", thumbs.cached(tmp_path, "ab" * 32, edge), edge)
+    with opened(tmp_path / "photo") as photo:
+        return thumbs.Thumbnails().make(photo, thumbs.cached(tmp_path, "ab" * 32, edge), edge)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -208,13 +209,15 @@ def test_a_picture_that_cannot_be_drawn_is_tried_once_until_it_changes(tmp_path:
     photo, target = tmp_path / "photo", thumbs.cached(tmp_path, "ab" * 32, 100)
     photo.write_bytes(b"damaged")
     thumbnails = thumbs.Thumbnails()
-    with pytest.raises(thumbs.NotDrawn):
-        thumbnails.kept(photo, target, 100)
-    for look in (thumbnails.make, thumbnails.kept):
-        with pytest.raises(draw.Unshowable):
-            look(photo, target, 100)
+    with opened(photo) as damaged:
+        with pytest.raises(thumbs.NotDrawn):
+            thumbnails.kept(damaged, target, 100)
+        for look in (thumbnails.make, thumbnails.kept):
+            with pytest.raises(draw.Unshowable):
+                look(damaged, target, 100)
     photo.write_bytes(picture())
-    assert thumbnails.make(photo, target, 100) == target == thumbnails.kept(photo, target, 100)
+    with opened(photo) as mended:
+        assert thumbnails.make(mended, target, 100) == target == thumbnails.kept(mended, target, 100)
 
 
 def test_the_drawing_process_receives_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
