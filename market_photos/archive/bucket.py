@@ -124,10 +124,17 @@ class BucketPlace:
 
     def keep_safe(self, backup: Callable[[Path], None], size: int) -> None:
         """Write a checkpoint when the new photos weigh ten times as much as it, or after some hours."""
-        is_worth = size - self._safe_size > CHECKPOINT_SHARE * max(self._checkpoint_size, CHECKPOINT_BYTES)
+        is_worth = size - self._safe_size > CHECKPOINT_SHARE * max(self._size_of_the_last(), CHECKPOINT_BYTES)
         if is_worth or boottime() - self._safe_at > CHECKPOINT_SECONDS:
             self.checkpoint(backup)
             self._safe_size = size
+
+    def _size_of_the_last(self) -> int:
+        """Return the bytes of the last checkpoint, which may be an earlier run's."""
+        if not self._checkpoint_size and (latest := self._lease.state.checkpoint):
+            found = self._bucket.head(latest)
+            self._checkpoint_size = found.size if found else 0
+        return self._checkpoint_size
 
     def finish(self, backup: Callable[[Path], None]) -> None:
         self.checkpoint(backup, is_released=True)

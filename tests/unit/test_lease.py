@@ -1,83 +1,15 @@
 """A lease counts from the start of the put that renewed it, and is taken over by the clock of the storage alone."""
 
-import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
+import threading
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 from market_photos.archive import lease as lease_module
-from market_photos.archive.lease import SLACK, TTL, Lease, LeaseState
-from market_photos.archive.objects import Conflict, Found
+from market_photos.archive.lease import SLACK, TTL
 from market_photos.errors import AlreadyRunning, ArchiveUnwritable, CatalogDamaged, MarketPhotosError
-from tests.unit.worlds import ToldClock
-
-KEY = "7/lease.json"
-
-
-class MemoryBucket:
-    """A bucket with conditional puts. `now` is the clock of the storage."""
-
-    url = "s3://bucket/market"
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[bytes, str, float]] = {}
-        self.now = 1e9
-        self.loses_answers = 0
-        self.is_away = False
-        self._etags = itertools.count()
-
-    def put(self, key: str, content: bytes) -> None:
-        self._require_there()
-        self.objects[key] = (content, str(next(self._etags)), self.now)
-
-    def create(self, key: str, content: bytes) -> str:
-        return self._put_if(key not in self.objects, key, content)
-
-    def swap(self, key: str, content: bytes, etag: str) -> str:
-        return self._put_if(key in self.objects and self.objects[key][1] == etag, key, content)
-
-    def _put_if(self, holds: bool, key: str, content: bytes) -> str:
-        self._require_there()
-        if not holds:
-            raise Conflict
-        self.put(key, content)
-        if self.loses_answers:
-            self.loses_answers -= 1
-            raise ArchiveUnwritable("the answer was lost")
-        return self.objects[key][1]
-
-    def get(self, key: str) -> Found | None:
-        self._require_there()
-        if key not in self.objects:
-            return None
-        content, etag, modified = self.objects[key]
-        return Found(key, len(content), modified, etag, content)
-
-    def remove(self, *keys: str) -> None:
-        for key in keys:
-            self.objects.pop(key, None)
-
-    def _require_there(self) -> None:
-        if self.is_away:
-            raise ArchiveUnwritable("no answer")
-
-    @property
-    def state(self) -> LeaseState:
-        found = self.get(KEY)
-        assert found
-        return LeaseState.unpack(found)
-
-
-class Uptime:
-    """The clock of a machine."""
-
-    def __init__(self) -> None:
-        self.now = 5000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.buckets import KEY, MemoryBucket, Uptime, held
 
 
 @pytest.fixture
@@ -88,12 +20,6 @@ def bucket() -> MemoryBucket:
 @pytest.fixture
 def uptime() -> Uptime:
     return Uptime()
-
-
-@contextmanager
-def held(bucket: MemoryBucket, uptime: Uptime | None = None) -> Iterator[Lease]:
-    with Lease(cast(Any, bucket), 7, "sync", ToldClock(), now=uptime or Uptime()) as lease:
-        yield lease
 
 
 def killed(bucket: MemoryBucket, **changes: Any) -> None:
@@ -207,11 +133,28 @@ def test_the_holder_renews_its_lease_and_goes_on_trying(
             _wait_until(lambda away=away: away or bucket.state.sequence > sequence + 2)
 
 
+def test_a_renewal_that_hangs_delays_those_of_no_other_store(
+    bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.02)
+    others = range(1000, 1100)
+    with ExitStack() as stack:
+        for campaign in others:
+            stack.enter_context(held(bucket, campaign=campaign))
+        stack.enter_context(held(bucket))
+        stack.callback(bucket.goes_on.set)
+        bucket.hangs_at = KEY
+        assert bucket.is_hanging.wait(30)
+        before = {campaign: bucket.state_of(campaign).sequence for campaign in others}
+        _wait_until(lambda: all(bucket.state_of(campaign).sequence > before[campaign] + 1 for campaign in others))
+        assert not bucket.goes_on.is_set()
+
+
 def _wait_until(holds: Any) -> None:
     for _ in range(20_000):
         if holds():
             return
-        __import__("threading").Event().wait(0.001)
+        threading.Event().wait(0.001)
     raise AssertionError("it never came")
 
 

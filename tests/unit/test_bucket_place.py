@@ -1,0 +1,143 @@
+"""Checkpoints of a store in a bucket: when a run writes one before its end, and whose counts after a takeover."""
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from market_photos.archive import bucket as bucket_module
+from market_photos.archive.bucket import CHECKPOINT_BYTES, CHECKPOINT_SECONDS, CHECKPOINT_SHARE, BucketPlace
+from market_photos.archive.lease import SLACK, TTL, Lease
+from market_photos.errors import AlreadyRunning
+from tests.unit.buckets import MemoryBucket, Uptime, held
+from tests.unit.worlds import CAMPAIGN
+
+#: Bytes of new photos that bring a checkpoint while the catalogue is small.
+ENOUGH = CHECKPOINT_SHARE * CHECKPOINT_BYTES
+PlaceOf = Callable[[Lease], BucketPlace]
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    return MemoryBucket()
+
+
+@pytest.fixture
+def uptime(monkeypatch: pytest.MonkeyPatch) -> Uptime:
+    uptime = Uptime()
+    monkeypatch.setattr(bucket_module, "boottime", uptime)
+    return uptime
+
+
+@pytest.fixture
+def place_of(bucket: MemoryBucket, uptime: Uptime, tmp_path: Path) -> PlaceOf:
+    """Open the store under a lease."""
+
+    def opened(lease: Lease) -> BucketPlace:
+        scratch = tmp_path / lease.state.holder
+        scratch.mkdir()
+        return BucketPlace(cast(Any, bucket), CAMPAIGN, scratch, None, lease)
+
+    return opened
+
+
+def a_catalog(content: bytes) -> Callable[[Path], None]:
+    """The backup of a catalogue with this content."""
+
+    def backup(path: Path) -> None:
+        path.write_bytes(content)
+
+    return backup
+
+
+def checkpoints(bucket: MemoryBucket) -> list[bytes]:
+    return [gzip.decompress(content) for key, (content, *_) in bucket.objects.items() if "/catalog/" in key]
+
+
+def test_a_checkpoint_is_written_whenever_so_many_photos_have_come(bucket: MemoryBucket, place_of: PlaceOf) -> None:
+    """It takes the place of the one before."""
+    with held(bucket) as lease:
+        place = place_of(lease)
+        found = []
+        for size in (ENOUGH, ENOUGH + 1, 2 * ENOUGH + 1, 2 * ENOUGH + 2):
+            place.keep_safe(a_catalog(b"%d" % size), size)
+            found.append(checkpoints(bucket))
+            assert bool(found[-1]) == (bucket.state.checkpoint in bucket.objects)
+        first, second = b"%d" % (ENOUGH + 1), b"%d" % (2 * ENOUGH + 2)
+        assert found == [[], [first], [first], [second]]
+        assert not bucket.state.is_released
+
+
+@pytest.mark.parametrize("is_of_this_run", [True, False])
+def test_a_large_checkpoint_is_followed_only_by_photos_of_ten_times_its_size(
+    bucket: MemoryBucket, place_of: PlaceOf, is_of_this_run: bool
+) -> None:
+    """Otherwise a store with a million photos would write hundreds of megabytes for a few new ones."""
+    large = os.urandom(3 * CHECKPOINT_BYTES)  # it cannot be compressed
+    with held(bucket) as lease:
+        place = place_of(lease)
+        place.checkpoint(a_catalog(large), is_released=not is_of_this_run)
+        if is_of_this_run:
+            _keep_safe_around(place, bucket, large)
+    if not is_of_this_run:
+        with held(bucket) as lease:
+            _keep_safe_around(place_of(lease), bucket, large)
+
+
+def _keep_safe_around(place: BucketPlace, bucket: MemoryBucket, large: bytes) -> None:
+    [(content, *_)] = [found for key, found in bucket.objects.items() if "/catalog/" in key]
+    enough = CHECKPOINT_SHARE * len(content)
+    place.keep_safe(a_catalog(b"small"), enough)
+    assert checkpoints(bucket) == [large]
+    place.keep_safe(a_catalog(b"small"), enough + 1)
+    assert checkpoints(bucket) == [b"small"]
+
+
+def test_a_checkpoint_is_written_after_six_hours(bucket: MemoryBucket, place_of: PlaceOf, uptime: Uptime) -> None:
+    with held(bucket) as lease:
+        place = place_of(lease)
+        found = []
+        for hours, content in enumerate((b"none", b"first", b"none", b"second")):
+            uptime.now += CHECKPOINT_SECONDS if hours % 2 == 0 else 1
+            place.keep_safe(a_catalog(content), 1)
+            found.append(checkpoints(bucket))
+        assert found == [[], [b"first"], [b"first"], [b"second"]]
+
+
+@pytest.mark.parametrize("is_end", [True, False])
+def test_a_run_that_was_paused_for_longer_than_its_lease_has_its_checkpoint_refused(
+    bucket: MemoryBucket, place_of: PlaceOf, is_end: bool
+) -> None:
+    """Its own clock may not show it, as where a machine is suspended. What the other run wrote counts and stays."""
+    with held(bucket) as paused:
+        place = place_of(paused)
+        place.checkpoint(a_catalog(b"before"))
+        bucket.now += TTL + SLACK
+        with held(bucket) as other:
+            place_of(other).finish(a_catalog(b"of the other run"))
+        lease = bucket.state
+        with pytest.raises(AlreadyRunning, match="taken this store over"):
+            place.finish(a_catalog(b"late")) if is_end else place.keep_safe(a_catalog(b"late"), ENOUGH + 1)
+    assert bucket.state == lease
+    assert gzip.decompress(bucket.objects[lease.checkpoint][0]) == b"of the other run"
+
+
+def test_a_checkpoint_that_is_uploaded_after_the_takeover_replaces_none(
+    bucket: MemoryBucket, place_of: PlaceOf
+) -> None:
+    """A run may be paused in between."""
+    with held(bucket) as paused:
+        place = place_of(paused)
+
+        def backup(path: Path) -> None:
+            path.write_bytes(b"late")
+            bucket.now += TTL + SLACK
+            with held(bucket) as other:
+                place_of(other).finish(a_catalog(b"of the other run"))
+
+        with pytest.raises(AlreadyRunning, match="taken this store over"):
+            place.finish(backup)
+    assert gzip.decompress(bucket.objects[bucket.state.checkpoint][0]) == b"of the other run"
