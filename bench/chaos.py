@@ -23,13 +23,14 @@ from bench.table import markdown
 from market_photos.archive import lock
 from market_photos.archive.layout import LOCK_NAME
 from market_photos.sandbox import FixedWindow, Market, ServerLimits, running
-from tests.integration.buckets import KEYS, ministack, store_of
+from tests.integration.buckets import KEYS, ministack, store_of, with_leases
 from tests.integration.harness import World, fill
-from tests.integration.test_bucket import SHORT_LEASE, SLACK, TTL
 
 STORES, PHOTOS = 8, 1500
 QUOTA, PERIOD = 60, 10.0
 EVENTS = 20
+#: Seconds for which a lease of the workers counts, and after which it is taken over.
+TTL, SLACK = 5.0, 2.0
 #: Seconds between two events, and of a pause: longer than a lease and its slack.
 GAP, PAUSE = 2.0, TTL + SLACK + 1
 #: So slow that the quota is just used up, and photos are always in flight.
@@ -135,7 +136,7 @@ def of_workers() -> list[str]:
             folder = Path(tempfile.mkdtemp(dir=world.folder))
             archive = storage.settings(bucket, folder / "scratch")
             there = World(world.market, world.sandbox, folder, world.settings | {"archive": archive})
-            process = there.start(*arguments, script=SHORT_LEASE, stderr=subprocess.DEVNULL)
+            process = there.start(*arguments, script=with_leases(ttl=TTL, slack=SLACK), stderr=subprocess.DEVNULL)
             stack.callback(process.wait)
             stack.callback(process.kill)
             return process

@@ -17,10 +17,36 @@ from typing import Any
 import obstore
 from obstore.store import S3Store
 
+from tests.integration.harness import script
+
 #: What the program and the servers are told. Neither server checks it.
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "secret/of+the+tests/0123456789abcdef"}
 #: Seconds after which a server must answer.
 PATIENCE_S = 30.0
+#: Seconds for which a lease counts in a program `with_leases`, and until it is taken over. On a busy machine a thread
+#: may wait for seconds before it renews one.
+TTL, SLACK = 8.0, 2.0
+
+
+def with_leases(*lines: str, ttl: float = TTL, slack: float = SLACK) -> str:
+    """The program, with leases that count for `ttl` seconds, after these lines."""
+    return script(
+        "from market_photos.archive import lease, objects",
+        f"lease.TTL, lease.SLACK, lease.RENEW_SECONDS, lease.RETRY_SECONDS = {ttl}, {slack}, 1.0, 0.3",
+        "objects.SHORT_SECONDS, objects.SHORT_RETRY_SECONDS = 2, 2",
+        *lines,
+    )
+
+
+def taking_over_after(seconds: float) -> str:
+    """The program, which takes leases over so early, and frees the slots of the run before; all else is as always."""
+    return script(
+        "from functools import partial",
+        "from market_photos.archive import lease",
+        "from market_photos.sync import ledger",
+        f"lease.SLACK = {seconds} - lease.TTL",
+        "ledger.Slots, ledger.RECORDED_SECONDS = partial(ledger.Slots, cool_down=0.1), 0.1",
+    )
 
 
 @dataclass

@@ -365,6 +365,11 @@ class World:
         return sum(path in entry.path and entry.bytes_sent == len(photo.body) for entry in entries)
 
 
+def script(*lines: str) -> str:
+    """A script that starts the program after these lines."""
+    return "\n".join(["from market_photos.cli.main import main", *lines, "main()"])
+
+
 def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str] | None" = None) -> None:
     """Wait until `holds` returns true. Fails if the process ends before, or after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S

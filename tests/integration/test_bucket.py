@@ -1,16 +1,18 @@
 """An archive in object storage: nothing is lost, nothing is requested twice, and one process works on a store."""
 
+import gzip
 import hashlib
 import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +21,23 @@ import pytest
 
 from market_photos.archive import layout
 from market_photos.sandbox import running
-from tests.integration.buckets import KEYS, Storage, ministack, objects, rclone, store_of
-from tests.integration.harness import CAMPAIGN, World, a_market, wait_until
+from tests.integration.buckets import (
+    KEYS,
+    SLACK,
+    TTL,
+    Storage,
+    ministack,
+    objects,
+    rclone,
+    store_of,
+    taking_over_after,
+    with_leases,
+)
+from tests.integration.gate import gate
+from tests.integration.harness import CAMPAIGN, PATIENCE_S, Outcome, World, a_market, script, wait_until
 
 #: Requests in flight when a run is cut short.
 IN_FLIGHT = 4
-#: Seconds for which a lease counts in these tests, and after which it may be taken over.
-TTL, SLACK = 5.0, 2.0
-SHORT_LEASE = f"""
-import sys
-from market_photos.archive import lease, objects
-from market_photos.cli.main import main
-lease.TTL, lease.SLACK, lease.RENEW_SECONDS, lease.RETRY_SECONDS = {TTL}, {SLACK}, 1.0, 0.3
-objects.SHORT_SECONDS, objects.SHORT_RETRY_SECONDS = 2, 2
-main()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,25 @@ class BucketWorld(World):
         found: dict[str, Any] = json.loads(self.objects[f"{CAMPAIGN}/lease.json"])
         return found
 
+    @property
+    def checkpoint(self) -> bytes:
+        """The checkpoint that counts; nothing where there is none."""
+        with suppress(FileNotFoundError):
+            lease = json.loads(self.object(f"{CAMPAIGN}/lease.json"))
+            return self.object(lease["checkpoint"]) if lease["checkpoint"] else b""
+        return b""
+
+    def object(self, key: str) -> bytes:
+        return bytes(obstore.get(store_of(self.storage, self.bucket), key).bytes())
+
+    def archived_in_checkpoint(self) -> int:
+        """How many photos the checkpoint knows."""
+        catalog = self.folder / "checkpoint.sqlite3"
+        catalog.write_bytes(gzip.decompress(self.checkpoint))
+        with closing(sqlite3.connect(catalog)) as connection:
+            [[count]] = connection.execute("SELECT count(*) FROM photos WHERE state = 'archived'")
+            return int(count)
+
     def photos_in_bucket(self) -> list[bytes]:
         others = (layout.RECORD_NAME, layout.HOLD_NAME)
         found = self.objects.items()
@@ -79,11 +102,21 @@ class BucketWorld(World):
             found = obstore.get(store_of(self.storage, self.bucket), path.as_posix())
             assert found.attributes["sha256"] == row["sha256"].hex() in served
 
-    def another_machine(self) -> "BucketWorld":
+    def sync_after_takeover(self, seconds: float = 2.0) -> Outcome:
+        """Run `sync` once the lease of a run that is gone may be taken over: `seconds` after its last change."""
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            outcome = self.end_of(self.start("sync", "--json", "-v", script=taking_over_after(seconds)))
+            if outcome.code != 6:
+                break
+        return outcome
+
+    def another_machine(self, endpoint: str | None = None) -> "BucketWorld":
         """The same bucket, Market and settings, with a scratch folder that is empty."""
         folder = self.folder / f"machine-{len(list(self.folder.iterdir()))}"
         folder.mkdir()
         section = self.storage.settings(self.bucket, folder / "scratch")
+        section["endpoint"] = endpoint or section["endpoint"]
         other = BucketWorld(self.market, self.sandbox, folder, {**self.settings, "archive": section})
         other.storage, other.bucket = self.storage, self.bucket
         return other
@@ -143,23 +176,52 @@ def test_a_store_that_is_at_work_elsewhere_is_left_alone(storage: Storage, tmp_p
 def test_a_killed_run_is_taken_over_and_the_whole_quota_counts_as_spent(storage: Storage, tmp_path: Path) -> None:
     """Not before its lease has run out. What it put into the bucket is not requested again."""
     with a_bucket_world(storage, tmp_path, latency=0.1, returns=12) as world:
-        world.settings["limits"] = {"photo_requests": 30, "period_seconds": 6}
-        first = world.start("sync", script=SHORT_LEASE)
+        world.settings["limits"] = {"photo_requests": 20, "period_seconds": 6}
+        first = world.start("sync")
         wait_until(lambda: len(world.log.of("photo")) >= 10, first)
         first.send_signal(signal.SIGKILL)
         world.end_of(first)
         other = world.another_machine()
-        early = other.end_of(other.start("sync", "--json", script=SHORT_LEASE))
+        early = other.program("sync", "--json")
         assert early.code == 6, early.text
         assert "If it has died, this command goes on in" in early.stderr
-        time.sleep(TTL + SLACK + 1)
-        asked, began = len(world.log.of("photo")), time.monotonic()
-        late = other.start("sync", "--json", "-v", script=SHORT_LEASE)
-        wait_until(lambda: len(world.log.of("photo")) > asked, late)
-        assert time.monotonic() - began >= 6, "its quota counted as spent"
-        outcome = other.end_of(late)
+        outcome = other.sync_after_takeover()
         assert outcome.code == 0, outcome.text
+        assert world.log.worst_window("photo", 6.0) <= 20
         assert "photos were on disk already" in outcome.stderr
+        other.assert_photos_are_right(in_flight=IN_FLIGHT)
+
+
+def test_a_run_killed_after_a_checkpoint_is_taken_over_without_a_look_at_each_photo(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """A long run writes one now and then; only photos that came later are read in the bucket."""
+    often = script(
+        "from market_photos.archive import bucket",
+        "from market_photos.sync import store_run",
+        "bucket.CHECKPOINT_BYTES, store_run.HOUSE_SECONDS = 1, 0.2",
+    )
+    with a_bucket_world(storage, tmp_path, latency=0.1, returns=40) as world:
+        world.settings["limits"] = {"photo_requests": 1000, "period_seconds": 1}
+        first = world.start("sync", script=often)
+        wait_until(lambda: bool(world.checkpoint), first)
+        world.sandbox.latency = 0.5
+        asked = len(world.log.of("photo"))
+        wait_until(lambda: len(world.log.of("photo")) > asked + IN_FLIGHT, first)
+        first.send_signal(signal.SIGKILL)
+        world.end_of(first)
+        world.sandbox.latency = 0.0
+        asked, known = len(world.log.of("photo")), world.archived_in_checkpoint()
+        with gate(storage.endpoint) as way:
+            other = world.another_machine(way.url)
+            outcome = other.sync_after_takeover()
+            assert outcome.code == 0, outcome.text
+            read = [
+                passed for passed in way.passed if passed.method == "GET" and passed.path.endswith((".jpg", ".png"))
+            ]
+        assert known > 0
+        assert way.passed
+        assert len(read) <= asked - known
         other.assert_photos_are_right(in_flight=IN_FLIGHT)
 
 
@@ -167,21 +229,20 @@ def test_a_paused_run_stops_when_it_wakes_up_after_a_takeover(storage: Storage, 
     """It sends what was on its way at most, and changes neither the lease nor the checkpoint."""
     with a_bucket_world(storage, tmp_path, latency=0.1, returns=12) as world:
         world.settings["limits"] = {"photo_requests": 1000, "period_seconds": 1}
-        first = world.start("sync", "--json", script=SHORT_LEASE)
+        first = world.start("sync", "--json", script=with_leases())
         wait_until(lambda: len(world.log.of("photo")) >= 8, first)
         first.send_signal(signal.SIGSTOP)
         try:
-            time.sleep(TTL + SLACK + 1)
             other = world.another_machine()
-            outcome = other.end_of(other.start("sync", "--json", script=SHORT_LEASE))
+            outcome = other.sync_after_takeover(TTL + SLACK)
             assert outcome.code == 0, outcome.text
-            asked, lease = len(world.log.of("photo")), other.lease
+            asked, lease, checkpoint = len(world.log.of("photo")), other.lease, other.checkpoint
         finally:
             first.send_signal(signal.SIGCONT)
         woken = world.end_of(first)
         assert woken.code in (5, 6), woken.text
         assert len(world.log.of("photo")) - asked <= IN_FLIGHT
-        assert other.lease == lease
+        assert (other.lease, other.checkpoint) == (lease, checkpoint)
         other.assert_photos_are_right(in_flight=2 * IN_FLIGHT)
 
 
@@ -189,23 +250,21 @@ def test_a_run_that_is_cut_off_from_the_bucket_stops_and_says_so(tmp_path: Path)
     """At the latest when its lease runs out. When the storage is back, the next run goes on."""
     with ExitStack() as stack:
         storage = stack.enter_context(ministack(tmp_path))
-        world = stack.enter_context(a_bucket_world(storage, tmp_path, latency=0.2, returns=60))
+        world = stack.enter_context(a_bucket_world(storage, tmp_path, latency=0.5, returns=30))
         world.settings["limits"] = {"photo_requests": 1000, "period_seconds": 1}
-        process = world.start("sync", "--json", script=SHORT_LEASE)
+        process = world.start("sync", "--json", script=with_leases())
         wait_until(lambda: len(world.log.of("photo")) >= 8, process)
         storage.process.send_signal(signal.SIGSTOP)
         cut_off = time.monotonic()
         try:
-            wait_until(lambda: time.monotonic() - cut_off > TTL + 0.5 or process.poll() is not None)
-            asked = len(world.log.of("photo"))
             outcome = world.end_of(process)
         finally:
             storage.process.send_signal(signal.SIGCONT)
         assert outcome.code == 5, outcome.text
         assert "s3://" in outcome.stderr
-        assert len(world.log.of("photo")) == asked
-        time.sleep(TTL + SLACK + 1)
-        assert world.end_of(world.start("sync", script=SHORT_LEASE)).code == 0
+        assert max(entry.arrived for entry in world.log.of("photo")) < cut_off + TTL + SLACK
+        world.sandbox.latency = 0.0
+        assert world.sync_after_takeover().code == 0
         world.assert_photos_are_right(in_flight=2 * IN_FLIGHT)
 
 
@@ -254,9 +313,10 @@ def test_a_bucket_that_does_not_exist_is_named(storage: Storage, tmp_path: Path)
 
 def test_a_run_whose_lease_is_removed_stops_and_leaves_no_checkpoint(storage: Storage, tmp_path: Path) -> None:
     """By somebody who cleans up in the bucket: another run may begin at once."""
+    often_renewed = script("from market_photos.archive import lease", "lease.RENEW_SECONDS = 1.0")
     with a_bucket_world(storage, tmp_path, latency=0.2, returns=60) as world:
         world.settings["limits"] = {"photo_requests": 1000, "period_seconds": 1}
-        process = world.start("sync", script=SHORT_LEASE)
+        process = world.start("sync", script=often_renewed)
         wait_until(lambda: len(world.log.of("photo")) >= 8, process)
         obstore.delete(store_of(storage, world.bucket), f"{CAMPAIGN}/lease.json")
         outcome = world.end_of(process)
@@ -306,6 +366,10 @@ def test_a_pack_and_a_table_are_exported_from_a_bucket(storage: Storage, tmp_pat
         with zipfile.ZipFile(tmp_path / "pack.zip") as pack:
             bodies = {pack.read(name) for name in pack.namelist()}
         assert {photo.body for photo in world.market.stores[CAMPAIGN].photos(back)} <= bodies
+        outcome = other.program("export", "--order", str(back.order), "--out", str(tmp_path / "pack.pdf"), "--pdf")
+        assert outcome.code == 0, outcome.text
+        pdf = (tmp_path / "pack.pdf").read_bytes()
+        assert (pdf[:4], pdf.count(b"/Subtype /Image")) == (b"%PDF", len(world.market.stores[CAMPAIGN].photos(back)))
         outcome = other.program("export", "--format", "jsonl", "--out", "-")
         assert len(outcome.stdout.splitlines()) == len(world.market.photos())
         gone = next(key for key in world.objects if key.endswith(".jpg") and str(back.order) in key)

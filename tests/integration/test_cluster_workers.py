@@ -7,16 +7,28 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from market_photos.sandbox import Market, running
-from tests.integration.buckets import KEYS, Storage, free_port, ministack, objects, store_of
+from tests.integration.buckets import (
+    KEYS,
+    SLACK,
+    TTL,
+    Storage,
+    free_port,
+    ministack,
+    objects,
+    store_of,
+    with_leases,
+)
+from tests.integration.gate import Gate, gate
 from tests.integration.harness import NOW, World, assert_adds_up, fill, wait_until
-from tests.integration.test_bucket import SHORT_LEASE
 
 for name in ("distributed", "cryptography"):
     pytest.importorskip(name, reason="the extra `cluster` is not installed")
@@ -24,6 +36,8 @@ for name in ("distributed", "cryptography"):
 STORES = 6
 PHOTOS = 20
 IN_FLIGHT = 4
+#: With leases that run out soon, and that are looked at often.
+PROGRAM = with_leases("from market_photos.cluster import batch", "batch.REMOTE_PATIENCE = batch.Patience(180.0, 1.0)")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +54,7 @@ class Cluster:
         self.storage = storage
         self.bucket = bucket
         self.address = f"tcp://127.0.0.1:{free_port()}"
+        self.limits = {"photo_requests": 1000, "period_seconds": 1}
         self._stack = stack
         self.scheduler = self._start_scheduler()
 
@@ -53,16 +68,18 @@ class Cluster:
         self._stack.callback(process.kill)
         return process
 
-    def machine(self) -> World:
+    def machine(self, market: str = "", bucket: str = "") -> World:
+        """A machine; it reaches the Market and the bucket at these addresses."""
         folder = self.world.folder / f"machine-{len(list(self.world.folder.glob('machine-*')))}"
         folder.mkdir()
         archive = self.storage.settings(self.bucket, folder / "scratch")
-        settings = {"archive": archive, "limits": {"photo_requests": 1000, "period_seconds": 1}}
+        archive["endpoint"] = bucket or archive["endpoint"]
+        settings = {"archive": archive, "limits": self.limits, "api": {"base_url": market} if market else {}}
         return World(self.world.market, self.world.sandbox, folder, settings)
 
-    def worker(self) -> "subprocess.Popen[str]":
-        """Start a worker, and wait until it is at work."""
-        process = self.machine().start("worker", self.address, script=SHORT_LEASE)
+    def worker(self, address: str = "", **ways: str) -> "subprocess.Popen[str]":
+        """Start a worker, and wait until it is at work. `address` is its way to the scheduler."""
+        process = self.machine(**ways).start("worker", address or self.address, script=PROGRAM)
         self._stack.callback(process.communicate)
         self._stack.callback(process.kill)
         assert process.stderr
@@ -71,7 +88,7 @@ class Cluster:
 
     def sync(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start a run, and wait until photos of half of the stores are on their way."""
-        process = self.machine().start("sync", "--cluster", self.address, "--json", *arguments, script=SHORT_LEASE)
+        process = self.machine().start("sync", "--cluster", self.address, "--json", *arguments, script=PROGRAM)
         wait_until(lambda: len({entry.campaign for entry in self.world.log.of("photo")}) >= STORES // 2, process)
         return process
 
@@ -126,6 +143,18 @@ def test_three_machines_share_the_stores_and_report_as_one(cluster: Cluster) -> 
     cluster.assert_complete()
 
 
+def test_a_machine_with_room_for_less_than_a_batch_does_its_stores_in_turn(cluster: Cluster) -> None:
+    """The run is started on a machine that has more room."""
+    plenty, cluster.limits = cluster.limits, cluster.limits | {"stores_at_once": 1}
+    cluster.worker()
+    cluster.limits, cluster.world.sandbox.latency = plenty, 0.05
+    outcome = cluster.world.end_of(cluster.sync())
+    assert outcome.code == 0, outcome.text
+    cluster.assert_complete()
+    turns = [store for store, _ in groupby(entry.campaign for entry in cluster.world.log.of("photo"))]
+    assert sorted(turns) == list(cluster.world.market.stores)
+
+
 def test_a_killed_and_a_paused_machine_are_replaced(cluster: Cluster) -> None:
     """Their leases run out first. The paused one stops when it wakes up, and sends what was on its way at most."""
     killed, paused, _ = (cluster.worker() for _ in range(3))
@@ -153,6 +182,44 @@ def test_the_stores_of_a_machine_that_is_shut_down_are_done_by_another(cluster: 
     assert ended(leaving) == 0
     outcome = cluster.world.end_of(process)
     assert outcome.code == 0, outcome.text
+    cluster.assert_complete()
+
+
+def test_a_machine_that_is_cut_off_from_the_bucket_leaves_its_stores_to_another(cluster: Cluster) -> None:
+    """It says so, and requests no photo once its leases have run out. Each store's quota counts as spent."""
+    cluster.limits = {"photo_requests": 14, "period_seconds": 4}
+    with gate(cluster.storage.endpoint) as to_bucket, gate(cluster.world.sandbox.url) as to_market:
+        cut_off = cluster.worker(bucket=to_bucket.url, market=to_market.url)
+        cluster.worker()
+        process = cluster.sync()
+        wait_until(lambda: bool(photos_through(to_market)), process)
+        to_bucket.close()
+        closed = time.monotonic()
+        _, told = cut_off.communicate(timeout=60)
+        outcome = cluster.world.end_of(process)
+        assert max(photos_through(to_market)) < closed + TTL + SLACK
+    assert (cut_off.returncode, "s3://" in told) == (5, True), told
+    assert outcome.code == 0, outcome.text
+    assert cluster.world.log.worst_window("photo", 4.0) <= 14
+    cluster.assert_complete(in_flight=IN_FLIGHT * STORES)
+
+
+def photos_through(way: Gate) -> list[float]:
+    """When photos were requested through this gate."""
+    return [passed.at for passed in way.passed if "/image/" in passed.path]
+
+
+def test_a_machine_that_is_cut_off_from_the_scheduler_alone_costs_nothing(cluster: Cluster) -> None:
+    """It ends its stores in order. Another one finds their leases held, and waits for them."""
+    with gate(cluster.address) as to_scheduler:
+        cut_off = cluster.worker(to_scheduler.url)
+        cluster.worker()
+        process = cluster.sync()
+        to_scheduler.close()
+        assert ended(cut_off) == 8
+        outcome = cluster.world.end_of(process)
+    assert outcome.code == 0, outcome.text
+    assert_adds_up(outcome.json)
     cluster.assert_complete()
 
 
