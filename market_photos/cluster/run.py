@@ -21,7 +21,7 @@ from market_photos.cluster.batch import (
 )
 from market_photos.cluster.budget import SharedBudget
 from market_photos.cluster.engine import BATCHES_AT_ONCE, Engine, MakeEngine
-from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, MarketPhotosError
+from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError
 from market_photos.market.client import Client
 from market_photos.reporting.progress import RunProgress, StoreProgress
 from market_photos.reporting.report import Report, StoreReport
@@ -61,6 +61,8 @@ class ClusterRun(Run):
         self._engine: Engine | None = None
         self._is_local = False
         self._requests = 0
+        self._failure: MarketPhotosError | None = None
+        """Why the run ends early, if its processes are the reason."""
 
     async def __call__(self) -> Report:
         """Return the report. Raises MarketPhotosError for the run as a whole; a store's error is in its report."""
@@ -124,8 +126,7 @@ class ClusterRun(Run):
         except asyncio.CancelledError:
             if not self.stop.requested:
                 raise
-            reports = [StoreReport(store.campaign, store.name, exit_code=self.stop.code) for store in batch]
-            requests = 0
+            reports, requests = self._unfinished(batch), 0
         except MarketPhotosError as error:
             reports, requests = reports_of(batch, error), 0
         except Exception as error:
@@ -140,6 +141,12 @@ class ClusterRun(Run):
         for failed in (report.error for report in reports):
             if isinstance(failed, ends_all):
                 self.stop.request(failed.exit_code, failed.message)
+
+    def _unfinished(self, batch: list[Candidate]) -> list[StoreReport]:
+        """Return the reports of stores that a stop has left without a process."""
+        if self._failure:
+            return reports_of(batch, self._failure)
+        return [StoreReport(store.campaign, store.name, exit_code=self.stop.code) for store in batch]
 
     async def _pass_on_stop(self, engine: Engine, tasks: "list[asyncio.Task[Result]]") -> None:
         await self.stop.wait()
@@ -157,5 +164,9 @@ class ClusterRun(Run):
             await asyncio.sleep(WATCH_SECONDS)
             missing = 0 if await engine.processes() else missing + 1
             if missing == 3:
-                self.stop.request(ExitCode.INTERNAL, "all its processes have died")
-                log.error("all processes of this run have died; does the machine lack memory?")
+                self._failure = MarketPhotosError(
+                    "All processes of this run have died, one after the other.",
+                    "The machine may lack memory: try fewer --processes, or fewer stores_at_once in [limits]. The "
+                    "next run goes on where this one stopped.",
+                )
+                self.stop.request(self._failure.exit_code, self._failure.message)

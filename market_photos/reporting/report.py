@@ -14,7 +14,7 @@ from market_photos.reporting.awaiting import AwaitingReturn, AwaitingSummary, me
 SHOWN_FAILURES = 10
 MEANINGS = {
     ExitCode.COMPLETE: "complete: every known photo is in the archive",
-    ExitCode.INTERNAL: "an error of market-photos itself, with a traceback in the log",
+    ExitCode.INTERNAL: "an error of market-photos itself or of its processes",
     ExitCode.USAGE: "usage or configuration",
     ExitCode.FAILED: "not everything could be fetched; the next run tries again",
     ExitCode.KEY: "the key is refused",

@@ -4,13 +4,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from market_photos.sandbox import ALWAYS, actions
 from tests.integration.conftest import MakeWorld
-from tests.integration.harness import World, assert_adds_up, fill, wait_until
+from tests.integration.harness import PATIENCE_S, World, assert_adds_up, fill, script, wait_until
 
 for name in ("distributed", "cryptography"):
     pytest.importorskip(name, reason="the extra `cluster` is not installed")
@@ -90,6 +91,31 @@ def test_the_stores_of_a_killed_process_are_done_by_another(world: World) -> Non
     assert world.states() == {"archived": STORES * PHOTOS}
     world.assert_archive_is_right(in_flight=STORES * IN_FLIGHT)
     assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.usefixtures("short_cool_down")
+def test_a_run_whose_processes_all_die_ends_by_itself_and_says_what_to_do(world: World) -> None:
+    """As often as the engine starts them again: the machine may lack memory."""
+    often = "from market_photos.cluster import run; run.WATCH_SECONDS = 0.5"
+    process = world.start("sync", "--processes", "2", "--json", script=script(often))
+    wait_until(lambda: at_work(world), process)
+    until = time.monotonic() + PATIENCE_S
+    while process.poll() is None and time.monotonic() < until:
+        for worker in workers_of(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        time.sleep(0.02)
+    outcome = world.end_of(process)
+    assert (outcome.code, outcome.json["exit_code"]) == (1, 1), outcome.text
+    assert "All processes of this run have died" in outcome.stderr
+    assert "Next: The machine may lack memory" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert len(outcome.json["stores"]) == STORES
+    assert_adds_up(outcome.json)
+    world.sandbox.latency = 0.0
+    assert world.sync().exit_code == 0
+    assert world.states() == {"archived": STORES * PHOTOS}
+    world.assert_archive_is_right(in_flight=STORES * IN_FLIGHT, at_work=True)  # killed runs leave run.json
 
 
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
