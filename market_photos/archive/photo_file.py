@@ -8,7 +8,7 @@ and downloaded again.
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -20,8 +20,8 @@ from market_photos.archive.atomic import make_folder, open_private
 from market_photos.archive.image_type import HEAD_BYTES
 from market_photos.archive.layout import PART_SUFFIX
 from market_photos.archive.volume import disk_errors, require_room
+from market_photos.threads import to_the_end
 
-T = TypeVar("T")
 P = TypeVar("P", bound="Part")
 #: Bytes collected before a thread writes and hashes them. Most photos are smaller and take one call.
 WRITE_BYTES = 1024 * 1024
@@ -149,21 +149,6 @@ class Part:
         if self._file:
             with suppress(OSError):
                 await self._file.close()
-
-
-async def to_the_end(work: Awaitable[T]) -> T:
-    """Await work in a thread and return its result. A cancellation takes effect after the work is done.
-
-    A thread cannot be cancelled: it might create the part file after its removal, or write to a descriptor that by
-    then belongs to another file.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait([task])  # unlike `shield`, logs no error of work whose caller was cancelled
-    except asyncio.CancelledError:
-        await asyncio.gather(task, return_exceptions=True)
-        raise
-    return task.result()
 
 
 @asynccontextmanager

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from market_photos.archive import atomic, volume
-from market_photos.archive.photo_file import Part, Stored, to_the_end
+from market_photos.archive.photo_file import Part, Stored
+from market_photos.threads import to_the_end
 
 #: Puts a photo under its name with this suffix.
 Upload = Callable[[str, bytes | Path, Stored], Awaitable[None]]

@@ -14,6 +14,7 @@ from market_photos.market.refusals import Reaction, Refusal
 from market_photos.market.requests import Endpoint, photo_request
 from market_photos.sync.outcomes import Outcomes
 from market_photos.sync.photo_queue import Attempt, PhotoQueue
+from market_photos.threads import to_the_end
 
 
 class WorkerState(Enum):
@@ -99,7 +100,7 @@ class Worker:
                 failpoints.point("slot-freed")
                 kind = await _checked(part, photo, attempt)
                 await part.prepare(kind.suffix)
-                await photo_file.to_the_end(self._store(attempt, part, kind, photo.content_type))
+                await to_the_end(self._store(attempt, part, kind, photo.content_type))
         finally:
             self._state = WorkerState.IDLE
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from market_photos.archive.atomic import replacing
 from market_photos.archive.layout import PART_SUFFIX
-from market_photos.archive.photo_file import to_the_end
 from market_photos.errors import MarketPhotosError
 from market_photos.reporting.progress import NAME
 from market_photos.sync.progress import measure
 from market_photos.sync.run import Run
 from market_photos.sync.store import Store
+from market_photos.threads import to_the_end
 
 log = logging.getLogger(__name__)
 

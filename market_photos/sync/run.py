@@ -39,6 +39,7 @@ from market_photos.sync.store_locks import StoreLocks
 from market_photos.sync.store_run import run_store
 from market_photos.sync.unvisited import unvisited
 from market_photos.sync.urgency import most_urgent_first
+from market_photos.threads import in_a_thread
 
 log = logging.getLogger(__name__)
 
@@ -216,16 +217,16 @@ class Run:
         """Open the store's catalogue, restore its limits, and keep it in `stores` during the block."""
         settings = self.settings
         async with AsyncExitStack() as opened:
-            held_folder, lock = await asyncio.to_thread(opened.enter_context, locks.opened(candidate.campaign))
-            place = await asyncio.to_thread(
-                opened.enter_context, self._archive.opened(candidate.campaign, held_folder, lock, self.clock)
+            held_folder, lock = await opened.enter_async_context(in_a_thread(locks.opened(candidate.campaign)))
+            place = await opened.enter_async_context(
+                in_a_thread(self._archive.opened(candidate.campaign, held_folder, lock, self.clock))
             )
             catalog = await asyncio.to_thread(
                 Catalog, held_folder.folder, candidate.campaign, self.clock, held_folder=held_folder
             )
             opened.push_async_callback(asyncio.to_thread, catalog.close)
             await catalog.do(self._prepare_catalog, catalog, candidate, place)
-            opened.push_async_callback(catalog.do, _leave, catalog, place)
+            opened.push_async_callback(catalog.do, self._leave, catalog, place)
             counters = Counters()
             ledger = RequestLedger(catalog, self.clock, counters)
             store = Store(
@@ -262,8 +263,17 @@ class Run:
             spend_quota(catalog, self.settings.limits)
             if not self._is_dry:
                 adopted = adoption.adopt_all(catalog, place)
-                log.info("store %s: %d photos were on disk already", catalog.campaign, adopted)
-        adoption.stamp(catalog, place)
+                log.info("store %s: %d photos were there already", catalog.campaign, adopted)
+        if not self._is_dry:
+            adoption.stamp(catalog, place)
+
+    def _leave(self, catalog: Catalog, place: Place) -> None:
+        """Leave the store for the next run. Blocks."""
+        if self._is_dry:
+            place.leave_stamp(place.stamp)  # the photos that the catalogue lacks are for a real run to find
+        else:
+            adoption.stamp(catalog, place)
+        place.finish(catalog.backup)
 
     async def _run(self, store: Store, report: StoreReport) -> None:
         """Run the store and fill the report, after an error too."""
@@ -295,9 +305,3 @@ class Run:
         if not self._is_dry:
             return None
         return max((report.would_take for report in reports), default=0.0) / 3600
-
-
-def _leave(catalog: Catalog, place: Place) -> None:
-    """Leave the store for the next run. Blocks."""
-    adoption.stamp(catalog, place)
-    place.finish(catalog.backup)

@@ -14,9 +14,10 @@ import pytest
 
 from market_photos.archive.atomic import make_folder, sync_folder, write_atomically
 from market_photos.archive.image_type import HEAD_BYTES
-from market_photos.archive.photo_file import TAIL_BYTES, WRITE_BYTES, Part, part, sweep, to_the_end
+from market_photos.archive.photo_file import TAIL_BYTES, WRITE_BYTES, Part, part, sweep
 from market_photos.archive.volume import disk_errors, require_room
 from market_photos.errors import ArchiveUnwritable, ExitCode
+from market_photos.threads import to_the_end
 
 
 @pytest.fixture(autouse=True)
