@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from market_photos.archive import atomic, checkpoint, layout, lock, volume
-from market_photos.archive.bucket_files import BucketFiles
+from market_photos.archive.bucket_files import SHA256, BucketFiles, stored
 from market_photos.archive.files import Opened
 from market_photos.archive.hashing import in_threads
 from market_photos.archive.held_folder import HeldFolder
@@ -49,8 +49,6 @@ _PARTS = "parts"
 NO_STAMP = "taken-over"
 #: Seconds before a checkpoint from which an object may be unknown to it: it was uploaded after it was made.
 _UPLOAD_SECONDS = 600.0
-#: The attribute of a photo with its SHA-256.
-_SHA256 = "sha256"
 
 
 class BucketPlace:
@@ -108,15 +106,7 @@ class BucketPlace:
         return next((path for path in self._unknown.get(folder, ()) if path.stem == stem), None)
 
     def stored(self, path: Path) -> Stored:
-        key = self._key(path)
-        found = self._bucket.head(key)
-        if found and len(known := found.attributes.get(_SHA256, "")) == hashlib.sha256().digest_size * 2:
-            return Stored(found.size, bytes.fromhex(known))
-        digest, size = hashlib.sha256(), 0
-        for chunk in self._bucket.chunks(key):
-            digest.update(chunk)
-            size += len(chunk)
-        return Stored(size, digest.digest())
+        return stored(self._bucket, self._key(path))
 
     def sweep(self, folder: Path, stem: str, *, parts_only: bool) -> int:
         """Do nothing: a bucket has no unfinished objects."""
@@ -194,7 +184,7 @@ class BucketPlace:
 
 def _attributes(path: Path, sha256: bytes) -> dict[str, str]:
     media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return {"Content-Type": media, _SHA256: sha256.hex()}
+    return {"Content-Type": media, SHA256: sha256.hex()}
 
 
 class BucketArchive:

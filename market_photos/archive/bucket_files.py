@@ -8,9 +8,34 @@ from pathlib import Path
 from market_photos.archive import layout
 from market_photos.archive.files import Entry
 from market_photos.archive.objects import Bucket, Found
+from market_photos.archive.photo_file import Stored
 
+#: The attribute of an object with its SHA-256.
+SHA256 = "sha256"
+#: Objects that are read at the same time: mostly the readers wait for the storage.
+READING_THREADS = 16
 #: Folders whose names are remembered after a walk: more than the threads that read files are behind it.
 _REMEMBERED = 1000
+
+
+def stored(bucket: Bucket, key: str) -> Stored:
+    """Return size and hash of an object, as it was written with them; it is read only where they are not kept.
+
+    Raises FileNotFoundError, ArchiveUnwritable.
+    """
+    found = bucket.head(key)
+    if found and len(kept := found.attributes.get(SHA256, "")) == hashlib.sha256().digest_size * 2:
+        return Stored(found.size, bytes.fromhex(kept))
+    return read_hash(bucket, key)
+
+
+def read_hash(bucket: Bucket, key: str) -> Stored:
+    """Return size and hash of the content of an object. Raises FileNotFoundError, ArchiveUnwritable."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in bucket.chunks(key):
+        digest.update(chunk)
+        size += len(chunk)
+    return Stored(size, digest.digest())
 
 
 class BucketFiles:
@@ -58,10 +83,13 @@ class BucketFiles:
         return self._bucket.piece(self._key(path), 0, size).content
 
     def sha256(self, path: Path) -> bytes:
-        digest = hashlib.sha256()
-        for chunk in self._bucket.chunks(self._key(path)):
-            digest.update(chunk)
-        return digest.digest()
+        return read_hash(self._bucket, self._key(path)).sha256
+
+    keeps_sha256 = True
+    at_once = READING_THREADS
+
+    def kept_sha256(self, path: Path) -> bytes:
+        return stored(self._bucket, self._key(path)).sha256
 
     def require_real_folders(self, folder: Path) -> None:
         """Do nothing: a bucket has no links."""

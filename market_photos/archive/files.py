@@ -51,6 +51,17 @@ class StoreFiles(Protocol):
     def sha256(self, path: Path) -> bytes:
         """Return the SHA-256 of a regular file, which is read. Raises OSError."""
 
+    @property
+    def keeps_sha256(self) -> bool:
+        """Whether the SHA-256 of most files is known without reading them."""
+
+    def kept_sha256(self, path: Path) -> bytes:
+        """Return the SHA-256 that is kept with a regular file, or what `sha256` does. Raises OSError."""
+
+    @property
+    def at_once(self) -> int | None:
+        """How many files are best read at the same time; None means one per core."""
+
     def require_real_folders(self, folder: Path) -> None:
         """Raise ArchiveUnwritable where a link or a file stands in place of a folder on the path."""
 

@@ -64,6 +64,10 @@ class FolderFiles:
     def sha256(self, path: Path) -> bytes:
         return file_sha256(self._store / path)
 
+    keeps_sha256 = False
+    kept_sha256 = sha256
+    at_once = None
+
     def require_real_folders(self, folder: Path) -> None:
         with volume.disk_errors(self._store / folder):
             obstacle = tree.obstacle(self._store, folder)

@@ -24,6 +24,9 @@ from market_photos.archive.layout import (
 )
 from market_photos.archive.volume import disk_errors
 
+#: Seconds by which a photo may be newer than its row: the clocks of the Market and of a storage differ.
+CLOCK_SLACK = 600
+
 
 class ProblemKind(StrEnum):
     """How the disk differs from the catalogue."""
@@ -56,8 +59,8 @@ class _Folder(NamedTuple):
     path: Path
     """Relative to the store's folder."""
     problems: list[Problem]
-    intact: list[KnownPhoto]
-    """Photos whose content is still to be compared."""
+    to_compare: list[KnownPhoto]
+    """Photos whose SHA-256 is still to be compared."""
     record: KnownReturn | None
     """The return, if its return.json is still to be compared."""
 
@@ -74,7 +77,11 @@ class Verifier:
         is_busy: Callable[[], bool],
         threads: int | None = None,
     ) -> None:
-        """`is_busy` returns whether a sync of the store is running: its unfinished files are no problem."""
+        """`is_busy` returns whether a sync of the store is running: its unfinished files are no problem.
+
+        `full`: read every photo. Without it, the SHA-256 that a bucket keeps is compared of those photos that are
+        newer than their row.
+        """
         self.photos = 0
         self.size = 0
         self.in_flight = 0
@@ -92,8 +99,8 @@ class Verifier:
             folders: Iterator[_Folder] = filter(
                 None, map(self._check_names, self._files.return_folders(self._unknown))
             )
-            if self._full:
-                folders = in_threads(self._check_contents, folders, self._threads)
+            if self._full or self._files.keeps_sha256:
+                folders = in_threads(self._check_contents, folders, self._threads or self._files.at_once)
             for folder in folders:
                 yield from filter(self._is_current, folder.problems)
                 if self._full and folder.record:
@@ -117,8 +124,8 @@ class Verifier:
         for photo in archived:
             if problem := self._size_problem(known.folder / photo.name, photo, entries.get(photo.name)):
                 folder.problems.append(problem)
-            else:
-                folder.intact.append(photo)
+            elif self._full or self._may_be_another(photo, entries[photo.name]):
+                folder.to_compare.append(photo)
         if known.is_saved and folder.record is None:
             folder.problems.append(_missing_record(known, "the return's record"))
         expected = {photo.name for photo in archived} | {RECORD_NAME, HOLD_NAME, TOMBSTONE_NAME}
@@ -137,9 +144,13 @@ class Verifier:
         detail = f"{entry.size:,} bytes, archived were {photo.size or 0:,}"
         return Problem(ProblemKind.CHANGED, path, detail, photo)
 
+    def _may_be_another(self, photo: KnownPhoto, entry: Entry) -> bool:
+        """Return whether the photo may have been replaced, by its time, and a kept SHA-256 tells."""
+        return self._files.keeps_sha256 and entry.modified > photo.changed_at + CLOCK_SLACK
+
     def _check_contents(self, folder: _Folder) -> _Folder:
         """Add the photos whose hash has changed. Runs in a worker thread, so it does not use the catalogue."""
-        for photo in folder.intact:
+        for photo in folder.to_compare:
             path = folder.path / photo.name
             if difference := self._difference(path, photo.sha256):
                 problem = Problem(ProblemKind.CHANGED, path, difference, photo)
@@ -217,7 +228,7 @@ class Verifier:
     def _difference(self, path: Path, sha256: bytes) -> str:
         """Return how a file's content differs from what was archived, empty if it does not."""
         try:
-            found = self._files.sha256(path)
+            found = self._files.sha256(path) if self._full else self._files.kept_sha256(path)
         except OSError as error:
             return f"cannot be read: {error.strerror or 'it is gone'}"
         return "" if found == sha256 else f"SHA-256 {found.hex()}, archived was {sha256.hex()}"
