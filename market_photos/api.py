@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
+from typing import Any, BinaryIO
 
-from market_photos.archive import layout
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, snapshot
+from market_photos.archive.place import Archive as Place
+from market_photos.archive.places import open_archive
 from market_photos.archive.stores import known_stores, select_stores
 from market_photos.clock import SystemClock
 from market_photos.config import Settings, find_config, load
@@ -19,6 +20,7 @@ from market_photos.errors import ExitCode, MarketPhotosError, UsageError
 from market_photos.record import Decision
 from market_photos.reporting import report as reporting
 from market_photos.reporting.summary import full_report
+from market_photos.settings import Archive as ArchiveSettings
 from market_photos.sync.plan import Nightly
 from market_photos.sync.progress_file import write_progress
 from market_photos.sync.run import Options, Run
@@ -40,7 +42,9 @@ class Photo:
     state: State
     """`archived`, `pending`, `failed`, `gone` (the API no longer has it) or `pruned`."""
     path: Path | None
-    """The file; None unless the photo is archived."""
+    """The file on this machine; None unless the photo is archived, and in a bucket. `Archive.open` reads both."""
+    key: str
+    """The file within the archive, such as `101/photos/2026-01/5-4/7-aa.jpg`; empty unless the photo is archived."""
     size: int | None
     """In bytes; None if it was never downloaded. `sha256` (hexadecimal) and `content_type` are empty then."""
     sha256: str
@@ -71,8 +75,8 @@ class Return:
     """In UTC; None if unknown."""
     refund_status: str
     """As the API writes it, such as `REFUNDED`."""
-    folder: Path
-    """The folder of its files, which exists once a photo has been archived."""
+    folder: Path | None
+    """The folder of its files, which exists once a photo has been archived; None in a bucket."""
     is_held: bool
     """Whether `hold` keeps it from pruning."""
     record: dict[str, Any]
@@ -125,6 +129,8 @@ class Report(_Counts):
 class Archive:
     """An archive of photos. Reading creates nothing and disturbs no run.
 
+    An archive in a bucket is read as its last run left it: reading brings the catalogues into `[archive] scratch`.
+
     >>> from market_photos import Archive, State
     >>> archive = Archive(directory)
     >>> archive.stores()
@@ -140,12 +146,16 @@ class Archive:
        gone чайник-1.7л None
     >>> [found.return_id for found in archive.order(500000001)]
     [40000001]
+    >>> with archive.open(found.photos[0]) as file:
+    ...     len(file.read()) == found.photos[0].size
+    True
     """
 
     def __init__(self, directory: str | Path) -> None:
         """`directory`: the folder of the archive. A sync takes the other settings from the environment."""
         self.directory = Path(directory)
         self._settings: Settings | None = None
+        self._place: Place = open_archive(ArchiveSettings(directory=self.directory))
 
     @classmethod
     def from_config(cls, config: str | Path | None = None) -> "Archive":
@@ -155,13 +165,12 @@ class Archive:
         """
         settings = load(find_config(Path(config) if config is not None else None))
         archive = cls(settings.archive.directory)
-        archive._settings = settings
+        archive._settings, archive._place = settings, open_archive(settings.archive)
         return archive
 
     def stores(self) -> list[int]:
-        """Return the numbers of the stores in the archive."""
-        self._require_folder()
-        return known_stores(self.directory)
+        """Return the numbers of the stores in the archive. Blocks. Raises MarketPhotosError."""
+        return self._place.stores()
 
     def returns(
         self, *campaigns: int, since: dt.datetime | None = None, until: dt.datetime | None = None
@@ -171,19 +180,30 @@ class Archive:
         `campaigns`: only these stores. `since`, `until`: created at this moment or later, and before that moment.
         Each store is read as it is when its first return is yielded. Blocks. Raises MarketPhotosError.
         """
-        self._require_folder()
-        for campaign in select_stores(self.directory, campaigns):
-            with snapshot(self.directory, campaign) as reader:
+        catalogs = self._place.fetch(campaigns)
+        for campaign in select_stores(catalogs, campaigns):
+            with snapshot(catalogs, campaign) as reader:
                 for known in reader.created(_seconds(since, 0), _seconds(until, _END)):
                     yield self._return(known)
 
     def order(self, number: int) -> list[Return]:
         """Return the returns of an order, newest first. Blocks. Raises MarketPhotosError."""
         found: list[Return] = []
-        for campaign in self.stores():
-            with snapshot(self.directory, campaign) as reader:
+        catalogs = self._place.fetch()
+        for campaign in known_stores(catalogs):
+            with snapshot(catalogs, campaign) as reader:
                 found += map(self._return, reader.numbered(number, []))
         return found
+
+    def open(self, photo: Photo) -> BinaryIO:
+        """Open the file of an archived photo for reading; it is never in memory as a whole. Blocks.
+
+        Raises MarketPhotosError, and OSError where the file is missing or cannot be read.
+        """
+        if not photo.key:
+            raise UsageError(f"Photo {photo.item}-{photo.image_hash} is {photo.state}: there is no file.")
+        campaign, _, path = photo.key.partition("/")
+        return self._place.open(int(campaign), path)
 
     async def sync(
         self,
@@ -199,9 +219,11 @@ class Archive:
         configuration is not used. A store that fails is in the report; MarketPhotosError is raised only if nothing
         could be done.
         """
-        settings = self._settings or load(None)
-        section = settings.archive.model_copy(update={"directory": self.directory})
-        settings = settings.model_copy(update={"archive": section})
+        settings = self._settings
+        if settings is None:
+            others = load(None)
+            section = others.archive.model_copy(update={"directory": self.directory, "url": None})
+            settings = others.model_copy(update={"archive": section})
         redact.hide(settings.api_key())
         options = Options("sync, from Python", campaigns, max_seconds, max_photos, dry_run)
         run = Run(settings, Nightly(full), options, SystemClock(), SystemRandom())
@@ -212,15 +234,7 @@ class Archive:
             progress.cancel()
             await asyncio.gather(progress, return_exceptions=True)
 
-    def _require_folder(self) -> None:
-        if self._settings and self._settings.archive.url:
-            raise UsageError(
-                f"{self._settings.archive.url}: Python can sync an archive in object storage, but not read it.",
-                "Read a copy in a folder: Archive(folder).",
-            )
-
     def _return(self, known: KnownReturn) -> Return:
-        folder = layout.store_folder(self.directory, known.campaign)
         created = known.created_at or None
         return Return(
             campaign=known.campaign,
@@ -229,19 +243,20 @@ class Archive:
             return_id=known.return_id,
             created=_utc(created) if created else None,
             refund_status=known.record.refund_status,
-            folder=folder / known.folder,
+            folder=self._place.path_of(known.campaign, known.folder.as_posix()),
             is_held=known.is_held,
             record=known.raw,
-            photos=tuple(_photo(folder, photo, known.record.decision_of(photo.key)) for photo in known.photos),
+            photos=tuple(_photo(self._place, photo, known.record.decision_of(photo.key)) for photo in known.photos),
         )
 
 
-def _photo(store: Path, known: KnownPhoto, decision: Decision) -> Photo:
+def _photo(place: Place, known: KnownPhoto, decision: Decision) -> Photo:
     return Photo(
         item=known.key.item,
         image_hash=known.key.image_hash,
         state=known.state,
-        path=store / known.path if known.path else None,
+        path=place.path_of(known.key.campaign, known.path) if known.path else None,
+        key=f"{known.key.campaign}/{known.path}" if known.path else "",
         size=known.size,
         sha256=known.sha256.hex(),
         content_type=known.content_type,

@@ -230,6 +230,9 @@ class BucketArchive:
     def open(self, campaign: int, path: str) -> Opened:
         return open_object(self._bucket, f"{campaign}/{path}")
 
+    def path_of(self, campaign: int, path: str) -> Path | None:
+        return None
+
     is_changed_beside_runs = False
     is_looked_at_cheaply = False
 

@@ -106,6 +106,9 @@ class FolderArchive:
         version = f"{status.st_mtime_ns:x}-{status.st_size:x}"
         return Opened(file, status.st_size, version, io.DEFAULT_BUFFER_SIZE)
 
+    def path_of(self, campaign: int, path: str) -> Path | None:
+        return layout.store_folder(self.catalogs, campaign) / path
+
     is_changed_beside_runs = True
     is_looked_at_cheaply = True
 

@@ -83,6 +83,9 @@ class Archive(Protocol):
         Raises OSError, also where a link or a device is on the path, and ArchiveUnwritable.
         """
 
+    def path_of(self, campaign: int, path: str) -> Path | None:
+        """Return where a file or folder of a store is on this machine; None in a bucket."""
+
     @property
     def is_looked_at_cheaply(self) -> bool:
         """Whether a page with many returns may look into the folder of each."""

@@ -11,6 +11,7 @@ import pytest
 from market_photos.market import retry, slots
 from market_photos.sandbox import Market, running
 from market_photos.sync import ledger
+from tests.integration.buckets import KEYS, Storage, ministack
 from tests.integration.harness import ServerWall, World
 
 MakeWorld = Callable[..., World]
@@ -58,3 +59,17 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    """An object storage on this machine."""
+    with ministack(tmp_path_factory.mktemp("storage")) as storage:
+        yield storage
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a program that uses the storage."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)

@@ -20,7 +20,7 @@ from market_photos.browse.stores import Stores
 from market_photos.clock import SystemClock
 from market_photos.sandbox.world import Photo
 from market_photos.settings import Limits
-from tests.integration.buckets import KEYS, Storage, ministack, store_of
+from tests.integration.buckets import Storage, ministack, store_of
 from tests.integration.harness import CAMPAIGN
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
@@ -29,20 +29,8 @@ Client = TestClient[web.Request, web.Application]
 LARGE = 40_000_000
 
 
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    with ministack(tmp_path_factory.mktemp("storage")) as storage:
-        yield storage
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture
-def world(storage: Storage, tmp_path: Path) -> Iterator[BucketWorld]:
+def world(keys: None, storage: Storage, tmp_path: Path) -> Iterator[BucketWorld]:
     """Three returns with two photos each, and one with a large photo, archived in a bucket."""
     with a_bucket_world(storage, tmp_path) as world:
         world.market.stores[CAMPAIGN].add_return(photos=1, size=LARGE)
@@ -144,6 +132,7 @@ async def test_a_photo_is_compared_with_its_sha256(world: BucketWorld) -> None:
         assert f"s3://{world.bucket}/market/{key_of(world, changed)}" in page
 
 
+@pytest.mark.usefixtures("keys")
 async def test_an_answer_is_cut_where_the_bucket_goes_away(tmp_path: Path) -> None:
     """A part of a photo never looks like the whole."""
     with ExitStack() as stack:
@@ -170,6 +159,7 @@ async def test_a_photo_that_changes_while_it_is_sent_is_cut(world: BucketWorld) 
             await response.read()
 
 
+@pytest.mark.usefixtures("keys")
 def test_a_photo_of_50_mb_passes_through_in_little_memory(storage: Storage, tmp_path: Path) -> None:
     """The memory of the whole program, while it draws a preview and sends the photo and a zip of it."""
     with a_bucket_world(storage, tmp_path, returns=1, photos=1) as world:

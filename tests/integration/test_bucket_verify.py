@@ -10,25 +10,13 @@ import obstore
 import pytest
 
 from market_photos.archive.layout import CATALOG_NAME
-from tests.integration.buckets import KEYS, Storage, ministack, store_of
+from tests.integration.buckets import Storage, store_of
 from tests.integration.harness import CAMPAIGN
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
 
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    with ministack(tmp_path_factory.mktemp("storage")) as storage:
-        yield storage
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture
-def world(storage: Storage, tmp_path: Path) -> Iterator[BucketWorld]:
+def world(keys: None, storage: Storage, tmp_path: Path) -> Iterator[BucketWorld]:
     with a_bucket_world(storage, tmp_path) as world:
         assert world.sync().exit_code == 0
         yield world

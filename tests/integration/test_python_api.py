@@ -76,3 +76,17 @@ def test_a_cancelled_sync_leaves_an_archive_that_the_next_one_completes(
     asyncio.run(cut_short())
     assert asyncio.run(archive.sync()).exit_code is ExitCode.COMPLETE
     world.assert_archive_is_right(in_flight=4)
+
+
+def test_a_folder_stays_the_archive_whatever_the_environment_says(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync that went to the bucket of the environment would bring nothing that the same object reads."""
+    world = make_world()
+    fill(world.market.stores[101], returns=2)
+    for name, value in (("API_KEY", world.market.key), ("API_BASE_URL", world.sandbox.url)):
+        monkeypatch.setenv(f"MARKET_PHOTOS_{name}", value)
+    monkeypatch.setenv("MARKET_PHOTOS_ARCHIVE_URL", "s3://returns/market")
+    archive = Archive(world.archive)
+    assert asyncio.run(archive.sync()).downloaded == 2
+    assert len(world.files()) == len([photo for found in archive.returns() for photo in found.photos]) == 2

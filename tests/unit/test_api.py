@@ -85,6 +85,20 @@ def test_everything_that_is_promised_exists_and_nothing_is_loaded_before_it_is_u
 
 
 def test_an_archive_in_object_storage_is_not_taken_for_an_empty_folder(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text('[archive]\nurl = "s3://returns/market"\n')
-    with pytest.raises(MarketPhotosError, match="object storage"):
+    section = '[archive]\nurl = "s3://returns/market"\nendpoint = "http://127.0.0.1:1"\n'
+    (tmp_path / "config.toml").write_text(section)
+    with pytest.raises(MarketPhotosError, match="s3://returns/market"):
         Archive.from_config(tmp_path / "config.toml").stores()
+
+
+def test_a_photo_is_opened_unless_there_is_no_file(store: ArchiveOf) -> None:
+    archive = Archive(store.archive)
+    kept, gone = list(archive.returns())[1].photos
+    with archive.open(kept) as file:
+        assert (file.read(2), file.seek(-2, 2), file.read()) == (JPEG[:2], len(JPEG) - 2, JPEG[-2:])
+    with pytest.raises(MarketPhotosError, match="is gone: there is no file"):
+        archive.open(gone)
+    assert kept.path
+    kept.path.unlink()
+    with pytest.raises(FileNotFoundError):
+        archive.open(kept)
