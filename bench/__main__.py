@@ -1,4 +1,4 @@
-"""`python -m bench [speed|quota|growth|stores|chaos] [--quick]`: measure, and write results.md."""
+"""`python -m bench [speed|quota|growth|stores|bucket|chaos] [--quick]`: measure, and write results.md."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import chaos, growth, quota, speed, stores
+from bench import bucket, chaos, growth, quota, speed, stores
 from bench.table import machine
 
 PARTS: dict[str, tuple[str, Callable[..., str]]] = {
@@ -14,6 +14,7 @@ PARTS: dict[str, tuple[str, Callable[..., str]]] = {
     "quota": ("The quota, on a virtual clock", lambda **_: quota.report()),
     "growth": ("Flat as it grows", growth.report),
     "stores": ("Stores side by side", stores.report),
+    "bucket": ("An archive in a bucket", lambda **_: bucket.report()),
     "chaos": ("Kills and pauses", lambda **_: chaos.report()),
 }
 

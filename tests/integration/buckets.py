@@ -95,9 +95,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def ministack(folder: Path) -> Iterator[Storage]:
+def ministack(folder: Path, *options: str) -> Iterator[Storage]:
+    """`options`: of hypercorn. Its output is in `storage.log`."""
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "hypercorn", "--workers", "0", "ministack.app:app", "-b", address]
+    command = [sys.executable, "-m", "hypercorn", "--workers", "0", "ministack.app:app", "-b", address, *options]
     with serving(command, f"http://{address}", folder, {"SERVICES": "s3"} | KEYS) as storage:
         yield storage
 
