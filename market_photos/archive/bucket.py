@@ -201,7 +201,8 @@ class BucketArchive:
             continue
         return self.catalogs
 
-    def _fetch(self, campaign: int) -> None:
+    def _fetch(self, campaign: int, failed: str = "") -> None:
+        """Bring a catalogue up to date. `failed`: a checkpoint that could not be read just now."""
         folder = layout.store_folder(self.catalogs, campaign)
         found = self._bucket.get(f"{campaign}/{LEASE_NAME}")
         if found is None:
@@ -212,7 +213,12 @@ class BucketArchive:
             note_elsewhere(folder, state.who if is_probably_held(state, found.modified) else None)
         is_at_work_here = lock.held_by(folder / layout.LOCK_NAME) is not None  # then its catalogue is a later one
         if state.checkpoint and not is_at_work_here and not checkpoint.is_current(folder, state.checkpoint):
-            self._replace_catalog(state.checkpoint, folder)
+            try:
+                self._replace_catalog(state.checkpoint, folder)
+            except CatalogDamaged:
+                if state.checkpoint == failed:
+                    raise
+                self._fetch(campaign, failed=state.checkpoint)  # a run elsewhere may have replaced it meanwhile
 
     def _replace_catalog(self, latest: str, folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as fetched:
@@ -226,6 +232,9 @@ class BucketArchive:
     def stores(self) -> list[int]:
         numbers = map(layout.parse_store_folder, self._bucket.folders())
         return sorted(number for number in numbers if number is not None)
+
+    def numbers(self) -> list[int]:
+        return self.stores()
 
     def open(self, campaign: int, path: str) -> Opened:
         return open_object(self._bucket, f"{campaign}/{path}")

@@ -14,7 +14,7 @@ from market_photos.archive.folder_files import FolderFiles
 from market_photos.archive.hashing import file_sha256
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
-from market_photos.archive.stores import known_stores
+from market_photos.archive.stores import known_stores, numbered_folders
 from market_photos.clock import Clock
 from market_photos.settings import Archive as ArchiveSettings
 
@@ -95,6 +95,9 @@ class FolderArchive:
 
     def stores(self) -> list[int]:
         return known_stores(self.catalogs)
+
+    def numbers(self) -> list[int]:
+        return numbered_folders(self.catalogs)
 
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         """Return the folder: a catalogue is beside its photos."""

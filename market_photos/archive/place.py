@@ -74,6 +74,9 @@ class Archive(Protocol):
     def stores(self) -> list[int]:
         """Return the stores that have a catalogue or photos, sorted. Blocks."""
 
+    def numbers(self) -> list[int]:
+        """Return the numbers that have a folder, also where it is no store's, sorted. Blocks."""
+
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         """Bring the catalogues of some stores, or of all, up to date for reading; return `catalogs`. Blocks."""
 

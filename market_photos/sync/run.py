@@ -133,16 +133,15 @@ class Run:
         for campaign, error in locks.refused.items():
             reports.append(StoreReport(campaign, exit_code=error.exit_code, error=error))
         if not named:
-            if not self.stop.requested:
-                await asyncio.to_thread(self._fetch_others, set(visited))
             others, skipped = await asyncio.to_thread(
                 unvisited,
-                self._archive.catalogs,
+                self._archive,
                 set(visited),
                 found.skipped,
                 self.clock,
                 only=self.plan.only,
                 shard=shard,
+                is_fetched=not self.stop.requested,
             )
             reports += others
             found = found._replace(skipped=skipped)
@@ -157,11 +156,6 @@ class Run:
     def claim_stores(self, locks: StoreLocks, campaigns: list[int]) -> set[int]:
         """Claim stores; return those that no other run has. Raises AlreadyRunning if that is none."""
         return locks.claim(campaigns)
-
-    def _fetch_others(self, visited: set[int]) -> None:
-        """Bring the catalogues of the stores that are not visited up to date. Blocks."""
-        if others := sorted(set(self._archive.stores()) - visited):
-            self._archive.fetch(others)
 
     async def visit_stores(self, candidates: list[Candidate], client: Client, locks: StoreLocks) -> list[StoreReport]:
         """Visit stores side by side, as many at once as the settings and the system allow."""
@@ -189,6 +183,8 @@ class Run:
         report = StoreReport(candidate.campaign, candidate.name)
         try:
             folder = layout.store_folder(self._archive.catalogs, candidate.campaign)
+            if candidate.refused or not candidate.is_listed:
+                await asyncio.to_thread(self._archive.fetch, [candidate.campaign])
             if not candidate.is_listed:
                 await asyncio.to_thread(require_known, folder, candidate)
             if candidate.refused:

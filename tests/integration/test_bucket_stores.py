@@ -1,0 +1,86 @@
+"""Several stores in a bucket, seen from machines that have an empty scratch folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import obstore
+import pytest
+
+from market_photos.archive.objects import Bucket
+from market_photos.archive.places import open_archive
+from market_photos.sandbox import ALWAYS, actions
+from tests.integration.buckets import KEYS, Storage, ministack, store_of
+from tests.integration.harness import CAMPAIGN
+from tests.integration.test_bucket import BucketWorld, a_bucket_world
+
+pytestmark = pytest.mark.slow
+OTHER = CAMPAIGN + 1
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    with ministack(tmp_path_factory.mktemp("storage")) as storage:
+        yield storage
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def world(storage: Storage, tmp_path: Path) -> Iterator[BucketWorld]:
+    """A store that a run has archived."""
+    with a_bucket_world(storage, tmp_path) as world:
+        assert world.program("sync").code == 0
+        yield world
+
+
+def test_a_machine_that_is_new_serves_a_known_store_although_the_list_of_stores_fails(world: BucketWorld) -> None:
+    world.sandbox.faults.add(actions.status(500), kind="campaigns", times=ALWAYS)
+    world.market.stores[CAMPAIGN].add_return(photos=1)
+    other = world.another_machine()
+    other.settings["campaigns"] = {"ids": [CAMPAIGN]}
+    outcome = other.program("sync")
+    assert outcome.code == 0, outcome.text
+    other.assert_photos_are_right()
+
+
+def test_a_broken_lease_of_a_store_that_the_key_does_not_see_leaves_the_report_of_the_others(
+    world: BucketWorld,
+) -> None:
+    obstore.put(store_of(world.storage, world.bucket), f"{OTHER}/lease.json", b"{}")
+    world.market.stores[CAMPAIGN].add_return(photos=1)
+    outcome = world.another_machine().program("sync", "--json")
+    assert outcome.code == 9, outcome.text
+    codes = {store["campaign"]: store["exit_code"] for store in outcome.json["stores"]}
+    assert codes == {CAMPAIGN: 0, OTHER: 9}
+    assert outcome.json["downloaded"] == 1
+
+
+def test_a_shard_leaves_the_catalogues_of_the_other_shards_alone(world: BucketWorld) -> None:
+    parts = [world.another_machine() for _ in range(2)]
+    for number, machine in enumerate(parts, 1):
+        assert machine.program("sync", "--shard", f"{number}/2").code == 0
+    has_catalog = [(machine.archive / str(CAMPAIGN)).exists() for machine in parts]
+    assert sorted(has_catalog) == [False, True]
+
+
+def test_a_checkpoint_that_a_run_replaces_while_it_is_read_is_read_again(
+    world: BucketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Bucket.chunks
+    replaced: list[str] = []
+
+    def beside_a_run(bucket: Bucket, key: str) -> Iterator[bytes]:
+        if not replaced and "/catalog/" in key:
+            replaced.append(key)
+            assert world.program("sync").code == 0
+        return read(bucket, key)
+
+    monkeypatch.setattr(Bucket, "chunks", beside_a_run)
+    other = world.another_machine()
+    open_archive(other.as_settings().archive).fetch()
+    assert (replaced, replaced[0] in world.objects) == ([replaced[0]], False)
+    assert {row["state"] for row in other.photo_rows(CAMPAIGN)} == {"archived"}
