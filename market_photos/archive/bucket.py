@@ -10,6 +10,7 @@ that lacks the last run: the photos that came since are found by a listing, and 
 
 import asyncio
 import hashlib
+import logging
 import mimetypes
 import shutil
 import tempfile
@@ -26,13 +27,16 @@ from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lease import LEASE_NAME, Lease, LeaseState, boottime, is_probably_held
 from market_photos.archive.lock import Lock, kept_free, note_elsewhere
 from market_photos.archive.object_file import open_object
-from market_photos.archive.objects import Bucket, Conflict
+from market_photos.archive.objects import Bucket
 from market_photos.archive.photo_file import Part, Stored, discarded_at_the_end
 from market_photos.archive.probe import WRITERS, require_conditional_puts, require_one_winner
+from market_photos.archive.storage_errors import Conflict
 from market_photos.archive.upload import UploadedPart
 from market_photos.clock import Clock
-from market_photos.errors import CatalogDamaged
+from market_photos.errors import ArchiveUnwritable, CatalogDamaged
 from market_photos.settings import Archive as ArchiveSettings
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the lease, beside those before each commit: an upload may hang.
 GUARD_SECONDS = 1.0
@@ -55,7 +59,7 @@ class BucketPlace:
     """The photos of a store in a bucket, while its lease is held. See place.Place."""
 
     def __init__(self, bucket: Bucket, campaign: int, scratch: Path, floor: int | None, lease: Lease) -> None:
-        self._bucket = bucket
+        self._bucket = bucket.while_valid(lease.require_valid)
         self._root = f"{campaign}/"
         self._scratch = scratch
         self._floor = floor
@@ -93,8 +97,15 @@ class BucketPlace:
         try:
             await self._bucket.create_async(self._key(path), content, attributes)
         except Conflict:
-            if await asyncio.to_thread(self.stored, path) != stored:
+            if not await asyncio.to_thread(self._holds, path, stored):
                 await asyncio.to_thread(self._bucket.put, self._key(path), content, attributes)
+
+    def _holds(self, path: Path, stored: Stored) -> bool:
+        """Return whether the photo is there."""
+        try:
+            return self.stored(path) == stored
+        except FileNotFoundError:
+            return False
 
     def write(self, path: Path, content: bytes) -> None:
         self._bucket.put(self._key(path), content, _attributes(path, hashlib.sha256(content).digest()))
@@ -116,8 +127,13 @@ class BucketPlace:
         """Write a checkpoint when the new photos weigh ten times as much as it, or after some hours."""
         is_worth = size - self._safe_size > CHECKPOINT_SHARE * max(self._size_of_the_last(), CHECKPOINT_BYTES)
         if is_worth or boottime() - self._safe_at > CHECKPOINT_SECONDS:
-            self.checkpoint(backup)
-            self._safe_size = size
+            try:
+                self.checkpoint(backup)
+            except ArchiveUnwritable as error:
+                self._lease.require_valid()
+                log.warning("%s The next attempt to write a checkpoint follows.", error.message)
+            else:
+                self._safe_size = size
 
     def _size_of_the_last(self) -> int:
         """Return the bytes of the last checkpoint, which may be an earlier run's."""
@@ -134,7 +150,6 @@ class BucketPlace:
 
         Later ones belong to a process that took over while this one stood still.
         """
-        self._lease.require_valid()
         key = f"{self._root}catalog/{self._lease.state.sequence:010}.sqlite3.gz"
         packed = self._scratch / "checkpoint.sqlite3.gz"
         checkpoint.pack(backup, packed)
@@ -144,7 +159,12 @@ class BucketPlace:
         self._lease.change(checkpoint=key, is_released=is_released)
         if is_released:
             (self._scratch / checkpoint.MARKER_NAME).write_text(key)
-        self._bucket.remove(*(found.key for found in self._bucket.walk(f"{self._root}catalog/") if found.key < key))
+        try:
+            self._bucket.remove(
+                *(found.key for found in self._bucket.walk(f"{self._root}catalog/") if found.key < key)
+            )
+        except ArchiveUnwritable as error:
+            log.info("%s Earlier checkpoints are left there.", error.message)
 
     def bring_catalog(self) -> None:
         """Make the catalogue in the scratch folder that of the checkpoint. Raises CatalogDamaged."""

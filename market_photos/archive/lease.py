@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from market_photos.archive.lock import Holder, this_process
-from market_photos.archive.objects import Bucket, Conflict, Found
+from market_photos.archive.objects import Bucket, Found
+from market_photos.archive.storage_errors import Conflict
 from market_photos.clock import Clock
 from market_photos.errors import AlreadyRunning, ArchiveUnwritable, CatalogDamaged, MarketPhotosError
 from market_photos.text import human_time
@@ -28,7 +29,7 @@ LEASE_NAME = "lease.json"
 #: Seconds for which a renewal counts, and between two renewals.
 TTL = 90.0
 RENEW_SECONDS = 30.0
-#: Seconds between two attempts to renew while they fail.
+#: Seconds between two renewals of which the first was refused.
 RETRY_SECONDS = 3.0
 #: Seconds after the TTL before a lease is taken over. A request may be on record for two seconds before it is sent
 #: (market/limits.py), Last-Modified has whole seconds, and a request takes its time to the server.
@@ -82,6 +83,7 @@ class Lease(AbstractContextManager["Lease"]):
     ) -> None:
         """Take the lease. Raises AlreadyRunning, ArchiveUnwritable."""
         self._bucket = bucket
+        self._held = bucket.while_valid(self.require_valid)
         self._key = f"{campaign}/{LEASE_NAME}"
         self._now = now
         self._lock = threading.Lock()
@@ -105,7 +107,7 @@ class Lease(AbstractContextManager["Lease"]):
                 require_dead(self._bucket, campaign, self.previous, found.modified)
             mine = replace(self.previous, holder=mine.holder, who=who, is_released=False)
             self._etag, self._sequence = found.etag, self.previous.sequence
-        if not self._write(mine):
+        if not self._write(self._bucket, mine):
             raise AlreadyRunning(f"{self._bucket.url}/{campaign}: another run has just begun here.", _WAIT)
 
     @property
@@ -130,7 +132,10 @@ class Lease(AbstractContextManager["Lease"]):
             raise self._lost
 
     def change(self, **changes: Any) -> None:
-        """Change fields of the state. Raises as `require_valid`, or ArchiveUnwritable if that is not certain."""
+        """Change fields of the state, for as long as the lease is valid.
+
+        Raises as `require_valid`, or ArchiveUnwritable where the storage refuses it.
+        """
         with self._lock:
             self._is_changed = True
             self._renew(**changes)
@@ -139,25 +144,25 @@ class Lease(AbstractContextManager["Lease"]):
 
     def _renew(self, **changes: Any) -> None:
         self.require_valid()
-        if not self._write(replace(self._state, **changes)):
+        if not self._write(self._held, replace(self._state, **changes)):
             self._lost = AlreadyRunning(
                 f"{self._bucket.url}/{self._key}: another run has taken this store over.",
                 "This machine was cut off, or stood still, for too long; the other run does its work.",
             )
             raise self._lost
 
-    def _write(self, wanted: LeaseState) -> bool:
+    def _write(self, bucket: Bucket, wanted: LeaseState) -> bool:
         """Write the state as the next in sequence; return False where another process has changed the lease."""
         for _ in range(2):
             began = self._now()
             try:
                 content = (wanted := replace(wanted, sequence=self._sequence + 1)).pack()
                 if self._etag:
-                    self._etag = self._bucket.swap(self._key, content, self._etag)
+                    self._etag = bucket.swap(self._key, content, self._etag)
                 else:
-                    self._etag = self._bucket.create(self._key, content)
+                    self._etag = bucket.create(self._key, content)
             except Conflict:
-                found = self._bucket.get(self._key)
+                found = bucket.get(self._key)
                 current = LeaseState.unpack(found) if found else None
                 if found is None or current is None or current.holder != wanted.holder:
                     return False
@@ -170,18 +175,16 @@ class Lease(AbstractContextManager["Lease"]):
 
     def _keep(self) -> None:
         """Renew the lease until it ends or is lost."""
-        pause = RENEW_SECONDS
-        while not self._ended.wait(pause) and not self._lost:
+        while not self._ended.wait(self._until_renewal()) and not self._lost:
             try:
                 with self._lock:
                     self._renew()
-                pause = RENEW_SECONDS
-            except ArchiveUnwritable as error:
-                if pause != RETRY_SECONDS:
-                    log.warning("%s Trying again.", error.message)
-                pause = RETRY_SECONDS
             except MarketPhotosError as error:
                 log.warning("%s", error.message)
+
+    def _until_renewal(self) -> float:
+        """Return the seconds for which the last renewal still counts without a new one."""
+        return max(RETRY_SECONDS, self._valid_until - TTL + RENEW_SECONDS - self._now())
 
     def __exit__(self, *_: object) -> None:
         """Stop renewing. A lease under which nothing was changed is given back as it was."""

@@ -4,46 +4,48 @@ Keys come from AWS_* in the environment or from the machine's role. Methods bloc
 and raise ArchiveUnwritable.
 """
 
-import errno
+import asyncio
+import copy
 import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 from yarl import URL
 
+from market_photos.archive.patience import Patience
+from market_photos.archive.storage_errors import Conflict, PassingFault, error_of, missing
 from market_photos.console import redact
-from market_photos.errors import ArchiveUnwritable
-from market_photos.text import one_line
 
+T = TypeVar("T")
 #: Environment variables whose values appear in no message. A server repeats the id of a key in its refusals.
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-#: Seconds for one request of a photo or a checkpoint, and after which it is not repeated any more.
-LONG_SECONDS = 60
-LONG_RETRY_SECONDS = 30
-#: The same for small objects: a store's catalogue waits for them, and a run that is cut off has to end.
+#: Seconds for which a request is repeated.
+REPEAT_SECONDS = 30.0
+#: The same under a lease: longer than a lease lasts, so that its end decides.
+HELD_REPEAT_SECONDS = 120.0
+#: Seconds for one request with a small body, with its answer.
 SHORT_SECONDS = 10
-SHORT_RETRY_SECONDS = 15
-RETRIES = 5
-#: Bytes up to which an object is small.
-SMALL_BYTES = 256 * 1024
+#: Bytes up to which a body is small. For a larger one the seconds double with its size, and with each attempt, as the
+#: line may be slow.
+SMALL_BYTES = 16 * 1024
+MEDIUM_BYTES = 1024 * 1024
+MOST_DOUBLINGS = 10
+#: Seconds for a stream, and without any byte of it.
+STREAM_SECONDS = 6 * 3600
+SILENT_SECONDS = 60
 #: Bytes of an object that are in memory at once while it is read to its end.
 CHUNK_BYTES = 1024 * 1024
-_CODE = re.compile(r"<Code>(.*?)</Code>")
-_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
-_ABOUT_THE_KEY = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Unauthorized", "403 Forbidden")
+#: Photos that are uploaded at the same time, lest each takes its share of a slow line for too long.
+UPLOADS = 32
 _NO_SUCH_RANGE = "416 Range Not Satisfiable"
-_SHOWN = 300
-
-
-class Conflict(Exception):
-    """The condition of a put does not hold: the object is there already, or has changed."""
 
 
 class Found(NamedTuple):
@@ -59,177 +61,199 @@ class Found(NamedTuple):
 
 
 class Bucket:
-    """The objects below one prefix of a bucket."""
+    """The objects below one prefix of a bucket. A request is repeated as patience.py says, whatever it is."""
 
-    def __init__(self, url: str, endpoint: str | None) -> None:
+    def __init__(self, url: str, endpoint: str | None, patience: Patience | None = None) -> None:
         """`url`: `s3://bucket/prefix`."""
         for name in SECRETS:
             redact.hide(os.environ.get(name, ""))
         self.url = url.rstrip("/")
-        self._store = _store(URL(url), endpoint, LONG_SECONDS, LONG_RETRY_SECONDS)
-        self._small = _store(URL(url), endpoint, SHORT_SECONDS, SHORT_RETRY_SECONDS)
-        self._once = _store(URL(url), endpoint, SHORT_SECONDS, 0)
+        self._endpoint = endpoint
+        self._patience = patience or Patience(REPEAT_SECONDS)
+        self._stores: dict[int, S3Store] = {}
+        """By the seconds for one request."""
+        self._streaming = _streaming_store(URL(url), endpoint)
+        self._uploads = asyncio.Semaphore(UPLOADS)
         self.quotes_etag = True
         """Whether this server wants the quotes of an ETag in If-Match."""
 
+    def while_valid(self, require_valid: Callable[[], None]) -> "Bucket":
+        """Return the same bucket, for the holder of a lease.
+
+        It calls `require_valid` before each attempt at a request, which raises an error once the lease is lost.
+        """
+        held = copy.copy(self)
+        held._patience = Patience(HELD_REPEAT_SECONDS, require_valid)
+        return held
+
     def put(self, key: str, content: bytes | Path, attributes: Mapping[str, str] | None = None) -> None:
         """Write an object, or replace it, in one request."""
-        is_small = isinstance(content, bytes) and len(content) <= SMALL_BYTES
-        with self._errors(key):
-            obstore.put(
-                self._small if is_small else self._store,
-                key,
-                content,
-                attributes=_attributes(attributes),
-                use_multipart=False,
-            )
+        self._do(key, lambda store: obstore.put(store, key, content, **_options(attributes)), size=_size(content))
 
     def create(self, key: str, content: bytes) -> str:
-        """Write an object that does not exist, in one attempt; return its ETag. Raises Conflict if it exists."""
-        with self._errors(key):
-            return str(obstore.put(self._once, key, content, mode="create")["e_tag"])
-
-    async def create_async(self, key: str, content: bytes | Path, attributes: Mapping[str, str]) -> None:
-        """Write an object that does not exist, in one request. Raises Conflict if it exists."""
-        with self._errors(key):
-            await obstore.put_async(
-                self._store, key, content, attributes=_attributes(attributes), mode="create", use_multipart=False
-            )
+        """Write an object that does not exist; return its ETag. Raises Conflict if it exists with other content."""
+        return self._put_if(key, content, "create")
 
     def swap(self, key: str, content: bytes, etag: str) -> str:
-        """Replace the object that has this ETag, in one attempt; return the new ETag. Raises Conflict otherwise."""
-        condition: Any = {"e_tag": etag if self.quotes_etag else etag.strip('"')}
+        """Replace the object that has this ETag; return the new one. Raises Conflict where none has it."""
+        return self._put_if(key, content, {"e_tag": etag if self.quotes_etag else etag.strip('"')})
+
+    def _put_if(self, key: str, content: bytes, mode: Any) -> str:
+        """Put an object under a condition, which makes a repetition safe: what is there already counts as done."""
         try:
-            with self._errors(key):
-                return str(obstore.put(self._once, key, content, mode=condition)["e_tag"])
-        except FileNotFoundError:
+            return str(self._do(key, lambda store: obstore.put(store, key, content, mode=mode)["e_tag"]))
+        except (Conflict, FileNotFoundError):
+            found = self.get(key)
+            if found and found.content == content:  # by an attempt whose answer was lost
+                return found.etag
             raise Conflict from None
+
+    async def create_async(self, key: str, content: bytes | Path, attributes: Mapping[str, str]) -> None:
+        """Write an object that does not exist, in one request. Raises Conflict if it exists, whatever it is."""
+
+        async def create(store: S3Store) -> None:
+            await obstore.put_async(store, key, content, mode="create", **_options(attributes))
+
+        async with self._uploads:
+            await self._do_async(key, create, size=_size(content))
 
     def get(self, key: str) -> Found | None:
         """Return an object with its content, or None."""
-        try:
-            with self._errors(key):
-                answer = obstore.get(self._store, key)
-                return _found(answer.meta, bytes(answer.bytes()), answer.attributes)
-        except FileNotFoundError:
-            return None
+        with suppress(FileNotFoundError):
+            return self._do(key, lambda store: _read(store, key))
+        return None
 
     def head(self, key: str) -> Found | None:
         """Return an object without its content, but with its attributes, or None."""
-        try:
+        with suppress(FileNotFoundError):
             return self.piece(key, 0, 1)._replace(content=b"")  # a HEAD has no attributes
-        except FileNotFoundError:
-            return None
+        return None
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield the content of an object. Raises FileNotFoundError."""
         with self._errors(key):
-            for chunk in obstore.get(self._store, key).stream(CHUNK_BYTES):
+            for chunk in obstore.get(self._streaming, key).stream(CHUNK_BYTES):
                 yield bytes(chunk)
 
     def piece(self, key: str, start: int, size: int) -> Found:
         """Return an object with so many bytes of its content, or as many as there are. Raises FileNotFoundError."""
-        with self._errors(key):
-            try:
-                answer = obstore.get(self._store, key, options={"range": (start, start + size)})
-            except BaseError as error:
-                if _NO_SUCH_RANGE not in str(error):
-                    raise
-                answer = obstore.get(self._store, key)  # which is empty, or shorter than `start`
-                return _found(answer.meta, b"", answer.attributes)
-            return _found(answer.meta, bytes(answer.bytes()), answer.attributes)
+        return self._do(key, lambda store: _piece(store, key, start, size), size=size)
 
     def move(self, key: str, target: str) -> None:
         """Give an object another key. A crash in between leaves both."""
-        with self._errors(key):
-            obstore.copy(self._store, key, target)
+        self._do(key, lambda store: obstore.copy(store, key, target), size=MEDIUM_BYTES)
         self.remove(key)
 
     def walk(self, prefix: str) -> Iterator[Found]:
         """Yield the objects below a prefix, which ends at a `/`, in the order of their keys."""
         with self._errors(prefix):
-            for batch in obstore.list(self._store, prefix):
+            for batch in obstore.list(self._streaming, prefix):
                 for meta in batch:
                     yield _found(meta)
 
     def folders(self, prefix: str = "") -> list[str]:
         """Return the names directly below a prefix that have objects below them."""
-        with self._errors(prefix):
-            found = obstore.list_with_delimiter(self._small, prefix or None)["common_prefixes"]
+        found = self._do(prefix, lambda store: obstore.list_with_delimiter(store, prefix or None)["common_prefixes"])
         return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
 
     def remove(self, *keys: str) -> None:
         """Remove objects; those that are missing are no error."""
         for key in keys:
+            with suppress(FileNotFoundError):
+                self._do(key, partial(obstore.delete, paths=key))
+
+    def _do(self, key: str, request: Callable[[S3Store], T], *, size: int = 0) -> T:
+        """Return what the request returns, after repetitions. `size`: the bytes that are on their way."""
+        attempts = self._patience.attempts()
+        while True:
+            attempts.require()
             try:
                 with self._errors(key):
-                    obstore.delete(self._store, key)
-            except FileNotFoundError:
-                continue
+                    return request(self._store_for(size, attempts.failed))
+            except PassingFault as fault:
+                pause = attempts.pause_after(fault)
+            time.sleep(pause)
+
+    async def _do_async(self, key: str, request: Callable[[S3Store], Awaitable[T]], *, size: int) -> T:
+        """Do the same without blocking."""
+        attempts = self._patience.attempts()
+        while True:
+            attempts.require()
+            try:
+                with self._errors(key):
+                    return await request(self._store_for(size, attempts.failed))
+            except PassingFault as fault:
+                pause = attempts.pause_after(fault)
+            await asyncio.sleep(pause)
+
+    def _store_for(self, size: int, failed: int) -> S3Store:
+        """Return the store whose requests have the time that one with this body needs."""
+        doublings = 0 if size <= SMALL_BYTES else (size // MEDIUM_BYTES).bit_length() + failed
+        seconds = SHORT_SECONDS * 2 ** min(doublings, MOST_DOUBLINGS)
+        if seconds not in self._stores:
+            self._stores[seconds] = _store(
+                URL(self.url), self._endpoint, {"timeout": f"{seconds}s"}, {"max_retries": 0}
+            )
+        return self._stores[seconds]
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
+        """Turn errors of obstore into Conflict, FileNotFoundError, PassingFault and ArchiveUnwritable."""
         try:
             yield
-        except (AlreadyExistsError, PreconditionError) as error:
-            raise Conflict from error
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise self._unusable(key, error) from None
-            raise FileNotFoundError(errno.ENOENT, "there is no such object", f"{self.url}/{key}") from None
-        except BaseError as error:
-            raise self._unusable(key, error) from None  # its text has the request, signed
-
-    def _unusable(self, key: str, error: Exception) -> ArchiveUnwritable:
-        return ArchiveUnwritable(f"{self.url}/{key}: {reason_of(error)}.", _hint(error))
+            raise missing(error, f"{self.url}/{key}") from None
+        except BaseError as error:  # its text has the request, signed
+            raise error_of(error, f"{self.url}/{key}", is_generic=isinstance(error, GenericError)) from None
 
 
-def _store(url: URL, endpoint: str | None, seconds: float, retry_seconds: float) -> S3Store:
+def _streaming_store(url: URL, endpoint: str | None) -> S3Store:
+    """Return a store for answers that come in pieces: obstore itself goes on where one was cut off."""
+    timeouts = {"timeout": f"{STREAM_SECONDS}s", "read_timeout": f"{SILENT_SECONDS}s"}
+    retries = {"max_retries": 1000, "retry_timeout": timedelta(seconds=REPEAT_SECONDS)}
+    return _store(url, endpoint, timeouts, retries)
+
+
+def _store(url: URL, endpoint: str | None, timeouts: dict[str, str], retries: Any) -> S3Store:
     config: Any = {"virtual_hosted_style_request": False}
     if endpoint:
         config["endpoint"] = endpoint
     if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
         config["region"] = "us-east-1"
+    client: Any = {
+        "allow_http": bool(endpoint and endpoint.startswith("http:")),
+        "connect_timeout": f"{SHORT_SECONDS}s",
+    }
+    prefix = url.path.strip("/") or None
     return S3Store(
-        url.host or "",
-        prefix=url.path.strip("/") or None,
-        config=config,
-        client_options={
-            "allow_http": bool(endpoint and endpoint.startswith("http:")),
-            "connect_timeout": f"{SHORT_SECONDS}s",
-            "timeout": f"{seconds}s",
-        },
-        retry_config={
-            "max_retries": RETRIES if retry_seconds else 0,
-            "retry_timeout": timedelta(seconds=retry_seconds),
-        },
+        url.host or "", prefix=prefix, config=config, client_options=client | timeouts, retry_config=retries
     )
 
 
-def _attributes(attributes: Mapping[str, str] | None) -> Any:
-    return dict(attributes) if attributes else None
+def _options(attributes: Mapping[str, str] | None) -> Any:
+    return {"attributes": dict(attributes) if attributes else None, "use_multipart": False}
+
+
+def _size(content: bytes | Path) -> int:
+    return content.stat().st_size if isinstance(content, Path) else len(content)
+
+
+def _read(store: S3Store, key: str) -> Found:
+    answer = obstore.get(store, key)
+    return _found(answer.meta, bytes(answer.bytes()), answer.attributes)
+
+
+def _piece(store: S3Store, key: str, start: int, size: int) -> Found:
+    try:
+        answer = obstore.get(store, key, options={"range": (start, start + size)})
+    except BaseError as error:
+        if _NO_SUCH_RANGE not in str(error):
+            raise
+        answer = obstore.get(store, key)  # which is empty, or shorter than `start`
+        return _found(answer.meta, b"", answer.attributes)
+    return _found(answer.meta, bytes(answer.bytes()), answer.attributes)
 
 
 def _found(meta: Any, content: bytes = b"", attributes: Any = None) -> Found:
     modified = meta["last_modified"].timestamp()
     return Found(meta["path"], meta["size"], float(int(modified)), meta["e_tag"] or "", content, attributes or {})
-
-
-def reason_of(error: Exception) -> str:
-    """Return what the storage says, as one line without secrets."""
-    text = redact(str(error))
-    code, message = _CODE.search(text), _MESSAGE.search(text)
-    if code:
-        found = f"the storage answers {code[1]}" + (f": {message[1]}" if message else "")
-    else:
-        found = text.partition("\n")[0].rpartition(" - ")[2]
-    return one_line(found)[:_SHOWN].rstrip(".")
-
-
-def _hint(error: Exception) -> str:
-    text = str(error)
-    if "NoSuchBucket" in text:
-        return "Check url in [archive], or make the bucket."
-    if any(word in text for word in _ABOUT_THE_KEY):
-        return "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may read and write in this bucket."
-    return "Check endpoint in [archive] and the network; the same command then goes on."

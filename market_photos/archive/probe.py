@@ -6,7 +6,8 @@ A server that ignores them answers as if all were well, so this is tried at the 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 
-from market_photos.archive.objects import Bucket, Conflict
+from market_photos.archive.objects import Bucket
+from market_photos.archive.storage_errors import Conflict
 from market_photos.errors import ArchiveUnwritable
 
 #: Writers that try to create the same object at once.

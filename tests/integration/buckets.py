@@ -33,7 +33,7 @@ def with_leases(*lines: str, ttl: float = TTL, slack: float = SLACK) -> str:
     return script(
         "from market_photos.archive import lease, objects",
         f"lease.TTL, lease.SLACK, lease.RENEW_SECONDS, lease.RETRY_SECONDS = {ttl}, {slack}, 1.0, 0.3",
-        "objects.SHORT_SECONDS, objects.SHORT_RETRY_SECONDS = 2, 2",
+        "objects.SHORT_SECONDS = objects.REPEAT_SECONDS = 2",
         *lines,
     )
 

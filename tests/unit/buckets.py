@@ -2,13 +2,14 @@
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from market_photos.archive.lease import Lease, LeaseState
-from market_photos.archive.objects import Conflict, Found
+from market_photos.archive.objects import Found
+from market_photos.archive.storage_errors import Conflict
 from market_photos.errors import ArchiveUnwritable
 from tests.unit.worlds import CAMPAIGN, ToldClock
 
@@ -29,6 +30,9 @@ class MemoryBucket:
         """The key at which a swap gets no answer until `goes_on`."""
         self.is_hanging, self.goes_on = threading.Event(), threading.Event()
         self._etags = itertools.count()
+
+    def while_valid(self, require_valid: Callable[[], None]) -> "HeldBucket":
+        return HeldBucket(self, require_valid)
 
     def put(self, key: str, content: bytes | Path) -> None:
         self._require_there()
@@ -101,3 +105,16 @@ class Uptime:
 def held(bucket: MemoryBucket, uptime: Uptime | None = None, campaign: int = CAMPAIGN) -> Iterator[Lease]:
     with Lease(cast(Any, bucket), campaign, "sync", ToldClock(), now=uptime or Uptime()) as lease:
         yield lease
+
+
+class HeldBucket:
+    """The bucket for the holder of a lease: each request needs a valid one."""
+
+    def __init__(self, bucket: MemoryBucket, require_valid: Callable[[], None]) -> None:
+        self.url = bucket.url
+        self._bucket = bucket
+        self._require_valid = require_valid
+
+    def __getattr__(self, name: str) -> Any:
+        self._require_valid()
+        return getattr(self._bucket, name)

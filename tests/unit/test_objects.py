@@ -3,7 +3,9 @@
 import pytest
 
 from market_photos.archive import probe
-from market_photos.archive.objects import Bucket, Conflict, reason_of
+from market_photos.archive.objects import Bucket
+from market_photos.archive.patience import Patience
+from market_photos.archive.storage_errors import Conflict, reason_of
 from market_photos.errors import ArchiveUnwritable
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -18,7 +20,7 @@ Debug source: {SECRET}"""
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Bucket:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    return Bucket("s3://bucket/prefix/", "http://127.0.0.1:1")
+    return Bucket("s3://bucket/prefix/", "http://127.0.0.1:1", Patience(0.0))
 
 
 def test_the_words_of_the_storage_are_told_without_a_key(bucket: Bucket) -> None:

@@ -1,0 +1,79 @@
+"""What the errors of a storage mean, and how they are told: in one line, with what to do, and without secrets."""
+
+import errno
+import re
+
+from market_photos.console import redact
+from market_photos.errors import ArchiveUnwritable
+from market_photos.text import one_line
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(.*?)</Code>")
+_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
+#: Statuses by which a condition does not hold; a swap of what is missing is answered with 404.
+_CONFLICT = frozenset({304, 404, 412})
+#: Statuses that pass; 0: there was no answer. 409 tells of two requests for one key at once.
+_PASSING = frozenset({0, 408, 409, 425, 429, 500, 502, 503, 504})
+_NOT_SUPPORTED = 501
+#: The last one is where a machine asks for its role if there is no key.
+_ABOUT_THE_KEY = (
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "Unauthorized",
+    "403 Forbidden",
+    "169.254.169.254",
+)
+_SHOWN = 300
+
+
+class Conflict(Exception):
+    """The condition of a put does not hold: the object is there already, or has changed."""
+
+
+class PassingFault(ArchiveUnwritable):
+    """The storage did not answer, or asks to be left alone for a moment: the same request may succeed later."""
+
+
+class NotSupported(ArchiveUnwritable):
+    """The storage does not know what it is asked for."""
+
+
+def error_of(error: Exception, address: str, *, is_generic: bool) -> Exception:
+    """Return the error to raise for one of obstore, which holds the signed request.
+
+    `is_generic`: whether obstore has no class for it. Without a status there was no answer then.
+    """
+    found = _STATUS.search(str(error))
+    status = int(found[1]) if found else 0 if is_generic else 400
+    if status in _CONFLICT:
+        return Conflict()
+    kind = PassingFault if status in _PASSING else NotSupported if status == _NOT_SUPPORTED else ArchiveUnwritable
+    return kind(f"{address}: {reason_of(error)}.", _hint(error))
+
+
+def missing(error: FileNotFoundError, address: str) -> Exception:
+    """Return the error to raise for a missing object, or bucket."""
+    if "NoSuchBucket" in str(error):
+        return ArchiveUnwritable(f"{address}: {reason_of(error)}.", _hint(error))
+    return FileNotFoundError(errno.ENOENT, "there is no such object", address)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what the storage says, as one line without secrets."""
+    text = redact(str(error))
+    code, message = _CODE.search(text), _MESSAGE.search(text)
+    if code:
+        found = f"the storage answers {code[1]}" + (f": {message[1]}" if message else "")
+    else:
+        found = text.partition("\n")[0].rpartition(" - ")[2]
+    return one_line(found)[:_SHOWN].rstrip(".")
+
+
+def _hint(error: Exception) -> str:
+    text = str(error)
+    if "NoSuchBucket" in text:
+        return "Check url in [archive], or make the bucket."
+    if any(word in text for word in _ABOUT_THE_KEY):
+        return "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may read and write in this bucket."
+    return "Check endpoint in [archive] and the network; the same command then goes on."
