@@ -163,7 +163,8 @@ class Archive(_Section):
 
     Without it: AWS."""
     scratch: LocalPath = Path("scratch")
-    """With url: a folder on a local disk for the catalogues while a command uses them. It may be lost at any time."""
+    """With url: a folder on a local disk for the catalogues of this archive alone while a command uses them. It may
+    be lost at any time."""
     min_free_bytes: Whole | None = Field(None, ge=0, examples=["1_000_000_000"])
     """A run stops with exit code 5 before less than this many bytes are free on the volume. 0: only when the disk is
     full.

@@ -1,8 +1,8 @@
 """An archive in object storage: photos and records as objects, the catalogue in a scratch folder while in use.
 
-    <prefix>/<campaign>/lease.json                      who is at work, and the checkpoint that counts
-    <prefix>/<campaign>/catalog/<sequence>.sqlite3.gz   checkpoints of the catalogue
-    <prefix>/<campaign>/photos/…                        as in a folder
+    <prefix>/<campaign>/lease.json                               who is at work, and the checkpoint that counts
+    <prefix>/<campaign>/catalog/<sequence>-<holder>.sqlite3.gz   checkpoints of the catalogue
+    <prefix>/<campaign>/photos/…                                 as in a folder
 
 A clean end writes a checkpoint and then releases the lease. Whoever takes a lease over after a crash has a catalogue
 that lacks the last run: the photos that came since are found by a listing, and the whole quota counts as spent.
@@ -49,8 +49,8 @@ CHECKPOINT_BYTES = 1_000_000
 CHECKPOINT_SECONDS = 6 * 3600
 #: In a store's scratch folder: photos that are being downloaded and do not fit into memory.
 _PARTS = "parts"
-#: A stamp that no catalogue knows, so that it counts as older than the last run.
-NO_STAMP = "taken-over"
+#: The beginning of a stamp that no catalogue knows, so that it counts as older than the last run.
+TAKEN_OVER = "taken-over-"
 #: Seconds before a checkpoint from which an object may be unknown to it: it was uploaded after it was made.
 _UPLOAD_SECONDS = 600.0
 
@@ -72,7 +72,8 @@ class BucketPlace:
 
     @property
     def stamp(self) -> str:
-        return NO_STAMP if self._lease.is_taken_over else self._lease.state.stamp
+        state = self._lease.state
+        return f"{TAKEN_OVER}{state.holder}" if self._lease.is_taken_over else state.stamp
 
     def leave_stamp(self, stamp: str) -> None:
         self._lease.change(stamp=stamp)
@@ -150,15 +151,17 @@ class BucketPlace:
 
         Later ones belong to a process that took over while this one stood still.
         """
-        key = f"{self._root}catalog/{self._lease.state.sequence:010}.sqlite3.gz"
+        state = self._lease.state
+        key = f"{self._root}catalog/{state.sequence:010}-{state.holder}.sqlite3.gz"
         packed = self._scratch / "checkpoint.sqlite3.gz"
         checkpoint.pack(backup, packed)
         self._bucket.put(key, packed)
-        self._checkpoint_size, self._safe_at = packed.stat().st_size, boottime()
-        packed.unlink()
+        with volume.disk_errors(packed):
+            self._checkpoint_size, self._safe_at = packed.stat().st_size, boottime()
+            packed.unlink()
         self._lease.change(checkpoint=key, is_released=is_released)
         if is_released:
-            (self._scratch / checkpoint.MARKER_NAME).write_text(key)
+            checkpoint.mark(self._scratch, key)
         try:
             self._bucket.remove(
                 *(found.key for found in self._bucket.walk(f"{self._root}catalog/") if found.key < key)
@@ -169,7 +172,7 @@ class BucketPlace:
     def bring_catalog(self) -> None:
         """Make the catalogue in the scratch folder that of the checkpoint. Raises CatalogDamaged."""
         latest = self._lease.state.checkpoint
-        if self.stamp == NO_STAMP:
+        if self.stamp.startswith(TAKEN_OVER):  # by this process, or by a command since the last run
             self._look_for_unknown()
         elif not latest and self._has_photos():
             raise CatalogDamaged(
@@ -178,8 +181,8 @@ class BucketPlace:
             )
         if not checkpoint.is_current(self._scratch, latest) or self._lease.is_taken_over:
             checkpoint.bring_catalog(self._bucket, latest, self._scratch)
+        checkpoint.unmark(self._scratch)
         with volume.disk_errors(self._scratch):
-            (self._scratch / checkpoint.MARKER_NAME).unlink(missing_ok=True)
             shutil.rmtree(self._scratch / _PARTS, ignore_errors=True)
 
     def _look_for_unknown(self) -> None:
@@ -216,7 +219,11 @@ class BucketArchive:
         self._bucket = Bucket(str(settings.url), settings.endpoint)
         self.name = self._bucket.url
 
+    def _claim_scratch(self) -> None:
+        checkpoint.claim_scratch(self.catalogs, f"{self.name} at {self._settings.endpoint or 'AWS'}")
+
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
+        self._claim_scratch()
         for _ in in_threads(self._fetch, campaigns or self.stores(), FETCHING_THREADS):
             continue
         return self.catalogs
@@ -247,7 +254,7 @@ class BucketArchive:
                 if is_free:
                     checkpoint.remove_catalog(folder)
                     Path(fetched, layout.CATALOG_NAME).rename(folder / layout.CATALOG_NAME)
-                    (folder / checkpoint.MARKER_NAME).write_text(latest)
+                    checkpoint.mark(folder, latest)
 
     def stores(self) -> list[int]:
         numbers = map(layout.parse_store_folder, self._bucket.folders())
@@ -275,7 +282,7 @@ class BucketArchive:
 
     def prepare(self) -> None:
         volume.require_marker(self.catalogs, self._settings.marker)
-        atomic.make_folder(self.catalogs)
+        self._claim_scratch()
         volume.require_room(self.catalogs, self._settings.min_free_bytes)
         require_conditional_puts(self._bucket)
 
@@ -287,6 +294,7 @@ class BucketArchive:
 
     @contextmanager
     def rebuilding(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[BucketPlace]:
+        self._claim_scratch()
         with Lease(self._bucket, campaign, lock.command, clock) as lease:
             held_folder.require_also = lease.require_valid
             yield BucketPlace(self._bucket, campaign, held_folder.folder, self._settings.min_free_bytes, lease)

@@ -9,11 +9,47 @@ from pathlib import Path
 
 from market_photos.archive import atomic, layout, volume
 from market_photos.archive.objects import Bucket
-from market_photos.errors import CatalogDamaged
+from market_photos.errors import CatalogDamaged, ConfigError
 
+#: In the scratch folder: the archive whose catalogues it holds.
+OWNER_NAME = "archive"
 #: In a store's scratch folder: the key of the checkpoint that its catalogue equals.
 MARKER_NAME = "checkpoint"
 REBUILD = "Run `market-photos rebuild`: it makes a new catalogue from the photos, and nothing is downloaded again."
+
+
+def claim_scratch(scratch: Path, archive: str) -> None:
+    """Make a new scratch folder that of an archive. Raises ConfigError if it holds the catalogues of another one.
+
+    `archive`: its address. Raises ArchiveUnwritable.
+    """
+    path = scratch / OWNER_NAME
+    with volume.disk_errors(path):
+        try:
+            owner = path.read_text()
+        except FileNotFoundError:
+            atomic.make_folder(scratch)
+            with atomic.replacing(path, sync=False) as file:
+                file.write(archive.encode())
+            return
+    if owner != archive:
+        raise ConfigError(
+            f"{scratch}: holds the catalogues of {owner}, and [archive] names {archive}.",
+            "Give each archive a scratch folder of its own. If only its address has changed, move this folder away "
+            "while no run is at work: a new one is filled from the bucket.",
+        )
+
+
+def mark(scratch: Path, checkpoint: str) -> None:
+    """Record that the catalogue in a scratch folder equals the checkpoint. Raises ArchiveUnwritable."""
+    with volume.disk_errors(scratch / MARKER_NAME):
+        (scratch / MARKER_NAME).write_text(checkpoint)
+
+
+def unmark(scratch: Path) -> None:
+    """Record that the catalogue in a scratch folder is about to change. Raises ArchiveUnwritable."""
+    with volume.disk_errors(scratch / MARKER_NAME):
+        (scratch / MARKER_NAME).unlink(missing_ok=True)
 
 
 def is_current(scratch: Path, checkpoint: str) -> bool:

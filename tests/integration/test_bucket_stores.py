@@ -9,7 +9,7 @@ import pytest
 from market_photos.archive.objects import Bucket
 from market_photos.archive.places import open_archive
 from market_photos.sandbox import ALWAYS, actions
-from tests.integration.buckets import KEYS, Storage, ministack, store_of
+from tests.integration.buckets import KEYS, Storage, ministack, objects, store_of
 from tests.integration.harness import CAMPAIGN
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
@@ -84,3 +84,16 @@ def test_a_checkpoint_that_a_run_replaces_while_it_is_read_is_read_again(
     open_archive(other.as_settings().archive).fetch()
     assert (replaced, replaced[0] in world.objects) == ([replaced[0]], False)
     assert {row["state"] for row in other.photo_rows(CAMPAIGN)} == {"archived"}
+
+
+def test_a_scratch_folder_serves_one_archive(world: BucketWorld) -> None:
+    """It would show the stores of another one, and a run could take its catalogue for this one's."""
+    before = world.objects
+    bucket = world.storage.make_bucket()
+    world.settings["archive"] = {**world.settings["archive"], "url": f"s3://{bucket}/market"}
+    for command in ("sync", "status"):
+        outcome = world.program(command)
+        assert outcome.code == 2, outcome.text
+        assert f"holds the catalogues of s3://{world.bucket}/market" in outcome.stderr
+    assert objects(store_of(world.storage, bucket)) == {}
+    assert world.objects == before

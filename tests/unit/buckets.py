@@ -67,6 +67,9 @@ class MemoryBucket:
 
     head = get
 
+    def chunks(self, key: str) -> Iterator[bytes]:
+        yield self.objects[key][0]
+
     def remove(self, *keys: str) -> None:
         for key in keys:
             self.objects.pop(key, None)

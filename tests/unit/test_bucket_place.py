@@ -10,8 +10,9 @@ import pytest
 
 from market_photos.archive import bucket as bucket_module
 from market_photos.archive.bucket import CHECKPOINT_BYTES, CHECKPOINT_SECONDS, CHECKPOINT_SHARE, BucketPlace
+from market_photos.archive.checkpoint import claim_scratch
 from market_photos.archive.lease import SLACK, TTL, Lease
-from market_photos.errors import AlreadyRunning
+from market_photos.errors import AlreadyRunning, ConfigError
 from tests.unit.buckets import MemoryBucket, Uptime, held
 from tests.unit.worlds import CAMPAIGN
 
@@ -141,3 +142,54 @@ def test_a_checkpoint_that_is_uploaded_after_the_takeover_replaces_none(
         with pytest.raises(AlreadyRunning, match="taken this store over"):
             place.finish(backup)
     assert gzip.decompress(bucket.objects[bucket.state.checkpoint][0]) == b"of the other run"
+
+
+def test_each_takeover_has_a_stamp_that_no_catalogue_knows(bucket: MemoryBucket, place_of: PlaceOf) -> None:
+    """A copy or a rebuild under a takeover writes its stamp into the catalogue, and the next crash must be seen."""
+    stamps = []
+    for _ in range(3):
+        with held(bucket) as lease:
+            stamps.append(place_of(lease).stamp)
+            lease.change(stamp="of a run that is killed")
+        bucket.now += TTL + SLACK
+    assert stamps[0] == ""
+    assert stamps[1] != stamps[2]
+    assert "of a run that is killed" not in stamps
+
+
+def test_a_run_after_an_owners_command_learns_of_the_takeover_too(bucket: MemoryBucket, place_of: PlaceOf) -> None:
+    """Such a command takes the store over, and leaves it to the next run to look for the killed run's photos."""
+    path = Path("photos/2026-01/1-2/10-abc.jpg")
+    with held(bucket) as lease:
+        lease.change(stamp="of the killed run")
+        bucket.put(f"{CAMPAIGN}/{path.as_posix()}", b"a photo")
+    bucket.now += TTL + SLACK
+    with held(bucket) as lease:
+        command = place_of(lease)
+        command.leave_stamp(command.stamp)
+        command.finish(a_catalog(b"sound"))
+    with held(bucket) as lease:
+        place = place_of(lease)
+        assert not lease.is_taken_over
+        place.bring_catalog()
+        assert place.find(path.parent, path.stem) == path
+
+
+def test_two_holders_name_their_checkpoints_apart(place_of: PlaceOf) -> None:
+    """The scratch folder knows its checkpoint by the name: an equal one of another archive must not count."""
+    names = []
+    for _ in range(2):
+        other = MemoryBucket()
+        with held(other) as lease:
+            place_of(lease).finish(a_catalog(b"of this archive"))
+        names.append(other.state.checkpoint)
+    assert names[0] != names[1]
+
+
+def test_the_scratch_folder_of_another_archive_is_refused(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    claim_scratch(scratch, "s3://returns/test at AWS")
+    claim_scratch(scratch, "s3://returns/test at AWS")
+    with pytest.raises(ConfigError, match="holds the catalogues of s3://returns/test at AWS") as caught:
+        claim_scratch(scratch, "s3://returns/market at AWS")
+    assert "a scratch folder of its own" in caught.value.hint
