@@ -38,6 +38,8 @@ POINTS = (
     "tombstoned",
     "pruning",
     "pruned",
+    "copying",
+    "copied",
 )
 
 _name, _, _times = os.environ.get(VARIABLE, "").partition(":")

@@ -263,6 +263,10 @@ class BucketArchive:
     def numbers(self) -> list[int]:
         return self.stores()
 
+    def has_catalog(self, campaign: int) -> bool:
+        found = self._bucket.get(f"{campaign}/{LEASE_NAME}")
+        return found is not None and bool(LeaseState.unpack(found).checkpoint)
+
     def open(self, campaign: int, path: str) -> Opened:
         return open_object(self._bucket, f"{campaign}/{path}")
 

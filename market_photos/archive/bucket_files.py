@@ -113,6 +113,10 @@ class BucketFiles:
             target = wanted.with_name(f"{wanted.name}.{number}")
         self._bucket.move(self._key(path), self._key(target))
 
+    def set_aside_folders(self) -> Iterator[Path]:
+        for folder, _ in groupby(self._walk(Path(layout.SET_ASIDE)), lambda found: self._path(found).parent):
+            yield folder
+
     def remove_set_aside(self, folder: Path) -> list[Path]:
         within_day = folder.relative_to(layout.PHOTOS)
         for day in self._bucket.folders(f"{self._root}{layout.SET_ASIDE}/"):

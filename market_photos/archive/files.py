@@ -77,5 +77,8 @@ class StoreFiles(Protocol):
     def set_aside(self, path: Path, day: str) -> None:
         """Move a file to `set-aside/<day>`, where no sync touches it. Overwrites nothing."""
 
+    def set_aside_folders(self) -> Iterator[Path]:
+        """Yield the folders below `set-aside`, with what verify has set aside."""
+
     def remove_set_aside(self, folder: Path) -> list[Path]:
         """Remove what verify has set aside of a return; return the folders found instead of files, which stay."""

@@ -103,6 +103,9 @@ class FolderArchive:
         """Return the folder: a catalogue is beside its photos."""
         return self.catalogs
 
+    def has_catalog(self, campaign: int) -> bool:
+        return volume.is_there(layout.store_folder(self.catalogs, campaign) / layout.CATALOG_NAME)
+
     def open(self, campaign: int, path: str) -> Opened:
         file = tree.open_within(layout.store_folder(self.catalogs, campaign), Path(path))
         status = os.fstat(file.fileno())

@@ -110,6 +110,13 @@ class FolderFiles:
             atomic.sync_folder(target.parent)
             atomic.sync_folder((self._store / path).parent)
 
+    def set_aside_folders(self) -> Iterator[Path]:
+        waiting = [Path(layout.SET_ASIDE)]
+        while waiting:
+            folder = waiting.pop()
+            yield folder
+            waiting += [folder / name for name, is_folder in self._folders(folder) if is_folder]
+
     def remove_set_aside(self, folder: Path) -> list[Path]:
         left: list[Path] = []
         within_day = folder.relative_to(layout.PHOTOS)

@@ -80,6 +80,9 @@ class Archive(Protocol):
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         """Bring the catalogues of some stores, or of all, up to date for reading; return `catalogs`. Blocks."""
 
+    def has_catalog(self, campaign: int) -> bool:
+        """Return whether a store has a catalogue, in a bucket a checkpoint of one. Blocks."""
+
     def open(self, campaign: int, path: str) -> Opened:
         """Open a file of a store for reading; it is never in memory as a whole. Opening and reading block.
 

@@ -7,6 +7,7 @@ import click
 from pydantic import ValidationError
 
 from market_photos import console
+from market_photos.archive import volume
 from market_photos.archive.place import Archive
 from market_photos.archive.places import open_archive
 from market_photos.archive.stores import chosen
@@ -16,6 +17,7 @@ from market_photos.config import find_config, load
 from market_photos.errors import UsageError, most_serious
 from market_photos.maintenance.copy import CopyResult, copy_store
 from market_photos.maintenance.verify import problem_line
+from market_photos.reporting.run_log import copy_runs
 from market_photos.settings import Archive as ArchiveSettings
 from market_photos.text import human_bytes
 
@@ -28,8 +30,9 @@ from market_photos.text import human_bytes
 def copy(*, to: str, endpoint: str | None, config: Path | None, campaigns: tuple[int, ...]) -> None:
     """Copy the archive to a bucket or a folder.
 
-    With its history: photos, records, tombstones, holds and the catalogue. Every photo is compared by SHA-256. The
-    source stays as it is. The same command continues a copy that was cut short.
+    With its history: photos, records, tombstones, holds, files set aside, the runs and the catalogue. Every photo is
+    compared by SHA-256. The source stays as it is. The same command continues a copy that was cut short, and brings
+    one up to date as long as no run, hold or prune has changed it.
     """
     settings = load(find_config(config))
     source, target = open_archive(settings.archive), _target(settings.archive, to, endpoint)
@@ -50,6 +53,8 @@ def copy(*, to: str, endpoint: str | None, config: Path | None, campaigns: tuple
         )
         results.append(result)
         console.say(_line(result, target.name))
+    with volume.disk_errors(target.catalogs):
+        copy_runs(source.catalogs, target.catalogs)
     code = most_serious([result.exit_code for result in results])
     if not code:
         console.say(f"Now set [archive] to {target.name}, and sync with that only: both archives count one quota.")
@@ -73,8 +78,16 @@ def _target(settings: ArchiveSettings, to: str, endpoint: str | None) -> Archive
 
 
 def _line(result: CopyResult, target: str) -> str:
+    if result.has_parted:
+        return (
+            f"Store {result.campaign}: {target} has it with a history of its own, and this archive has gone on too. "
+            "Nothing was copied, as one of them would be lost. Keep one archive, or copy to another place."
+        )
     if result.is_there_already:
-        return f"Store {result.campaign}: is in {target} already; left as it is."
+        return (
+            f"Store {result.campaign}: is in {target} already, with all that is here; "
+            f"{result.photos:,} photos compared."
+        )
     return (
         f"Store {result.campaign}: {result.files:,} files ({human_bytes(result.size)}) copied; "
         f"{result.photos:,} photos compared."

@@ -84,6 +84,16 @@ def recording_of(archive: Archive, command: str, clock: Clock) -> Iterator[RunRe
         yield record
 
 
+def copy_runs(source: Path, target: Path) -> None:
+    """Copy the records of runs that have ended to another archive's. Blocks. Raises OSError."""
+    (target / FOLDER).mkdir(mode=0o700, exist_ok=True)
+    for path in sorted((source / FOLDER).glob("*.json")):
+        copy = target / FOLDER / path.name
+        if not copy.exists() and lock.held_by(path) is None:
+            with atomic.replacing(copy) as file:
+                file.write(path.read_bytes())
+
+
 def last_runs(archive: Path, most: int = 1) -> list[PastRun]:
     """Return the `most` last runs on record, newest first. Blocks."""
     with suppress(OSError):

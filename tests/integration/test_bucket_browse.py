@@ -11,6 +11,8 @@ import pytest
 from aiohttp import ClientPayloadError, web
 from aiohttp.test_utils import TestClient, TestServer
 
+from market_photos.archive import objects
+from market_photos.archive.object_file import PIECE_BYTES
 from market_photos.archive.places import open_archive
 from market_photos.browse.app import make_app
 from market_photos.browse.index_refresher import IndexRefresher
@@ -21,6 +23,7 @@ from market_photos.clock import SystemClock
 from market_photos.sandbox.world import Photo
 from market_photos.settings import Limits
 from tests.integration.buckets import Storage, ministack, store_of
+from tests.integration.gate import Gate, gate
 from tests.integration.harness import CAMPAIGN
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
@@ -133,8 +136,9 @@ async def test_a_photo_is_compared_with_its_sha256(world: BucketWorld) -> None:
 
 
 @pytest.mark.usefixtures("keys")
-async def test_an_answer_is_cut_where_the_bucket_goes_away(tmp_path: Path) -> None:
+async def test_an_answer_is_cut_where_the_bucket_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of a photo never looks like the whole."""
+    monkeypatch.setattr(objects, "REPEAT_SECONDS", 1.0)
     with ExitStack() as stack:
         storage = stack.enter_context(ministack(tmp_path))
         world = stack.enter_context(a_bucket_world(storage, tmp_path, returns=0))
@@ -157,6 +161,44 @@ async def test_a_photo_that_changes_while_it_is_sent_is_cut(world: BucketWorld) 
         obstore.put(store_of(world.storage, world.bucket), key, other)
         with pytest.raises(ClientPayloadError):
             await response.read()
+
+
+async def test_a_client_that_leaves_ends_the_download(world: BucketWorld) -> None:
+    photo = photos_of(world)[-1]
+    key = key_of(world, photo)
+    with gate(world.storage.endpoint) as way:
+        async with browsed(at(world, way)) as client:
+            async with client.get(address("file", photo)) as response:
+                await response.content.readexactly(2_000_000)
+                response.close()
+            async with client.get("/returns") as response:
+                assert response.status == 200
+        pieces = [passed for passed in way.passed if passed.path.endswith(key)]
+    assert 2 <= len(pieces) < LARGE / PIECE_BYTES / 2
+
+
+async def test_a_page_costs_one_listing_and_a_kept_preview_nothing(world: BucketWorld) -> None:
+    photo, *_ = photos_of(world)
+    with gate(world.storage.endpoint) as way:
+        async with browsed(at(world, way)) as client:
+            await client.get(address("thumb", photo))
+            for page, requests in (
+                ("/returns", []),
+                (f"/return/{CAMPAIGN}/{photo.order}/{photo.return_id}", [f"/{world.bucket}"]),
+                (address("thumb", photo), []),
+                (address("file", photo), [f"/{world.bucket}/market/{key_of(world, photo)}"]),
+            ):
+                way.passed.clear()
+                async with client.get(page) as response:
+                    assert response.status == 200
+                    await response.read()
+                assert [passed.path for passed in way.passed] == requests, page
+
+
+def at(world: BucketWorld, way: Gate) -> BucketWorld:
+    """Return the world whose way to the storage leads through the gate."""
+    world.settings["archive"]["endpoint"] = way.url
+    return world
 
 
 @pytest.mark.usefixtures("keys")

@@ -1,6 +1,5 @@
 """verify on a bucket without --full: a listing, and the SHA-256 kept with what is newer than its row."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +10,7 @@ import pytest
 
 from market_photos.archive.layout import CATALOG_NAME
 from tests.integration.buckets import Storage, store_of
+from tests.integration.gate import gate
 from tests.integration.harness import CAMPAIGN
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
@@ -51,7 +51,17 @@ def test_a_photo_that_was_replaced_by_one_of_its_size_is_found(world: BucketWorl
     assert world.command("verify", "--full").code == 0
 
 
-def test_an_archive_that_is_newer_than_its_rows_verifies(world: BucketWorld) -> None:
-    age(world)
-    outcome = world.command("verify", "--json")
-    assert (outcome.code, json.loads(outcome.stdout)["stores"][0]["photos"]) == (0, len(photo_keys(world)))
+def test_a_clean_archive_costs_listings_and_one_that_is_newer_than_its_rows_a_look_at_each_photo(
+    world: BucketWorld,
+) -> None:
+    photos = photo_keys(world)
+    with gate(world.storage.endpoint) as way:
+        world.settings["archive"]["endpoint"] = way.url
+        for is_newer in (False, True):
+            way.passed.clear()
+            outcome = world.command("verify", "--json")
+            assert (outcome.code, outcome.json["stores"][0]["photos"]) == (0, len(photos))
+            looks = [passed.path for passed in way.passed if "/photos/" in passed.path]
+            assert sorted(looks) == [f"/{world.bucket}/market/{key}" for key in photos if is_newer]
+            assert len(way.passed) - len(looks) <= 4
+            age(world)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("short_cool_down")
 PACKAGE = Path(failpoints.__file__).parent
 #: Workers of a run: the slots, and those whose photos are on their way from the slot to the disk.
 IN_FLIGHT = Limits().parallel_requests + SPARE_WORKERS
-OWNERS = ("set-aside", "requeued", "rebuilding", "rebuilt", "tombstoned", "pruning", "pruned")
+OWNERS = ("set-aside", "requeued", "rebuilding", "rebuilt", "tombstoned", "pruning", "pruned", "copying", "copied")
 RUN_POINTS = [name for name in failpoints.POINTS if name not in OWNERS]
 #: Points that a run passes once.
 ONCE = {"run-begun", "page-recorded", "watermark-moved", "run-ended"}

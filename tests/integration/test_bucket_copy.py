@@ -1,0 +1,189 @@
+"""copy: an archive moves with all of its history, whatever cuts the copy short, and whatever happens after it."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from market_photos.archive import layout
+from market_photos.archive.folder import FolderArchive
+from market_photos.archive.folder_files import FolderFiles
+from market_photos.archive.places import open_archive
+from market_photos.clock import SystemClock
+from market_photos.maintenance.copy import copy_store
+from market_photos.settings import Limits
+from tests.integration.buckets import Storage, taking_over_after
+from tests.integration.harness import CAMPAIGN, PATIENCE_S, SHORT_PERIOD, Outcome, World, a_world
+from tests.integration.test_bucket import BucketWorld
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """An archive in a folder, with odd hashes; the whole quota counts for a second only."""
+    with a_world(tmp_path, synced=True, odd=True) as world:
+        yield world
+
+
+class Target:
+    """Where an archive is copied to: a folder, or a bucket."""
+
+    def __init__(self, world: World, archive: dict[str, Any], words: tuple[str, ...]) -> None:
+        self.words = ("copy", "--to", *words)
+        world.settings["archive"] = {"scratch": str(world.folder / "scratch")}
+        folder = world.folder / "machine"
+        folder.mkdir()
+        self.world = BucketWorld(world.market, world.sandbox, folder, {"archive": archive, "limits": SHORT_PERIOD})
+        """The archive that the copy is."""
+
+    def assert_is_copy_of(self, source: World) -> None:
+        """The copy is as good as the source, and a sync brings nothing again."""
+        asked = source.log.count("photo")
+        for command in (("verify", "--full"), ("sync",)):
+            outcome = self.world.command(*command)
+            assert outcome.code == 0, outcome.text
+        assert source.log.count("photo") == asked
+        assert self.world.states(CAMPAIGN) == source.states(CAMPAIGN)
+        ours, theirs = (sorted(set(map(hash_of, world.photo_rows(CAMPAIGN)))) for world in (source, self.world))
+        assert ours == theirs
+
+
+def hash_of(row: dict[str, Any]) -> tuple[str, bytes]:
+    return row["image_hash"], row["sha256"]
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def target(request: pytest.FixtureRequest, world: World, storage: Storage, keys: None) -> Target:
+    if request.param == "folder":
+        return Target(world, {"directory": str(world.folder / "copy")}, (str(world.folder / "copy"),))
+    section = storage.settings(storage.make_bucket(), world.folder / "machine" / "scratch")
+    return Target(world, section, (section["url"], "--endpoint", storage.endpoint))
+
+
+def copied(world: World, target: Target) -> Outcome:
+    """Copy, once the lease of a killed copy has run out: soon."""
+    for _ in range(int(PATIENCE_S)):
+        outcome = world.end_of(world.start(*target.words, script=taking_over_after(1.0)))
+        if outcome.code != 6:
+            break
+    return outcome
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """The contents of an archive, but for what marks who is at work."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).digest()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith(("-wal", "-shm", ".lock"))
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["copying:1", "copying:3", "copied"])
+def test_a_killed_copy_is_completed_by_the_same_command(world: World, target: Target, point: str) -> None:
+    """Wherever it was killed; it never counts as done before it is, and the source stays as it is."""
+    before = tree(world.archive)
+    killed = world.program(*target.words, env={"MARKET_PHOTOS_CRASH_AT": point})
+    assert killed.code == -9, killed.text
+    outcome = copied(world, target)
+    assert outcome.code == 0, outcome.text
+    assert f"{len(world.market.photos())} photos compared" in outcome.stderr
+    assert tree(world.archive) == before
+    target.assert_is_copy_of(world)
+
+
+@pytest.mark.slow
+def test_a_copy_is_brought_up_to_date_by_the_same_command(world: World, target: Target) -> None:
+    """As long as only the source has gone on: with a run, a hold, or a prune."""
+    assert copied(world, target).code == 0
+    assert "with all that is here" in copied(world, target).stderr
+    new = world.market.stores[CAMPAIGN].add_return(photos=2)
+    assert world.command("sync").code == 0
+    outcome = copied(world, target)
+    assert (outcome.code, " 3 files" in outcome.stderr) == (0, True), outcome.text
+    assert world.command("hold", "--return", str(new.id)).code == 0
+    assert copied(world, target).code == 0
+    assert target.world.command("status").code == 0
+    assert target.world.rows("SELECT return_id FROM returns WHERE held_at IS NOT NULL") == [(new.id,)]
+    target.assert_is_copy_of(world)
+
+
+def test_a_store_on_which_both_archives_have_gone_on_is_left_alone(world: World, target: Target) -> None:
+    """In words, and with an exit code: neither catalogue knows all."""
+    assert copied(world, target).code == 0
+    for archive in (target.world, world):
+        world.market.stores[CAMPAIGN].add_return(photos=1)
+        assert archive.command("sync").code == 0
+    states, asked = target.world.states(CAMPAIGN), target.world.rows("SELECT max(id) FROM runs")
+    outcome = copied(world, target)
+    assert outcome.code == 10, outcome.text
+    assert f"Store {CAMPAIGN}: " in outcome.stderr
+    assert "a history of its own" in outcome.stderr
+    assert target.world.command("verify", "--full").code == 0
+    assert (target.world.states(CAMPAIGN), target.world.rows("SELECT max(id) FROM runs")) == (states, asked)
+
+
+def test_a_copy_has_the_runs_the_files_set_aside_and_what_awaits_a_decision(world: World, target: Target) -> None:
+    awaiting = world.market.stores[CAMPAIGN].add_return(photos=1)
+    awaiting.fields = {**awaiting.fields, "refundStatus": "WAITING_FOR_DECISION"}
+    assert world.command("sync").code == 0
+    changed = world.files()[0]
+    changed.write_bytes(b"changed")
+    assert world.command("verify", "--full", "--repair").code == 10
+    assert world.command("sync").code == 0
+    outcome = copied(world, target)
+    assert outcome.code == 0, outcome.text
+    theirs = target.world
+    for query in (
+        "SELECT command, started_at, exit_code FROM runs",
+        "SELECT order_id, return_id, awaits FROM returns",
+    ):
+        theirs.command("status")  # brings the catalogue
+        assert theirs.rows(query) == world.rows(query)
+    assert theirs.command("awaiting", "--json").stdout == world.command("awaiting", "--json").stdout
+    [aside] = (
+        path.relative_to(world.store) for path in (world.store / layout.SET_ASIDE).rglob("*") if path.is_file()
+    )
+    copy = open_archive(theirs.as_settings().archive)
+    with copy.open(CAMPAIGN, aside.as_posix()) as file:
+        assert file.read() == b"changed"
+    sent = theirs.rows("SELECT count(*) FROM requests WHERE method = 'photo'")[0][0]
+    assert sent >= Limits().photo_requests
+
+
+def test_the_runs_that_reached_no_store_are_copied(world: World, tmp_path: Path) -> None:
+    world.settings["archive"] = {}
+    assert world.command("copy", "--to", str(tmp_path / "copy")).code == 0
+    ours, theirs = (
+        {p.name: p.read_bytes() for p in (at / "runs").iterdir()} for at in (world.archive, tmp_path / "copy")
+    )
+    assert ours
+    assert ours == theirs
+
+
+def test_what_comes_to_the_source_meanwhile_is_left_for_the_next_copy(world: World, tmp_path: Path) -> None:
+    """A run between the catalogue and the files does not make the copy look incomplete."""
+
+    class Busy(FolderArchive):
+        def files(self, campaign: int) -> FolderFiles:
+            world.market.stores[campaign].add_return(photos=2)
+            assert world.sync().exit_code == 0
+            return super().files(campaign)
+
+    def copy(source: FolderArchive) -> tuple[int, int]:
+        target = FolderArchive(world.as_settings().archive.model_copy(update={"directory": tmp_path / "copy"}))
+        found = copy_store(
+            source,
+            target,
+            CAMPAIGN,
+            limits=Limits(),
+            clock=SystemClock(),
+            command="copy",
+            report=lambda store, problem: pytest.fail(str(problem)),
+        )
+        return found.exit_code, found.photos
+
+    count = len(world.market.photos())
+    assert copy(Busy(world.as_settings().archive)) == (0, count)
+    assert copy(FolderArchive(world.as_settings().archive)) == (0, count + 2)
