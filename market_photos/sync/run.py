@@ -71,6 +71,7 @@ class Run:
         self.ended: list[StoreReport] = []
         """Those that it has visited."""
         self.has_stores = False
+        """Whether it has begun to open stores: those end in order."""
         self.stop = Stop()
         self.budget = Budget(options.max_photos)
         self._began = 0.0
@@ -211,7 +212,7 @@ class Run:
     @asynccontextmanager
     async def _opened(self, candidate: Candidate, client: Client, locks: StoreLocks) -> AsyncIterator[Store]:
         """Open the store's catalogue, restore its limits, and keep it in `stores` during the block."""
-        settings = self.settings
+        settings, self.has_stores = self.settings, True
         async with AsyncExitStack() as opened:
             held_folder, lock = await opened.enter_async_context(in_a_thread(locks.opened(candidate.campaign)))
             place = await opened.enter_async_context(
@@ -242,7 +243,6 @@ class Run:
                 started_at=self.clock.now().best,
             )
             self.stores.append(store)
-            self.has_stores = True
             opened.callback(self.stores.remove, store)
             yield store
 

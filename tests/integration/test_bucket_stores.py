@@ -1,5 +1,6 @@
 """Several stores in a bucket, seen from machines that have an empty scratch folder."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from market_photos.archive.objects import Bucket
 from market_photos.archive.places import open_archive
 from market_photos.sandbox import ALWAYS, actions
 from tests.integration.buckets import KEYS, Storage, ministack, objects, store_of
-from tests.integration.harness import CAMPAIGN
+from tests.integration.harness import CAMPAIGN, script, wait_until
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
 pytestmark = pytest.mark.slow
@@ -97,3 +98,25 @@ def test_a_scratch_folder_serves_one_archive(world: BucketWorld) -> None:
         assert f"holds the catalogues of s3://{world.bucket}/market" in outcome.stderr
     assert objects(store_of(world.storage, bucket)) == {}
     assert world.objects == before
+
+
+def test_a_signal_while_the_first_store_opens_leaves_its_lease_released(storage: Storage, tmp_path: Path) -> None:
+    """Otherwise its next run would wait for the lease to run out, and for an hour of quota."""
+    begun = tmp_path / "swap-begun"
+    slow_swaps = script(
+        "import pathlib, time",
+        "from market_photos.archive.objects import Bucket",
+        "swap = Bucket.swap",
+        "def slow(bucket, key, *rest):",
+        f"    if key.endswith('lease.json'): pathlib.Path({str(begun)!r}).touch(); time.sleep(1)",
+        "    return swap(bucket, key, *rest)",
+        "Bucket.swap = slow",
+    )
+    with a_bucket_world(storage, tmp_path) as world:
+        process = world.start("sync", script=slow_swaps)
+        wait_until(begun.exists, process)
+        process.send_signal(signal.SIGTERM)
+        outcome = world.end_of(process)
+        assert outcome.code == 143, outcome.text
+        assert world.lease["is_released"]
+        assert world.log.of("photo") == []
