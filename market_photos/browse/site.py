@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 STATIC = Path(__file__).parent / "static"
 ROOM = "market_photos.browse"
-#: Photos and zips that are read at the same time: those of a bucket may take long, and pages are read meanwhile.
+#: Threads for what is read of photos: in a bucket that may take long, and no list waits for it.
 FILE_THREADS = 8
 
 
@@ -72,15 +72,18 @@ class Site:
         ids = "/{campaign:[0-9]{1,19}}/{order:[0-9]{1,19}}/{return_id:[0-9]{1,19}}"
         photo = f"{ids}/{{stem:[A-Za-z0-9_~-]{{1,255}}}}"
         pages = (
-            ("/awaiting", "awaiting.html", self._views.awaiting),
-            (RESULTS, "results.html", self._views.results),
-            ("/runs", "runs.html", self._views.runs),
-            (f"/return{ids}", "return.html", self._views.return_),
-            (f"/photo{photo}", "photo.html", self._views.photo),
+            ("/awaiting", "awaiting.html", self._views.awaiting, self._readers),
+            (RESULTS, "results.html", self._views.results, self._readers),
+            ("/runs", "runs.html", self._views.runs, self._readers),
+            (f"/return{ids}", "return.html", self._views.return_, self._files),
+            (f"/photo{photo}", "photo.html", self._views.photo, self._files),
         )
         return [
             web.get("/", self._start),
-            *(web.get(path, partial(self._page, template=name, values=values)) for path, name, values in pages),
+            *(
+                web.get(path, partial(self._page, template=name, values=values, threads=threads))
+                for path, name, values, threads in pages
+            ),
             web.get(f"/thumb{photo}", partial(self._preview, edge=thumbs.THUMB)),
             web.get(f"/large{photo}", partial(self._preview, edge=thumbs.LARGE)),
             web.get(f"/file{photo}", self._file),
@@ -173,9 +176,13 @@ class Site:
         return await asyncio.get_running_loop().run_in_executor(self._files, function)
 
     async def _page(
-        self, request: web.Request, template: str, values: Callable[[web.Request, Wording], dict[str, Any]]
+        self,
+        request: web.Request,
+        template: str,
+        values: Callable[[web.Request, Wording], dict[str, Any]],
+        threads: Executor,
     ) -> web.Response:
-        """Return a page. Its values are read and it is rendered in a thread."""
+        """Return a page. Its values are read and it is rendered in one of the threads."""
         began = time.perf_counter()
         words = language_of(request)
 
@@ -183,7 +190,7 @@ class Site:
             found = {"awaiting": self._views.awaiting_count(), **values(request, words)}
             return self.render(template, words, request, **found)
 
-        text = await self._read(render)
+        text = await asyncio.get_running_loop().run_in_executor(threads, render)
         response = web.Response(text=text, content_type="text/html")
         response.headers["Server-Timing"] = f"page;dur={(time.perf_counter() - began) * 1000:.1f}"
         remember_choices(request, response)

@@ -1,6 +1,7 @@
 """The pages of an archive in a bucket: photos pass through, and nothing cut short looks complete."""
 
 import asyncio
+import signal
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -17,13 +18,13 @@ from market_photos.archive.places import open_archive
 from market_photos.browse.app import make_app
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import access_policy
-from market_photos.browse.site import Site
+from market_photos.browse.site import FILE_THREADS, Site
 from market_photos.browse.stores import Stores
 from market_photos.clock import SystemClock
 from market_photos.sandbox.world import Photo
 from market_photos.settings import Limits
 from tests.integration.buckets import Storage, ministack, store_of
-from tests.integration.gate import Gate, gate
+from tests.integration.gate import gate
 from tests.integration.harness import CAMPAIGN
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
@@ -43,7 +44,7 @@ def world(keys: None, storage: Storage, tmp_path: Path) -> Iterator[BucketWorld]
 
 @asynccontextmanager
 async def browsed(world: BucketWorld) -> AsyncIterator[Client]:
-    """The pages on another machine, without its index."""
+    """The pages of the archive, without an index."""
     stores = Stores(open_archive(world.as_settings().archive))
     stores.source.fetch()
     site = Site(stores, IndexRefresher(stores), Limits(), SystemClock())
@@ -163,11 +164,33 @@ async def test_a_photo_that_changes_while_it_is_sent_is_cut(world: BucketWorld) 
             await response.read()
 
 
+async def test_no_list_waits_for_a_bucket_that_does_not_answer(world: BucketWorld) -> None:
+    """More requests than there are threads for photos wait for it: files, and the pages that look at files."""
+    photo = photos_of(world)[0]
+    paths = [f"/return/{CAMPAIGN}/{photo.order}/{photo.return_id}", address("file", photo)] * FILE_THREADS
+
+    async def status_of(client: Client, path: str) -> int:
+        async with client.get(path) as response:
+            return response.status
+
+    async with browsed(world) as client:
+        world.storage.process.send_signal(signal.SIGSTOP)
+        try:
+            waiting = [asyncio.create_task(status_of(client, path)) for path in paths]
+            done, _ = await asyncio.wait(waiting, timeout=0.5)
+            assert not done
+            async with asyncio.timeout(5):
+                assert await status_of(client, "/returns") == 200
+        finally:
+            world.storage.process.send_signal(signal.SIGCONT)
+        assert {await one for one in waiting} == {200}
+
+
 async def test_a_client_that_leaves_ends_the_download(world: BucketWorld) -> None:
     photo = photos_of(world)[-1]
     key = key_of(world, photo)
     with gate(world.storage.endpoint) as way:
-        async with browsed(at(world, way)) as client:
+        async with browsed(world.another_machine(way.url)) as client:
             async with client.get(address("file", photo)) as response:
                 await response.content.readexactly(2_000_000)
                 response.close()
@@ -180,7 +203,7 @@ async def test_a_client_that_leaves_ends_the_download(world: BucketWorld) -> Non
 async def test_a_page_costs_one_listing_and_a_kept_preview_nothing(world: BucketWorld) -> None:
     photo, *_ = photos_of(world)
     with gate(world.storage.endpoint) as way:
-        async with browsed(at(world, way)) as client:
+        async with browsed(world.another_machine(way.url)) as client:
             await client.get(address("thumb", photo))
             for page, requests in (
                 ("/returns", []),
@@ -193,12 +216,6 @@ async def test_a_page_costs_one_listing_and_a_kept_preview_nothing(world: Bucket
                     assert response.status == 200
                     await response.read()
                 assert [passed.path for passed in way.passed] == requests, page
-
-
-def at(world: BucketWorld, way: Gate) -> BucketWorld:
-    """Return the world whose way to the storage leads through the gate."""
-    world.settings["archive"]["endpoint"] = way.url
-    return world
 
 
 @pytest.mark.usefixtures("keys")
