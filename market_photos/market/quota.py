@@ -102,8 +102,9 @@ class Quota:
         self.period = period
         self.held_for = held_for(period)
         """Seconds from an answer until its token is back."""
-        # More than `amount` after the quota was lowered: the youngest return last.
-        self._restored = sorted(min(max(age, 0.0), self.held_for) for age in restored)[:amount]
+        ages = sorted(min(max(age, 0.0), self.held_for) for age in restored)
+        self._restored = [_now() - age for age in ages[:amount]]
+        """When the tokens of earlier runs were spent: the youngest `amount` of them, as it may have been lowered."""
         self._unused = amount - len(self._restored)
         self._spent: deque[_SpentToken] = deque()
         self._queue = asyncio.Lock()  # its waiters are served in order
@@ -165,7 +166,7 @@ class Quota:
         """Seconds until each token that is not free is back, sorted; one in flight as if it were answered now."""
         now = _now()
         waits = [spent.returns_at - now for spent in self._spent]
-        waits += [self.held_for - age for age in self._restored]
+        waits += [spent_at + self.held_for - now for spent_at in self._restored]
         in_flight = self.amount - self._unused - len(waits)
         return sorted(wait for wait in waits if wait > 0) + [self.held_for] * in_flight
 
@@ -185,7 +186,7 @@ class Quota:
     async def _take(self) -> Token:
         async with self._queue:
             while self._restored:
-                await self._hold_token(age=self._restored.pop())
+                await self._hold_token(self._restored.pop())
             while not self._take_token():
                 await self._changed.wait(self._spent[0].returns_at if self._spent else None)
             try:
@@ -207,16 +208,16 @@ class Quota:
 
     async def _put_back(self, token: Token) -> None:
         if token.seq:
-            await self._hold_token(age=0)
+            await self._hold_token(_now())
         else:
             self._unused += 1
         self._changed.notify()
 
-    async def _hold_token(self, age: float) -> None:
-        """Append a token that was spent `age` seconds ago. Never blocks, as its limiter is new."""
+    async def _hold_token(self, spent_at: float) -> None:
+        """Append a token that was spent at that loop time. Never blocks, as its limiter is new."""
         limiter = AsyncLimiter(1, self.held_for)
-        await limiter.acquire(1 - age / self.held_for)
-        self._spent.append(_SpentToken(_now() + self.held_for - age, limiter))
+        await limiter.acquire(max(0.0, 1 - (_now() - spent_at) / self.held_for))
+        self._spent.append(_SpentToken(spent_at + self.held_for, limiter))
 
 
 def _now() -> float:

@@ -71,6 +71,18 @@ def test_a_restart_knows_the_requests_of_the_last_period(ages: list[float], sent
     virtual.run(scenario())
 
 
+def test_earlier_requests_grow_old_before_the_first_one_of_this_run() -> None:
+    """Photos wait for no second period where the listing has waited for one."""
+
+    async def scenario() -> None:
+        quota = Quota(1, PERIOD, restored=[10])
+        await asyncio.sleep(60)
+        assert quota.returns == near(LAP - 70)
+        assert [await request(quota)] == near(LAP - 10)
+
+    virtual.run(scenario())
+
+
 def test_an_unspent_token_goes_to_the_next_request_at_once() -> None:
     async def scenario() -> None:
         quota = Quota(3, PERIOD)
