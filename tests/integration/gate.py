@@ -1,4 +1,4 @@
-"""A way to a server for one of its clients, which a test can close."""
+"""A way to a server for one of its clients, which a test can close or block."""
 
 import re
 import socket
@@ -21,25 +21,29 @@ class Passed(NamedTuple):
 
 
 class Gate:
-    """Relays connections to a server, and notes the requests in them, until it is closed."""
+    """Relays connections to a server, and notes the requests in them."""
 
     def __init__(self, url: str) -> None:
         server = urlsplit(url)
         self._server = (str(server.hostname), int(server.port or 0))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._ends = {self._listener}
-        self._is_closed = False
+        self._is_open = True
         self.url = f"{server.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         self.passed: list[Passed] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         """Cut off all connections, and refuse new ones."""
-        self._is_closed = True
+        self.block()
         for end in list(self._ends):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def block(self) -> None:
+        """Let nothing through any more; connections stay open, as where a cable is pulled."""
+        self._is_open = False
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -50,20 +54,23 @@ class Gate:
     def _relay(self, client: socket.socket) -> None:
         with suppress(OSError), client, socket.create_connection(self._server) as server:
             self._ends |= {client, server}
-            threading.Thread(target=_pump, args=(server, client), daemon=True).start()
-            while not self._is_closed and (data := client.recv(65536)):
+            threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
+            for data in self._received(client):
                 # A client sends no request before the answer to the last one: a head begins what is received.
                 if head := _HEAD.match(data):
                     self.passed.append(Passed(head[1].decode(), head[2].decode(), time.monotonic()))
                 server.sendall(data)
 
+    def _answer(self, server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            for data in self._received(server):
+                client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
+    def _received(self, end: socket.socket) -> Iterator[bytes]:
+        while data := end.recv(65536):
+            if self._is_open:
+                yield data
 
 
 @contextmanager

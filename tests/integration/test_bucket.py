@@ -173,6 +173,7 @@ def test_a_store_that_is_at_work_elsewhere_is_left_alone(storage: Storage, tmp_p
         world.assert_photos_are_right()
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_taken_over_and_the_whole_quota_counts_as_spent(storage: Storage, tmp_path: Path) -> None:
     """Not before its lease has run out. What it put into the bucket is not requested again.
 
@@ -197,6 +198,7 @@ def test_a_killed_run_is_taken_over_and_the_whole_quota_counts_as_spent(storage:
         other.assert_photos_are_right(in_flight=IN_FLIGHT)
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_a_checkpoint_is_taken_over_without_a_look_at_each_photo(
     storage: Storage, tmp_path: Path
 ) -> None:
@@ -230,6 +232,7 @@ def test_a_run_killed_after_a_checkpoint_is_taken_over_without_a_look_at_each_ph
         other.assert_photos_are_right(in_flight=IN_FLIGHT)
 
 
+@pytest.mark.slow
 def test_a_paused_run_stops_when_it_wakes_up_after_a_takeover(storage: Storage, tmp_path: Path) -> None:
     """It sends what was on its way at most, and changes neither the lease nor the checkpoint."""
     with a_bucket_world(storage, tmp_path, latency=0.1, returns=12) as world:
@@ -251,6 +254,7 @@ def test_a_paused_run_stops_when_it_wakes_up_after_a_takeover(storage: Storage, 
         other.assert_photos_are_right(in_flight=2 * IN_FLIGHT)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_off_from_the_bucket_stops_and_says_so(tmp_path: Path) -> None:
     """At the latest when its lease runs out. When the storage is back, the next run goes on."""
     with ExitStack() as stack:
