@@ -299,6 +299,7 @@ class BucketArchive:
     @contextmanager
     def rebuilding(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[BucketPlace]:
         self._claim_scratch()
+        require_conditional_puts(self._bucket)  # upkeep does not prepare
         with Lease(self._bucket, campaign, lock.command, clock) as lease:
             held_folder.require_also = lease.require_valid
             yield BucketPlace(self._bucket, campaign, held_folder.folder, self._settings.min_free_bytes, lease)

@@ -76,6 +76,8 @@ class Bucket:
         self._uploads = asyncio.Semaphore(UPLOADS)
         self.quotes_etag = True
         """Whether this server wants the quotes of an ETag in If-Match."""
+        self.is_probed = False
+        """Whether the probe has found that, and that this server keeps the conditions of puts."""
 
     def while_valid(self, require_valid: Callable[[], None]) -> "Bucket":
         """Return the same bucket, for the holder of a lease.

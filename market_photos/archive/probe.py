@@ -17,7 +17,12 @@ COMPARE_AND_SWAP = "If-Match: <ETag> (replace only what has not changed)"
 
 
 def require_conditional_puts(bucket: Bucket) -> None:
-    """Raise ArchiveUnwritable with the name of the feature that the storage lacks; learn how it wants ETags."""
+    """Raise ArchiveUnwritable with the name of the feature that the storage lacks; learn how it wants ETags.
+
+    Only the first time: later calls do nothing.
+    """
+    if bucket.is_probed:
+        return
     key = f"probe-{secrets.token_hex(8)}"
     try:
         etag = bucket.create(key, b"1")
@@ -36,6 +41,7 @@ def require_conditional_puts(bucket: Bucket) -> None:
                 bucket.swap(key, b"4", etag)
             except Conflict:
                 continue
+            bucket.is_probed = True
             return
         raise _lacks(bucket, COMPARE_AND_SWAP)
     finally:

@@ -1,4 +1,4 @@
-"""Object storage on this machine: ministack keeps the conditions of puts, rclone ignores them."""
+"""Object storage on this machine: ministack keeps the conditions of puts, also as Ceph does; rclone ignores them."""
 
 import os
 import secrets
@@ -95,11 +95,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def ministack(folder: Path, *options: str) -> Iterator[Storage]:
+def ministack(folder: Path, *options: str, app: str = "ministack.app:app") -> Iterator[Storage]:
     """`options`: of hypercorn. Its output is in `storage.log`."""
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "hypercorn", "--workers", "0", "ministack.app:app", "-b", address, *options]
-    with serving(command, f"http://{address}", folder, {"SERVICES": "s3"} | KEYS) as storage:
+    command = [sys.executable, "-m", "hypercorn", "--workers", "0", app, "-b", address, *options]
+    environment = {"SERVICES": "s3", "PYTHONPATH": str(Path(__file__).parents[2])} | KEYS
+    with serving(command, f"http://{address}", folder, environment) as storage:
+        yield storage
+
+
+@contextmanager
+def ceph_like(folder: Path) -> Iterator[Storage]:
+    with ministack(folder, app="tests.integration.ceph_like:app") as storage:
         yield storage
 
 

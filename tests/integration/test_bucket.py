@@ -26,6 +26,7 @@ from tests.integration.buckets import (
     SLACK,
     TTL,
     Storage,
+    ceph_like,
     ministack,
     objects,
     rclone,
@@ -42,7 +43,8 @@ IN_FLIGHT = 4
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    with ministack(tmp_path_factory.mktemp("storage")) as storage:
+    """The harder one to please: test_cluster_workers.py has plain ministack."""
+    with ceph_like(tmp_path_factory.mktemp("storage")) as storage:
         yield storage
 
 
@@ -306,6 +308,18 @@ def a_bucket_world_of(storage: Storage, folder: Path) -> Iterator[World]:
     (folder / "served" / "bucket").mkdir()
     with running(a_market()) as sandbox:
         yield World(sandbox.market, sandbox, folder, {"archive": storage.settings("bucket", folder / "scratch")})
+
+
+def test_a_storage_that_ignores_conditions_is_refused_for_upkeep_too(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        storage = stack.enter_context(rclone(tmp_path))
+        world = stack.enter_context(a_bucket_world_of(storage, tmp_path))
+        mine = tmp_path / "served" / "bucket" / "market" / str(CAMPAIGN) / layout.PHOTOS / "mine.txt"
+        mine.parent.mkdir(parents=True)
+        mine.write_text("mine")
+        outcome = world.program("rebuild")
+        assert (outcome.code, "If-None-Match: *" in outcome.stderr) == (5, True), outcome.text
+        assert [path for path in (tmp_path / "served").rglob("*") if path.is_file()] == [mine]
 
 
 def test_a_bucket_that_does_not_exist_is_named(storage: Storage, tmp_path: Path) -> None:

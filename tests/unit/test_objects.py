@@ -43,6 +43,7 @@ class Careless:
 
     url = "s3://bucket"
     quotes_etag = True
+    is_probed = False
 
     def __init__(self, *ignored: str, wants_quotes: bool | None = True) -> None:
         self.ignored = ignored
@@ -84,3 +85,5 @@ def test_the_probe_learns_how_the_storage_wants_an_etag(wants_quotes: bool) -> N
     storage = Careless(wants_quotes=wants_quotes)
     probe.require_conditional_puts(storage)  # type: ignore[arg-type]
     assert (storage.quotes_etag, storage.keys) == (wants_quotes, set())
+    storage.ignored = ("create",)
+    probe.require_conditional_puts(storage)  # type: ignore[arg-type] # once is enough
