@@ -9,7 +9,7 @@ from market_photos.text import one_line
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(.*?)</Code>")
-_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
+_MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
 #: Statuses by which a condition does not hold; a swap of what is missing is answered with 404.
 _CONFLICT = frozenset({304, 404, 412})
 #: Statuses that pass; 0: there was no answer. 409 tells of two requests for one key at once.

@@ -20,6 +20,9 @@ import obstore
 import pytest
 
 from market_photos.archive import layout
+from market_photos.archive.objects import Bucket
+from market_photos.archive.probe import require_conditional_puts
+from market_photos.archive.storage_errors import Conflict
 from market_photos.sandbox import running
 from tests.integration.buckets import (
     KEYS,
@@ -320,6 +323,16 @@ def test_a_storage_that_ignores_conditions_is_refused_for_upkeep_too(tmp_path: P
         outcome = world.program("rebuild")
         assert (outcome.code, "If-None-Match: *" in outcome.stderr) == (5, True), outcome.text
         assert [path for path in (tmp_path / "served").rglob("*") if path.is_file()] == [mine]
+
+
+def test_a_lost_race_is_a_conflict_where_the_storage_first_answers_500(storage: Storage) -> None:
+    """Then the run whose lease another one took says so, instead of that the storage does not answer."""
+    bucket = Bucket(f"s3://{storage.make_bucket()}/market", storage.endpoint)
+    require_conditional_puts(bucket)
+    etag = bucket.create("lease.json", b"1")
+    bucket.swap("lease.json", b"2", etag)
+    with pytest.raises(Conflict):
+        bucket.swap("lease.json", b"3", etag)
 
 
 def test_a_bucket_that_does_not_exist_is_named(storage: Storage, tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ def test_the_words_of_the_storage_are_told_without_a_key(bucket: Bucket) -> None
     assert told == "the storage answers SignatureDoesNotMatch: The signature does not match"
 
 
+def test_a_storage_that_gives_a_code_and_no_words_is_told_with_the_code() -> None:
+    refused = "403 Forbidden: <Error><Code>AccessDenied</Code><Message></Message><BucketName>b</BucketName></Error>"
+    assert reason_of(Exception(refused)) == "the storage answers AccessDenied"
+
+
 def test_a_storage_that_cannot_be_reached_is_named(bucket: Bucket) -> None:
     with pytest.raises(ArchiveUnwritable) as caught:
         bucket.create("7/lease.json", b"x")
