@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -85,7 +86,7 @@ class Bucket:
         It calls `require_valid` before each attempt at a request, which raises an error once the lease is lost.
         """
         held = copy.copy(self)
-        held._patience = Patience(HELD_REPEAT_SECONDS, require_valid)
+        held._patience = replace(self._patience, seconds=HELD_REPEAT_SECONDS, require=require_valid)
         return held
 
     def put(self, key: str, content: bytes | Path, attributes: Mapping[str, str] | None = None) -> None:

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from market_photos.archive.storage_errors import PassingFault
 
@@ -17,8 +17,9 @@ log = logging.getLogger(__name__)
 #: Seconds before the first repetition, which double each time up to the second number.
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
-#: Seconds of failure after which a person is told.
+#: Seconds of failure after which a person is told, and until the next warning of the same archive.
 QUIET_SECONDS = 5.0
+TELL_SECONDS = 60.0
 
 
 def pause_before(repetition: int) -> float:
@@ -28,6 +29,20 @@ def pause_before(repetition: int) -> float:
 
 def _nothing() -> None:
     """Require nothing."""
+
+
+class Warned:
+    """Remembers when a person was told: a storage that is away fails every request in flight."""
+
+    def __init__(self) -> None:
+        self._quiet_until = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Return whether to warn now; then not again for TELL_SECONDS."""
+        if now < self._quiet_until:
+            return False
+        self._quiet_until = now + TELL_SECONDS
+        return True
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,7 @@ class Patience:
     """Is called before each attempt; raises an error where it must not be made."""
     pause: Callable[[int], float] = pause_before
     now: Callable[[], float] = time.monotonic
+    warned: Warned = field(default_factory=Warned)
 
     def attempts(self) -> "Attempts":
         """Return the attempts at a new request."""
@@ -52,7 +68,6 @@ class Attempts:
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._failing_since = 0.0
-        self._is_told = False
         self.failed = 0
         """How many have failed."""
 
@@ -68,8 +83,7 @@ class Attempts:
         failing = now + pause - self._failing_since
         if failing > self._patience.seconds:
             raise fault
-        is_told = failing > QUIET_SECONDS and not self._is_told
+        is_told = failing > QUIET_SECONDS and self._patience.warned.is_due(now)
         log.log(logging.WARNING if is_told else logging.INFO, "%s Trying again.", fault.message)
-        self._is_told |= is_told
         self.failed += 1
         return pause

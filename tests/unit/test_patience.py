@@ -1,5 +1,7 @@
 """A request is repeated while its time lasts, and not once it must not be made."""
 
+import dataclasses
+
 import pytest
 
 from market_photos.archive.patience import FIRST_PAUSE, LONGEST_PAUSE, Patience, pause_before
@@ -48,3 +50,14 @@ def test_a_person_is_told_once_of_a_fault_that_lasts(caplog: pytest.LogCaptureFi
         clock.now += attempts.pause_after(FAULT)
     told = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert told == [f"{FAULT.message} Trying again."]
+
+
+def test_many_requests_that_fail_alike_are_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Told()
+    patience = Patience(300.0, pause=lambda failed: 1.0, now=clock)
+    side_by_side = [dataclasses.replace(patience, seconds=200.0).attempts() for _ in range(5)]
+    for _ in range(70):
+        for attempts in side_by_side:
+            attempts.pause_after(FAULT)
+        clock.now += 1
+    assert [record.levelname for record in caplog.records].count("WARNING") == 2
