@@ -24,7 +24,7 @@ from market_photos.archive.bucket_files import SHA256, BucketFiles, stored
 from market_photos.archive.files import Opened
 from market_photos.archive.hashing import in_threads
 from market_photos.archive.held_folder import HeldFolder
-from market_photos.archive.lease import LEASE_NAME, Lease, LeaseState, boottime, is_probably_held
+from market_photos.archive.lease import LEASE_NAME, SLACK, TTL, Lease, LeaseState, boottime, is_probably_held
 from market_photos.archive.lock import Lock, kept_free, note_elsewhere
 from market_photos.archive.object_file import open_object
 from market_photos.archive.objects import Bucket
@@ -273,6 +273,7 @@ class BucketArchive:
     def path_of(self, campaign: int, path: str) -> Path | None:
         return None
 
+    takeover_seconds = 2 * (TTL + SLACK)
     is_changed_beside_runs = False
     is_looked_at_cheaply = False
 

@@ -115,6 +115,7 @@ class FolderArchive:
     def path_of(self, campaign: int, path: str) -> Path | None:
         return layout.store_folder(self.catalogs, campaign) / path
 
+    takeover_seconds = 3.0  # the system may close a dead process's connections before it frees its locks
     is_changed_beside_runs = True
     is_looked_at_cheaply = True
 

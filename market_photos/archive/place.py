@@ -93,6 +93,10 @@ class Archive(Protocol):
         """Return where a file or folder of a store is on this machine; None in a bucket."""
 
     @property
+    def takeover_seconds(self) -> float:
+        """Seconds after which a store is surely free whose process has died."""
+
+    @property
     def is_looked_at_cheaply(self) -> bool:
         """Whether a page with many returns may look into the folder of each."""
 

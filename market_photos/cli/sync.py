@@ -26,8 +26,8 @@ from market_photos.cli.options import (
     with_options,
 )
 from market_photos.cli.run import execute, print_report
-from market_photos.cluster.batch import Job, LogOptions
 from market_photos.cluster.engine import MakeEngine, local_engine, remote_engine, require_engine
+from market_photos.cluster.job import Job, LogOptions
 from market_photos.cluster.run import ClusterRun
 from market_photos.cluster.worker import require_bucket
 from market_photos.config import Settings, find_config, load

@@ -1,7 +1,6 @@
 """`worker`: work on stores for a cluster's scheduler."""
 
 import asyncio
-import contextlib
 from pathlib import Path
 
 import click
@@ -31,5 +30,4 @@ def worker(*, address: str, config: Path | None, verbose: int, log_format: str) 
     require_bucket(settings)
     require_engine()
     console.redact.hide(settings.api_key())
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(address, settings, command_line(), SystemClock()))
+    asyncio.run(serve(address, settings, command_line(), SystemClock()))

@@ -1,202 +1,73 @@
-"""Run a batch of stores in a worker process. The engine calls these functions, several at once in one event loop."""
+"""Run a batch of stores in a worker process. The engine calls `run_batch`."""
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 from random import SystemRandom
-from typing import NamedTuple
-from uuid import uuid4
 
 from market_photos import console
+from market_photos.archive.places import open_archive
 from market_photos.clock import SystemClock
+from market_photos.cluster import process
 from market_photos.cluster.budget import SharedBudget
+from market_photos.cluster.job import Job, LogOptions, Result, StopRequest, reports_of, sendable
+from market_photos.cluster.process import Batch, Home
 from market_photos.config import Settings, load
 from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ExitCode, MarketPhotosError
 from market_photos.market.client import Client
-from market_photos.reporting.progress import StoreProgress
-from market_photos.reporting.report import Report, StoreReport
-from market_photos.sync.descriptors import stores_that_fit
+from market_photos.reporting.report import StoreReport
 from market_photos.sync.discovery import Candidate, Discovered, ask_time
-from market_photos.sync.plan import Plan
 from market_photos.sync.progress_file import write_progress
-from market_photos.sync.run import Options, Run
+from market_photos.sync.run import Run
 from market_photos.sync.shard import WHOLE
 from market_photos.sync.stop import Stop
 from market_photos.sync.store_locks import CLAIMED, StoreLocks
 
-
-class Patience(NamedTuple):
-    """How long a batch tries to get the stores that a process of the same run had, which may have died."""
-
-    seconds: float
-    pause: float
-
-
-#: The system may close a dead process's connections before it frees its locks.
-LOCAL_PATIENCE = Patience(3.0, 0.2)
-#: Longer than the lease of a machine that died.
-REMOTE_PATIENCE = Patience(180.0, 5.0)
-
-
-class LogOptions(NamedTuple):
-    """What a process writes on standard error, as for `console.set_up_logging`."""
-
-    verbose: int = 0
-    quiet: bool = False
-    as_json: bool = False
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the batches of one run have in common. Each process reads the configuration and the key itself."""
-
-    id: str
-    config: Path | None
-    plan: Plan
-    options: Options
-    log: LogOptions
-    budget: Path | None = None
-    """The file of a SharedBudget; None if there is no limit."""
-
-    @classmethod
-    def new(cls, config: Path | None, plan: Plan, options: Options, log: LogOptions) -> "Job":
-        """Return a job with an id, which the locks of its stores show."""
-        id_ = uuid4().hex[:8]
-        options = replace(options, command=f"{options.command} (run {id_})")
-        return cls(id_, config and config.absolute(), plan, options, log)
-
-
-class Result(NamedTuple):
-    """What became of a batch."""
-
-    reports: list[StoreReport]
-    requests: int
-    """Requests that concern no single store."""
-
-
-class StopRequest(NamedTuple):
-    """Why a run ends early."""
-
-    code: ExitCode
-    reason: str
-
-
-@dataclass
-class Home:
-    """A worker process that the user has started. It has a configuration of its own, and may leave the cluster."""
-
-    settings: Settings
-    leaving: Stop = field(default_factory=Stop)
-    error: ArchiveUnwritable | None = None
-    """Why this process cannot work, if that is the reason."""
-
-
-@dataclass
-class _Process:
-    """What this process works on."""
-
-    home: Home | None = None
-    runs: dict[str, list[Run]] = field(default_factory=dict)
-    """The unfinished batches by job."""
-    stops: dict[str, StopRequest] = field(default_factory=dict)
-    tasks: set["asyncio.Task[Result]"] = field(default_factory=set)
-    room: asyncio.Semaphore | None = None
-    """The stores that may still be opened, by all batches together."""
-
-
-_process = _Process()
+#: Attempts to get the stores of a process that has died, until they are free.
+TAKEOVER_TRIES = 40
 
 
 class _BatchRun(Run):
     """A run over stores that another process has found."""
 
-    def __init__(self, job: Job, candidates: list[Candidate], settings: Settings) -> None:
+    def __init__(self, job: Job, candidates: list[Candidate], settings: Settings, stop: Stop) -> None:
         campaigns = tuple(candidate.campaign for candidate in candidates)
         options = replace(job.options, campaigns=campaigns, shard=WHOLE, max_seconds=None)
         super().__init__(settings, job.plan, options, SystemClock(), SystemRandom())
+        self.stop = stop
         self._candidates = candidates
+        self._claimed: set[int] = set()
         if job.budget:
             self.budget = SharedBudget(job.budget)
 
+    def claim_stores(self, locks: StoreLocks, campaigns: list[int]) -> set[int]:
+        """Claim stores; return those that no other run has. It may be none: each has its own reason."""
+        self._claimed = locks.claim(campaigns)
+        return self._claimed
+
     async def find_stores(self, client: Client, named: list[int]) -> Discovered:
         """Return the stores, after a request that tells the server's time."""
-        return Discovered(self._candidates, [], await ask_time(client, self.clock, self.rng))
+        requests = await ask_time(client, self.clock, self.rng) if self._claimed else 0
+        return Discovered(self._candidates, [], requests)
 
     async def visit_stores(self, candidates: list[Candidate], client: Client, locks: StoreLocks) -> list[StoreReport]:
         """Visit the stores, as the other batches of this process leave room."""
-        if _process.room is None:
-            _process.room = asyncio.Semaphore(stores_that_fit(self.settings.limits))
-        return await self.visit_side_by_side(candidates, client, locks, _process.room)
-
-
-def work_at(home: Home) -> None:
-    """Let the batches of this process run with the configuration of `home`."""
-    _process.home = home
+        return await self.visit_side_by_side(candidates, client, locks, process.room(self.settings.limits))
 
 
 async def run_batch(job: Job, candidates: list[Candidate]) -> Result:
-    """Run the stores side by side and return their reports.
-
-    Raises Reschedule where this process leaves the cluster: another one does the stores then.
-    """
-    home = _process.home
+    """Run the stores side by side and return their reports, and which of them are left for another process."""
+    home = process.home()
     if home is None:
         _set_up_process(job.log)
     working = asyncio.create_task(_work(job, candidates, home))
-    _process.tasks.add(working)
-    working.add_done_callback(_process.tasks.discard)
     try:
         # The engine cancels its tasks when the scheduler is lost. The stores end in order all the same.
-        result = await asyncio.shield(working)
+        return await asyncio.shield(working)
     except asyncio.CancelledError:
-        _stop_all(StopRequest(ExitCode.TERMINATED, "the scheduler is lost"))
+        process.stop_all(StopRequest(ExitCode.TERMINATED, "the scheduler is lost"))
         raise
-    if home and home.leaving.requested:
-        from distributed import Reschedule  # noqa: PLC0415 - an extra, and slow to load
-
-        raise Reschedule
-    return result
-
-
-async def leave(request: StopRequest) -> None:
-    """Stop all batches of this process, and wait for their ends."""
-    _stop_all(request)
-    while _process.tasks:
-        await asyncio.wait(_process.tasks)
-
-
-async def progress_of(job_id: str) -> list[StoreProgress]:
-    """Return the progress of the stores that are at work in this process."""
-    return [progress for run in _runs(job_id) for progress in await run.progress()]
-
-
-def ended_of(job_id: str) -> list[StoreReport]:
-    """Return the reports of the stores in this process that have ended while their batch has not."""
-    return [report for run in _runs(job_id) for report in run.ended]
-
-
-def stop_job(job_id: str, request: StopRequest) -> None:
-    """Stop the batches of a job in this process, also those that begin later."""
-    _process.stops[job_id] = request
-    for run in _runs(job_id):
-        run.stop.request(*request)
-
-
-def reports_of(candidates: list[Candidate], error: MarketPhotosError) -> list[StoreReport]:
-    """Return the reports of stores that ended with this error."""
-    return [StoreReport(store.campaign, store.name, exit_code=error.exit_code, error=error) for store in candidates]
-
-
-def _runs(job_id: str) -> list[Run]:
-    return list(_process.runs.get(job_id, ()))
-
-
-def _stop_all(request: StopRequest) -> None:
-    for job_id in list(_process.runs):
-        stop_job(job_id, request)
 
 
 def _set_up_process(log: LogOptions) -> None:
@@ -210,20 +81,43 @@ def _set_up_process(log: LogOptions) -> None:
 
 
 async def _work(job: Job, candidates: list[Candidate], home: Home | None) -> Result:
-    """Run the stores; try those again that an earlier attempt of the same run still holds."""
+    with process.at_work(job.id, candidates) as batch:
+        try:
+            settings = home.settings if home else load(job.config)
+            console.redact.hide(settings.api_key())
+        except MarketPhotosError as error:
+            return Result(sendable(reports_of(candidates, error)), 0)
+        reports, requests = await _run_all(job, candidates, settings, batch)
+    unwritable = [report.error for report in reports.values() if isinstance(report.error, ArchiveUnwritable)]
+    if home and unwritable:
+        home.leave_because_of(unwritable[0])
+        batch.stop.request(home.leaving.code, home.leaving.reason)
+    ended = {report.campaign for report in reports.values() if report.exit_code is not batch.stop.code}
+    left = set(batch.campaigns) - ended if batch.stop.requested else ()
+    return Result(sendable(reports.values()), requests, frozenset(left))
+
+
+async def _run_all(
+    job: Job, candidates: list[Candidate], settings: Settings, batch: Batch
+) -> tuple[dict[int, StoreReport], int]:
+    """Run the stores; try those again that an earlier attempt of the same run still holds, which may have died."""
     reports: dict[int, StoreReport] = {}
-    patience = REMOTE_PATIENCE if home else LOCAL_PATIENCE
-    requests, left, until = 0, candidates, asyncio.get_running_loop().time() + patience.seconds
-    while left:
-        result = await _attempt(job, left, home)
+    patience = open_archive(settings.archive).takeover_seconds
+    requests, left, until = 0, candidates, asyncio.get_running_loop().time() + patience
+    while left and not batch.stop.requested:
+        result = await _attempt(_BatchRun(job, left, settings, batch.stop), batch, left)
         requests += result.requests
         reports |= {report.campaign: report for report in result.reports}
         left = [store for store in left if _is_held_by(job, reports[store.campaign].error)]
-        if job.id in _process.stops or asyncio.get_running_loop().time() > until:
+        if asyncio.get_running_loop().time() > until:
             break
         if left:
-            await asyncio.sleep(patience.pause)
-    return Result(list(reports.values()), requests)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(batch.stop.wait(), patience / TAKEOVER_TRIES)
+    if batch.stop.requested:
+        for store in left:  # another process waits for them instead
+            reports.pop(store.campaign, None)
+    return reports, requests
 
 
 def _is_held_by(job: Job, error: MarketPhotosError | None) -> bool:
@@ -231,38 +125,15 @@ def _is_held_by(job: Job, error: MarketPhotosError | None) -> bool:
     return isinstance(error, AlreadyRunning) and (f"(run {job.id})" in error.message or CLAIMED in error.message)
 
 
-async def _attempt(job: Job, candidates: list[Candidate], home: Home | None) -> Result:
+async def _attempt(run: Run, batch: Batch, candidates: list[Candidate]) -> Result:
+    batch.run = run
+    writing = asyncio.create_task(write_progress(run))
     try:
-        settings = home.settings if home else load(job.config)
-        console.redact.hide(settings.api_key())
-        report = await _run(job, _BatchRun(job, candidates, settings))
-        result = Result(report.stores, report.other_requests)
+        report = await run()
+        return Result(report.stores, report.other_requests)
     except MarketPhotosError as error:
-        result = Result(reports_of(candidates, error), 0)
-    unwritable = [report.error for report in result.reports if isinstance(report.error, ArchiveUnwritable)]
-    if home and unwritable:  # it would fail the next batch, too
-        home.error = unwritable[0]
-        home.leaving.request(home.error.exit_code, home.error.message)
-    return result
-
-
-async def _run(job: Job, run: Run) -> Report:
-    with _at_work(job.id, run):
-        writing = asyncio.create_task(write_progress(run))
-        try:
-            return await run()
-        finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
-
-
-@contextmanager
-def _at_work(job_id: str, run: Run) -> Iterator[None]:
-    runs = _process.runs.setdefault(job_id, [])
-    runs.append(run)
-    if job_id in _process.stops:
-        run.stop.request(*_process.stops[job_id])
-    try:
-        yield
+        return Result(reports_of(candidates, error), 0)
     finally:
-        runs.remove(run)
+        batch.run = None
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)

@@ -48,13 +48,18 @@ class Engine:
 
     def __init__(self, client: Any, *, is_local: bool) -> None:
         self._client = client
-        self._answers: dict[tuple[str, Callable[..., Any]], list[Any]] = {}
+        self._answers: dict[Callable[..., Any], dict[str, Any]] = {}
         self.is_local = is_local
         """Whether all processes share this machine's disk."""
 
-    async def processes(self) -> list[str]:
-        """Return the addresses of the processes; there may be none yet."""
-        return list((await self._client.scheduler.identity(n_workers=-1))["workers"])
+    async def processes(self) -> list[str] | None:
+        """Return the addresses of the processes; there may be none yet. None: the scheduler does not answer."""
+        try:
+            identity = await asyncio.wait_for(self._client.scheduler.identity(n_workers=-1), ANSWER_SECONDS)
+        except Exception as error:  # paused, lost, or the client has forgotten it
+            log.debug("the scheduler does not answer: %s", error)
+            return None
+        return list(identity["workers"])
 
     async def do(self, task: Callable[..., Any], *arguments: Any) -> Any:
         """Run a function in a process, or in another one if that dies."""
@@ -74,19 +79,26 @@ class Engine:
         finally:
             future.release()  # a result that stays in its process would be lost with it, and made again
 
-    async def ask_all(self, question: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Return the answers of all processes; of one that does not answer in time, the last one that it gave."""
+    async def ask(self, processes: list[str], question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+        """Return the answers of the processes that answer in time, by address."""
 
-        async def ask(address: str) -> list[Any]:
+        async def answer(address: str) -> dict[str, Any]:
             try:
                 asked = self._client.run(question, *arguments, workers=[address])
-                self._answers[address, question] = list((await asyncio.wait_for(asked, ANSWER_SECONDS)).values())
-            except (OSError, TimeoutError):  # it is busy, paused, or dying
-                pass
-            return self._answers.get((address, question), [])
+                return dict(await asyncio.wait_for(asked, ANSWER_SECONDS))
+            except Exception as error:  # it is busy, paused, dying, or no process of this program
+                log.debug("%s does not answer: %s", address, error)
+            return {}
 
-        answers = await asyncio.gather(*map(ask, await self.processes()))
-        return [answer for found in answers for answer in found]
+        answers = await asyncio.gather(*map(answer, processes))
+        return {address: answer for found in answers for address, answer in found.items()}
+
+    async def ask_all(self, question: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Return the answers of all processes; of one that does not answer in time, the last one that it gave."""
+        known = self._answers.setdefault(question, {})
+        processes = await self.processes()
+        known |= await self.ask(processes or [], question, *arguments)
+        return [known[address] for address in (known if processes is None else processes) if address in known]
 
 
 #: Starts or reaches an engine; takes a folder for temporary files.

@@ -19,7 +19,6 @@ from market_photos.archive import atomic
 from market_photos.archive.lock import Lock
 from market_photos.archive.places import open_archive
 from market_photos.clock import Clock
-from market_photos.cluster.batch import Home, StopRequest, leave, work_at
 from market_photos.cluster.engine import (
     BATCHES_AT_ONCE,
     CONNECT_SECONDS,
@@ -28,8 +27,11 @@ from market_photos.cluster.engine import (
     unreachable,
     warn_if_open,
 )
+from market_photos.cluster.job import StopRequest
+from market_photos.cluster.process import Home, leave, work_at
 from market_photos.config import Settings
 from market_photos.errors import AlreadyRunning, ExitCode, ServerUnavailable, UsageError
+from market_photos.sync.stop import Stop
 
 #: Seconds in which the results of a worker that leaves may still be fetched.
 DELIVERY_SECONDS = 10.0
@@ -50,43 +52,57 @@ async def serve(address: str, settings: Settings, command: str, clock: Clock) ->
 
     Raises ServerUnavailable where the scheduler cannot be reached or is lost, and ArchiveUnwritable.
     """
-    import dask.config  # noqa: PLC0415 - an extra, and slow to load
-    from distributed import Worker  # noqa: PLC0415
-
+    leaving = Stop()
+    _stop_at_signals(leaving)
     warn_if_open(address)
-    silence()
     with (
         _own_scratch(settings, command, clock) as own,
         tempfile.TemporaryDirectory(prefix="market-photos-") as scratch,
-        dask.config.set({"distributed.worker.http.routes": []}),
     ):
         await asyncio.to_thread(open_archive(own.archive).prepare)
-        home = Home(own)
+        home = Home(own, leaving)
         work_at(home)
-        _stop_at_signals(home)
-        try:
-            worker = await Worker(
-                address,
-                name=f"{socket.gethostname()}-{os.getpid()}",
-                nthreads=BATCHES_AT_ONCE,
-                memory_limit=0,
-                local_directory=scratch,
-                death_timeout=CONNECT_SECONDS,
-            )
-        except NOT_CONNECTED as error:
-            raise unreachable(address, error) from error
-        console.say(f"at work for {address}")
-        await _work(worker, home, address)
+        connecting = asyncio.create_task(_connect(address, scratch))
+        if await _first(connecting, leaving):
+            await _work(connecting.result(), home, address)
+
+
+async def _connect(address: str, scratch: str) -> Any:
+    import dask.config  # noqa: PLC0415 - an extra, and slow to load
+    from distributed import Worker  # noqa: PLC0415
+
+    silence()
+    dask.config.set({"distributed.worker.http.routes": []})
+    try:
+        worker = await Worker(
+            address,
+            name=f"{socket.gethostname()}-{os.getpid()}",
+            nthreads=BATCHES_AT_ONCE,
+            memory_limit=0,
+            local_directory=scratch,
+            death_timeout=CONNECT_SECONDS,
+        )
+    except NOT_CONNECTED as error:
+        raise unreachable(address, error) from error
+    console.say(f"at work for {address}")
+    return worker
+
+
+async def _first(task: "asyncio.Task[Any]", stop: Stop) -> bool:
+    """Wait for the end of a task; cancel it at a stop and return False."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if task.done():
+        return True
+    task.cancel()
+    return False
 
 
 async def _work(worker: Any, home: Home, address: str) -> None:
     from distributed import Status  # noqa: PLC0415 - an extra, and slow to load
 
-    ended = asyncio.create_task(worker.finished())
-    leaving = asyncio.create_task(home.leaving.wait())
-    await asyncio.wait([ended, leaving], return_when=asyncio.FIRST_COMPLETED)
-    leaving.cancel()
-    if not home.leaving.requested:
+    if await _first(asyncio.create_task(worker.finished()), home.leaving):
         await leave(StopRequest(ExitCode.SERVER, "the scheduler is lost"))
         raise ServerUnavailable(
             f"The scheduler at {address} is lost. All stores have ended in order.", "Start both again."
@@ -94,7 +110,7 @@ async def _work(worker: Any, home: Home, address: str) -> None:
     worker.status = Status.paused  # it gets no more batches
     await leave(StopRequest(home.leaving.code, home.leaving.reason))
     for _ in range(int(DELIVERY_SECONDS * 10)):
-        if not worker.data:
+        if not (worker.state.executing or worker.data):
             break
         await asyncio.sleep(0.1)
     await worker.close()
@@ -102,12 +118,12 @@ async def _work(worker: Any, home: Home, address: str) -> None:
         raise home.error
 
 
-def _stop_at_signals(home: Home) -> None:
+def _stop_at_signals(leaving: Stop) -> None:
     def stop(number: int, code: ExitCode) -> None:
-        if home.leaving.requested:
+        if leaving.requested:
             os._exit(code)
         console.say("stopping: photos in flight have a few seconds to finish (once more to end at once)")
-        home.leaving.request(code, f"its worker got signal {number}")
+        leaving.request(code, f"its worker got signal {number}")
 
     for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
         asyncio.get_running_loop().add_signal_handler(number, stop, number, code)

@@ -51,6 +51,12 @@ class Counters:
     problems: list[str] = field(default_factory=list)
     """Why records could not be read; the first few."""
 
+    def go_on_from(self, earlier: "Counters") -> None:
+        """Add what another process did for the store before. What it listed, or could not read, was listed again."""
+        for name in ("pages", "found", "requests", "downloaded", "size", "gone", "failed", "internal_errors"):
+            setattr(self, name, getattr(self, name) + getattr(earlier, name))
+        self.returns = max(self.returns, earlier.returns)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -90,6 +96,11 @@ class StoreReport:
     def title(self) -> str:
         """The same at the beginning of a line: `Store 101 shop`."""
         return f"Store {self.name_and_number}"
+
+    def go_on_from(self, earlier: "StoreReport") -> None:
+        """Add what another process of this run did for the store before."""
+        self.counters.go_on_from(earlier.counters)
+        self.newly_awaiting = [*earlier.newly_awaiting, *self.newly_awaiting]
 
     def count(self, state: State) -> int:
         """Return the number of photos in a state."""

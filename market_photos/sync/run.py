@@ -156,7 +156,10 @@ class Run:
 
     def claim_stores(self, locks: StoreLocks, campaigns: list[int]) -> set[int]:
         """Claim stores; return those that no other run has. Raises AlreadyRunning if that is none."""
-        return locks.claim(campaigns)
+        claimed = locks.claim(campaigns)
+        if locks.refused and not claimed:
+            raise next(iter(locks.refused.values()))
+        return claimed
 
     async def visit_stores(self, candidates: list[Candidate], client: Client, locks: StoreLocks) -> list[StoreReport]:
         """Visit stores side by side, as many at once as the settings and the system allow."""

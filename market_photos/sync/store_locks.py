@@ -43,16 +43,10 @@ class StoreLocks:
         self.held.enter_context(lock.Lock(self.archive / layout.LOCK_NAME, self.command, self.clock))
 
     def claim(self, campaigns: Iterable[int]) -> set[int]:
-        """Claim stores; return those that no other run has, with the others in `refused`.
-
-        Raises AlreadyRunning where every store is another run's.
-        """
+        """Claim stores; return those that no other run has, with the others in `refused`."""
         # One run at a time, so that of two runs over the same stores one gets them all.
         with self._claims.exclusively():
-            claimed = {campaign for campaign in campaigns if self._claim(campaign)}
-        if self.refused and not claimed:
-            raise next(iter(self.refused.values()))
-        return claimed
+            return {campaign for campaign in campaigns if self._claim(campaign)}
 
     def _claim(self, campaign: int) -> bool:
         path = layout.store_folder(self.archive, campaign) / layout.LOCK_NAME

@@ -96,7 +96,7 @@ def test_the_stores_of_a_killed_process_are_done_by_another(world: World) -> Non
 @pytest.mark.usefixtures("short_cool_down")
 def test_a_run_whose_processes_all_die_ends_by_itself_and_says_what_to_do(world: World) -> None:
     """As often as the engine starts them again: the machine may lack memory."""
-    often = "from market_photos.cluster import run; run.WATCH_SECONDS = 0.5"
+    often = "from market_photos.cluster import hand_out; hand_out.WATCH_SECONDS = 0.5"
     process = world.start("sync", "--processes", "2", "--json", script=script(often))
     wait_until(lambda: at_work(world), process)
     until = time.monotonic() + PATIENCE_S

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -39,8 +40,8 @@ PHOTOS = 20
 IN_FLIGHT = 4
 #: Seconds of a quota that counts as spent when a store is taken over: so long that what came before counts, too.
 PERIOD = int(TTL + SLACK) + 4
-#: With leases that run out soon, and that are looked at often.
-PROGRAM = with_leases("from market_photos.cluster import batch", "batch.REMOTE_PATIENCE = batch.Patience(180.0, 1.0)")
+#: With leases that run out soon.
+PROGRAM = with_leases()
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +109,21 @@ class Cluster:
         assert sum(requests) - len(requests) <= in_flight
 
 
-@pytest.fixture
-def cluster(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    for key, value in KEYS.items():
-        monkeypatch.setenv(key, value)
+@contextmanager
+def a_cluster(storage: Storage, folder: Path) -> Iterator[Cluster]:
     market = Market(seed=5, now=NOW)
     for _ in range(STORES):
         fill(market.add_store(), returns=PHOTOS)
     with ExitStack() as stack:
         sandbox = stack.enter_context(running(market, latency=0.3))
-        yield Cluster(World(market, sandbox, tmp_path), storage, storage.make_bucket(), stack)
+        stack.enter_context(patch.dict(os.environ, KEYS))
+        yield Cluster(World(market, sandbox, folder), storage, storage.make_bucket(), stack)
+
+
+@pytest.fixture
+def cluster(storage: Storage, tmp_path: Path) -> Iterator[Cluster]:
+    with a_cluster(storage, tmp_path) as cluster:
+        yield cluster
 
 
 def ended(process: "subprocess.Popen[str]") -> int:

@@ -2,17 +2,19 @@
 
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from market_photos.cluster import engine
-from market_photos.cluster.batch import Job, LogOptions
 from market_photos.cluster.budget import SharedBudget
 from market_photos.cluster.engine import BATCHES_AT_ONCE
+from market_photos.cluster.job import Job, LogOptions, sendable
 from market_photos.cluster.run import batch_size, in_batches
-from market_photos.errors import UsageError
+from market_photos.errors import ArchiveUnwritable, UsageError
+from market_photos.reporting.report import StoreReport
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.plan import Nightly
 from market_photos.sync.run import Options
@@ -68,3 +70,16 @@ def test_what_goes_through_the_engine_holds_no_key(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MARKET_PHOTOS_API_KEY", "ACMA:secret:0123")
     job = Job.new(Path("config.toml"), Nightly(), Options("sync"), LogOptions())
     assert b"secret" not in pickle.dumps(job)
+
+
+def test_an_error_that_many_tasks_have_raised_can_be_sent() -> None:
+    """As that of a lost lease: its traceback has grown with each."""
+    protocol = pytest.importorskip("distributed.protocol", reason="the extra `cluster` is not installed")
+    error = ArchiveUnwritable("the lease is lost", "wait")
+    for _ in range(2000):
+        with suppress(ArchiveUnwritable):
+            raise error
+    [report] = sendable([StoreReport(101, error=error)])
+    header, frames = protocol.serialize(report)
+    received = protocol.deserialize(header, frames)
+    assert (str(received.error), received.error.hint) == ("the lease is lost", "wait")
