@@ -94,7 +94,7 @@ async def _work(job: Job, candidates: list[Candidate], home: Home | None) -> Res
         batch.stop.request(home.leaving.code, home.leaving.reason)
     ended = {report.campaign for report in reports.values() if report.exit_code is not batch.stop.code}
     left = set(batch.campaigns) - ended if batch.stop.requested else ()
-    return Result(sendable(reports.values()), requests, frozenset(left))
+    return Result(sendable(reports.values()), requests, frozenset(left), home.address if home else "")
 
 
 async def _run_all(

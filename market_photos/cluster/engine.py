@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -61,12 +61,15 @@ class Engine:
             return None
         return list(identity["workers"])
 
-    async def do(self, task: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a function in a process, or in another one if that dies."""
+    async def do(self, task: Callable[..., Any], *arguments: Any, avoid: Collection[str] = ()) -> Any:
+        """Run a function in a process, or in another one if that dies; in one of `avoid` if there is no other."""
         from distributed import KilledWorker  # noqa: PLC0415 - an extra, and slow to load
         from distributed.client import FutureCancelledError  # noqa: PLC0415
 
-        future = self._client.submit(task, *arguments, pure=False)
+        others = [address for address in await self.processes() or [] if address not in avoid] if avoid else []
+        future = self._client.submit(
+            task, *arguments, pure=False, workers=others or None, allow_other_workers=bool(others)
+        )
         try:
             return await future
         except KilledWorker:

@@ -10,7 +10,7 @@ from market_photos.cluster.batch import run_batch
 from market_photos.cluster.engine import Engine
 from market_photos.cluster.job import Job, Result, StopRequest, reports_of
 from market_photos.cluster.process import stop_job
-from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError
+from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError, ServerUnavailable
 from market_photos.reporting.report import StoreReport
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.stop import Stop
@@ -27,8 +27,8 @@ LOOKS_A_MESSAGE = 6
 STOP_SECONDS = 1.0
 #: Seconds after a stop in which a batch may be in no process that answers; then nobody waits for it any longer.
 UNHEARD_SECONDS = 10.0
-#: Processes of a cluster that cannot write to the archive for a store, until that is its report.
-MAX_UNWRITABLE = 5
+#: Workers that try a store while it ends with such an error: it may be the way of one machine that is cut off.
+TRIES: dict[type[object], int] = {ArchiveUnwritable: 5, ServerUnavailable: 2}
 
 
 class HandOut:
@@ -50,7 +50,7 @@ class HandOut:
         self._take_stock = take_stock
         self._begun: dict[int, StoreReport] = {}
         """What processes have done for stores that they have left to others."""
-        self._unwritable: Counter[int] = Counter()
+        self._tries: Counter[int] = Counter()
         self._failure: MarketPhotosError | None = None
         """Why the run ends early, if its processes are the reason."""
         self.requests = 0
@@ -67,18 +67,20 @@ class HandOut:
 
     async def _run(self, batch: list[Candidate]) -> None:
         """Run the stores until each has ended, in as many processes as that takes."""
+        tried: set[str] = set()
         while batch:
             try:
-                result = await self._result_of(batch)
+                result = await self._result_of(batch, tried)
             except asyncio.CancelledError:
                 if not self._stop.requested:
                     raise
                 result = Result([], 0, frozenset(store.campaign for store in batch))
             batch = await self._keep(result, batch)
+            tried.add(result.by)
 
-    async def _result_of(self, batch: list[Candidate]) -> Result:
+    async def _result_of(self, batch: list[Candidate], tried: set[str]) -> Result:
         try:
-            result: Result = await self._engine.do(run_batch, self._job, batch)
+            result: Result = await self._engine.do(run_batch, self._job, batch, avoid=tried)
         except MarketPhotosError as error:
             return Result(reports_of(batch, error), 0)
         except Exception as error:
@@ -100,7 +102,7 @@ class HandOut:
             if isinstance(failed, ends_all):
                 self._stop.request(failed.exit_code, failed.message)
         reports = {report.campaign: report for report in result.reports}
-        left = [store for store in batch if self._goes_on(store.campaign, reports, result.left)]
+        left = [store for store in batch if self._goes_on(store.campaign, reports, result)]
         if self._stop.requested:
             missing = [store for store in left if store.campaign not in reports]
             reports |= {store.campaign: await asyncio.to_thread(self._stock_of, store) for store in missing}
@@ -112,11 +114,13 @@ class HandOut:
         self._ended += reports.values()
         return left
 
-    def _goes_on(self, campaign: int, reports: dict[int, StoreReport], left: frozenset[int]) -> bool:
-        """Return whether another process shall go on with a store. An archive may refuse one store to all of them."""
-        if campaign in reports and isinstance(reports[campaign].error, ArchiveUnwritable):
-            self._unwritable[campaign] += 1
-        return campaign in left and self._unwritable[campaign] < MAX_UNWRITABLE
+    def _goes_on(self, campaign: int, reports: dict[int, StoreReport], result: Result) -> bool:
+        """Return whether another process shall go on with a store."""
+        tries = TRIES.get(type(reports[campaign].error)) if result.by and campaign in reports else None
+        if tries is None:
+            return campaign in result.left
+        self._tries[campaign] += 1
+        return self._tries[campaign] < tries
 
     def _stock_of(self, store: Candidate) -> StoreReport:
         try:

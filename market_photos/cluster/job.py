@@ -49,6 +49,8 @@ class Result(NamedTuple):
     """Requests that concern no single store."""
     left: frozenset[int] = frozenset()
     """The stores that a stop has kept from their end. Those that had begun have a report as well."""
+    by: str = ""
+    """The worker, as the engine names it; empty for a process of this machine, and where none returned the result."""
 
 
 class StopRequest(NamedTuple):

@@ -23,6 +23,8 @@ class Home:
 
     settings: Settings
     leaving: Stop = field(default_factory=Stop)
+    address: str = ""
+    """How the engine names this process."""
     error: ArchiveUnwritable | None = None
     """Why this process cannot work, if that is the reason."""
 

@@ -64,7 +64,9 @@ async def serve(address: str, settings: Settings, command: str, clock: Clock) ->
         work_at(home)
         connecting = asyncio.create_task(_connect(address, scratch))
         if await _first(connecting, leaving):
-            await _work(connecting.result(), home, address)
+            worker = connecting.result()
+            home.address = worker.address
+            await _work(worker, home, address)
 
 
 async def _connect(address: str, scratch: str) -> Any:

@@ -14,6 +14,7 @@ from market_photos.archive.lock import Lock
 from market_photos.clock import SystemClock
 from tests.integration.buckets import KEYS, TTL, Storage, ministack, with_leases
 from tests.integration.conftest import MakeWorld
+from tests.integration.gate import gate
 from tests.integration.harness import World, assert_adds_up, fill, wait_until
 from tests.integration.test_cluster import workers_of
 from tests.integration.test_cluster_workers import STORES, Cluster, a_cluster, ended
@@ -54,6 +55,19 @@ def test_a_worker_that_leaves_loses_neither_reports_nor_news(cluster: Cluster) -
     assert outcome.json["requests"] == len(cluster.world.log)
     assert sorted(entry["return"] for entry in outcome.json["newly_awaiting"]) == sorted(awaiting)
     assert len(outcome.json["stores"]) == STORES
+    cluster.assert_complete()
+
+
+def test_what_a_worker_without_a_way_to_the_market_fails_is_done_by_another(cluster: Cluster) -> None:
+    """It takes batch after batch meanwhile."""
+    with gate(cluster.world.sandbox.url) as to_market:
+        cluster.worker(market=to_market.url)
+        to_market.close()
+        cluster.worker()
+        cluster.world.sandbox.latency = 0.1
+        outcome = cluster.world.end_of(cluster.sync())
+    assert outcome.code == 0, outcome.text
+    assert_adds_up(outcome.json)
     cluster.assert_complete()
 
 
