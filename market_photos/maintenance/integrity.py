@@ -149,12 +149,17 @@ class Verifier:
         return self._files.keeps_sha256 and entry.modified > photo.changed_at + CLOCK_SLACK
 
     def _check_contents(self, folder: _Folder) -> _Folder:
-        """Add the photos whose hash has changed. Runs in a worker thread, so it does not use the catalogue."""
+        """Add the photos whose hash has changed, and tick off a return.json that is as it was saved.
+
+        Runs in a worker thread, so it does not use the catalogue.
+        """
         for photo in folder.to_compare:
             path = folder.path / photo.name
             if difference := self._difference(path, photo.sha256):
                 problem = Problem(ProblemKind.CHANGED, path, difference, photo)
                 folder.problems.append(problem)
+        if self._full and (known := folder.record) and self._content(folder.path / RECORD_NAME) == render(known.raw):
+            return folder._replace(record=None)
         return folder
 
     def _changed_record(self, path: Path, known: KnownReturn) -> Iterator[Problem]:

@@ -145,7 +145,8 @@ def _restore_returns(catalog: Catalog, files: StoreFiles, result: RebuildResult)
         result.unexplained.append((path, reason))
 
     batch: list[RestoredReturn] = []
-    for salvaged in in_threads(lambda path: salvage(catalog.campaign, files, path), files.return_folders(ignore)):
+    folders = files.return_folders(ignore)
+    for salvaged in in_threads(lambda path: salvage(catalog.campaign, files, path), folders, files.at_once):
         for path, reason in salvaged.unexplained:
             ignore(path, reason)
         batch += [salvaged.found] if salvaged.found else []
