@@ -12,8 +12,9 @@ from market_photos.errors import MarketPhotosError, ServerUnavailable, UsageErro
 
 log = logging.getLogger(__name__)
 
-#: Batches that a process works on at once: Dask's number of threads. Its stores share one limit, see batch.py.
-BATCHES_AT_ONCE = 4
+#: Batches that a process works on at once: Dask's number of threads. Many small ones, as a batch whose stores wait
+#: for quota or for another process's leases keeps its place. Their stores share one limit, see `process.room`.
+BATCHES_AT_ONCE = 16
 #: Deaths of its process after which a batch is given up.
 MAX_DEATHS = 20
 #: Seconds that a process has to answer a question: it may be paused, or dying.

@@ -37,7 +37,7 @@ def test_neighbours_go_to_different_batches(stores: int, processes: int, size: i
 
 @pytest.mark.parametrize(
     ("stores", "processes", "at_once", "size"),
-    [(1000, 2, 100, 25), (10, 2, 100, 2), (6, 2, 6, 1), (100, 2, 100, 13), (1000, 2, 1, 1), (1, 4, 1, 1)],
+    [(1000, 2, 100, 6), (10, 2, 100, 1), (40, 2, 100, 2), (24, 3, 100, 1), (1000, 2, 1, 1), (1, 4, 1, 1)],
 )
 def test_a_process_gets_several_batches_and_at_most_its_stores(
     stores: int, processes: int, at_once: int, size: int
