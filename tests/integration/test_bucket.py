@@ -168,10 +168,11 @@ def test_the_next_run_on_any_machine_knows_what_the_last_one_did(storage: Storag
 
 
 def test_a_store_that_is_at_work_elsewhere_is_left_alone(storage: Storage, tmp_path: Path) -> None:
-    with a_bucket_world(storage, tmp_path, latency=0.3, returns=30) as world:
+    with a_bucket_world(storage, tmp_path, latency=1.0, returns=20) as world:
         first = world.start("sync")
         wait_until(lambda: bool(world.log.of("photo")), first)
         second = world.another_machine().program("sync", "--json")
+        world.sandbox.latency = 0.0
         assert second.code == 6, second.text
         assert "another run is at work here: `sync`" in second.stderr
         assert world.end_of(first).code == 0
@@ -383,9 +384,11 @@ def test_status_tells_of_any_machine(storage: Storage, tmp_path: Path) -> None:
         assert told["archive"] == f"s3://{world.bucket}/market"
         [store] = told["stores"]
         assert (store["archived"], store["pending"], store["at_work"]) == (3, 37, None)
+        world.sandbox.latency = 1.0
         first = world.start("sync")
         wait_until(lambda: len(world.log.of("photo")) > 5, first)
         [store] = json.loads(other.program("status", "--json").stdout)["stores"]
+        world.sandbox.latency = 0.0
         assert f"process {first.pid} on" in store["at_work"]
         assert world.end_of(first).code == 0
         [store] = json.loads(other.program("status", "--json").stdout)["stores"]

@@ -60,6 +60,7 @@ def test_two_processes_fetch_every_photo_once_and_report_together(world: World) 
     """During the run, a second run over all stores is refused."""
     process = world.start("sync", "--processes", "2", "--json")
     wait_until(lambda: at_work(world), process)
+    world.sandbox.latency = 1.5
     workers = workers_of(process.pid)
     assert world.program("sync").code == 6
     world.sandbox.latency = 0.0

@@ -277,7 +277,9 @@ def test_a_second_run_from_another_machine_is_refused(cluster: Cluster) -> None:
     for _ in range(2):
         cluster.worker()
     process = cluster.sync()
+    cluster.world.sandbox.latency = 1.5
     second = cluster.machine().program("sync")
+    cluster.world.sandbox.latency = 0.0
     assert second.code == 6, second.text
     assert cluster.world.end_of(process).code == 0
     cluster.assert_complete()
