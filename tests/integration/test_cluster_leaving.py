@@ -113,3 +113,23 @@ def test_each_store_of_a_batch_that_other_runs_have_is_told_with_its_own_reason(
     for report in outcome.json["stores"]:
         assert f"`sync of {report['campaign']}`" in report["error"]
         assert f"/{report['campaign']}: " in report["error"]
+
+
+def test_a_run_ends_at_ctrl_c_although_one_of_its_processes_stands_still(make_world: MakeWorld) -> None:
+    """The process does not outlive it."""
+    world = make_world(stores=STORES, latency=0.3)
+    for store in world.market.stores.values():
+        fill(store, returns=24)
+    process = world.start("sync", "--processes", "2", "--json")
+    wait_until(lambda: len({entry.campaign for entry in world.log.of("photo")}) == STORES, process)
+    still = workers_of(process.pid)[0]
+    os.kill(still, signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    outcome = world.end_of(process)
+    assert time.monotonic() - sent < 30
+    assert outcome.code == 130, outcome.text
+    assert len(outcome.json["stores"]) == STORES
+    assert_adds_up(outcome.json)
+    assert outcome.json["discovered"] == STORES * 24
+    wait_until(lambda: not Path(f"/proc/{still}").exists())
