@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import pytest
 
+from market_photos.cluster.engine import BATCHES_AT_ONCE
 from market_photos.sandbox import Market, running
 from tests.integration.buckets import (
     KEYS,
@@ -153,7 +154,9 @@ def test_three_machines_share_the_stores_and_report_as_one(cluster: Cluster) -> 
 
 
 def test_a_machine_with_room_for_less_than_a_batch_does_its_stores_in_turn(cluster: Cluster) -> None:
-    """The run is started on a machine that has more room."""
+    """The run is started on a machine that has more room, and batches have two stores."""
+    for _ in range(BATCHES_AT_ONCE):
+        fill(cluster.world.market.add_store(), returns=1)
     plenty, cluster.limits = cluster.limits, cluster.limits | {"stores_at_once": 1}
     cluster.worker()
     cluster.limits, cluster.world.sandbox.latency = plenty, 0.05
