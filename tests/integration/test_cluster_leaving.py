@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,11 +44,12 @@ def test_a_worker_that_leaves_loses_neither_reports_nor_news(cluster: Cluster) -
         for number in list(store.returns)[1:-1]:
             del store.returns[number]
     leaving = cluster.worker()
-    process = cluster.sync()
-    cluster.worker()
-    wait_until(lambda: len(cluster.world.log.of("photo")) > 2 * len(short) + 12, process)
+    large_batches = with_leases("from market_photos.cluster import run", "run.BATCHES_AT_ONCE = 2")
+    process = cluster.machine().start("sync", "--cluster", cluster.address, "--json", script=large_batches)
+    wait_until(lambda: len(cluster.world.log.of("photo")) > 2 * len(short) + 30, process)
     leaving.terminate()
     assert ended(leaving) == 0
+    cluster.worker()
     outcome = cluster.world.end_of(process)
     assert outcome.code == 0, outcome.text
     assert_adds_up(outcome.json)
@@ -55,6 +57,8 @@ def test_a_worker_that_leaves_loses_neither_reports_nor_news(cluster: Cluster) -
     assert outcome.json["requests"] == len(cluster.world.log)
     assert sorted(entry["return"] for entry in outcome.json["newly_awaiting"]) == sorted(awaiting)
     assert len(outcome.json["stores"]) == STORES
+    listings = Counter(entry.campaign for entry in cluster.world.log.of("returns"))
+    assert [listings[store.campaign] for store in stores] == [1, 2] * (STORES // 2)
     cluster.assert_complete()
 
 
