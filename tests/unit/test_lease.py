@@ -136,7 +136,8 @@ def test_the_holder_renews_its_lease_and_goes_on_trying(
 def test_a_renewal_that_hangs_delays_those_of_no_other_store(
     bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.02)
+    for name in ("RENEW_SECONDS", "RETRY_SECONDS"):
+        monkeypatch.setattr(lease_module, name, 0.02)
     others = range(1000, 1100)
     with ExitStack() as stack:
         for campaign in others:
