@@ -106,7 +106,8 @@ class Run:
 
     async def overview(self) -> RunProgress:
         """Return how far the run is, over all its stores. Raises CatalogUnusable."""
-        return run_progress(self.seconds, self.planned, self.ended, await self.progress())
+        ended = list(self.ended)  # before the others are asked: one that ends meanwhile counts once
+        return run_progress(self.seconds, self.planned, ended, await self.progress())
 
     @property
     def seconds(self) -> float:

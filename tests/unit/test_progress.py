@@ -11,6 +11,7 @@ from rich.console import Console
 from market_photos.cli.display import RunView
 from market_photos.cli.run import is_live, print_lines
 from market_photos.reporting.progress import RunProgress, StoreProgress
+from market_photos.reporting.report import StoreReport
 from market_photos.sync.run import Run
 from tests import virtual
 
@@ -31,6 +32,23 @@ def test_the_live_view_needs_a_capable_terminal(environ: dict[str, str], termina
 
 def view(listing: str = "", waiting: str = "", pending: int = 0) -> StoreProgress:
     return StoreProgress("101 shop", listing, 3, 250, 1200, 5 * 10**6, pending, 4800.0, 0.25, 7200.0, waiting)
+
+
+async def test_a_store_that_ends_while_the_others_are_asked_counts_once() -> None:
+    """A run was said to have -4 stores waiting."""
+
+    class Ending(Run):
+        seconds = 0.0
+
+        def __init__(self) -> None:
+            self.planned, self.ended = 1, []
+
+        async def progress(self) -> list[StoreProgress]:
+            self.ended.append(StoreReport(101))
+            return [view()]
+
+    now = await Ending().overview()
+    assert (now.ended, len(now.stores), now.photos) == (0, 1, view().photos)
 
 
 def test_progress_lines_show_counts_pace_and_the_reason_for_a_wait() -> None:
