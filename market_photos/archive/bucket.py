@@ -185,6 +185,13 @@ class BucketPlace:
         with volume.disk_errors(self._scratch):
             shutil.rmtree(self._scratch / _PARTS, ignore_errors=True)
 
+    def drop_other_catalog(self) -> None:
+        """Remove the catalogue in the scratch folder unless it is that of the checkpoint."""
+        if not checkpoint.is_current(self._scratch, self._lease.state.checkpoint):
+            with volume.disk_errors(self._scratch):
+                checkpoint.remove_catalog(self._scratch)
+        checkpoint.unmark(self._scratch)
+
     def _look_for_unknown(self) -> None:
         """List the photos that came after the checkpoint."""
         latest = self._lease.state.checkpoint
@@ -293,14 +300,22 @@ class BucketArchive:
 
     @contextmanager
     def opened(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[BucketPlace]:
-        with self.rebuilding(campaign, held_folder, lock, clock) as place:
+        with self._leased(campaign, held_folder, lock, clock) as place:
             place.bring_catalog()
             yield place
 
     @contextmanager
     def rebuilding(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[BucketPlace]:
+        with self._leased(campaign, held_folder, lock, clock, replaces_damaged=True) as place:
+            place.drop_other_catalog()
+            yield place
+
+    @contextmanager
+    def _leased(
+        self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock, *, replaces_damaged: bool = False
+    ) -> Iterator[BucketPlace]:
         self._claim_scratch()
         require_conditional_puts(self._bucket)  # upkeep does not prepare
-        with Lease(self._bucket, campaign, lock.command, clock) as lease:
+        with Lease(self._bucket, campaign, lock.command, clock, replaces_damaged=replaces_damaged) as lease:
             held_folder.require_also = lease.require_valid
             yield BucketPlace(self._bucket, campaign, held_folder.folder, self._settings.min_free_bytes, lease)

@@ -14,18 +14,22 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from market_photos.archive.lock import Holder, this_process
 from market_photos.archive.objects import Bucket, Found
 from market_photos.archive.storage_errors import Conflict
 from market_photos.clock import Clock
-from market_photos.errors import AlreadyRunning, ArchiveUnwritable, CatalogDamaged, MarketPhotosError
+from market_photos.errors import AlreadyRunning, ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
 from market_photos.text import human_time
 
 log = logging.getLogger(__name__)
 
 LEASE_NAME = "lease.json"
+#: The format of its content that this version writes.
+FORMAT = 1
 #: Seconds for which a renewal counts, and between two renewals.
 TTL = 90.0
 RENEW_SECONDS = 30.0
@@ -42,6 +46,8 @@ WALL_SLACK = 120.0
 class LeaseState:
     """The content of the object."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid")
+
     holder: str
     """A random name of the process's hold."""
     who: Holder
@@ -53,21 +59,38 @@ class LeaseState:
     """The key of the checkpoint that counts; empty if there is none."""
     stamp: str
     """See catalog/adoption.py."""
+    format: int = FORMAT
+    """The number of this list of fields."""
 
     def pack(self) -> bytes:
         """Return the state as JSON."""
         return json.dumps(asdict(self) | {"who": self.who._asdict()}).encode()
 
-    @classmethod
-    def unpack(cls, found: Found) -> Self:
-        """Return the state in an object. Raises CatalogDamaged."""
+    @staticmethod
+    def unpack(found: Found) -> "LeaseState":
+        """Return the state in an object. Raises CatalogUnusable if a newer version wrote it, CatalogDamaged."""
         try:
-            content = json.loads(found.content)
-            return cls(**content | {"who": Holder(**content["who"])})
-        except (ValueError, TypeError, KeyError) as error:
+            return _STATE.validate_json(found.content)
+        except ValidationError as error:
+            if _format_of(found.content) > FORMAT:
+                raise CatalogUnusable(
+                    f"{found.key}: was written by a newer version of market-photos.",
+                    "Update market-photos on this machine.",
+                ) from None
             raise CatalogDamaged(
                 f"{found.key}: is no lease of market-photos.", "Run `market-photos rebuild` for this store."
             ) from error
+
+
+_STATE = TypeAdapter(LeaseState)
+
+
+def _format_of(content: bytes) -> int:
+    """Return the format that an object names, 0 if it names none."""
+    try:
+        return int(json.loads(content)["format"])
+    except (ValueError, TypeError, KeyError):
+        return 0
 
 
 def boottime() -> float:
@@ -79,9 +102,19 @@ class Lease(AbstractContextManager["Lease"]):
     """A store's lease, held and renewed by a thread until the block ends. Every thread may use it."""
 
     def __init__(
-        self, bucket: Bucket, campaign: int, command: str, clock: Clock, *, now: Callable[[], float] = boottime
+        self,
+        bucket: Bucket,
+        campaign: int,
+        command: str,
+        clock: Clock,
+        *,
+        replaces_damaged: bool = False,
+        now: Callable[[], float] = boottime,
     ) -> None:
-        """Take the lease. Raises AlreadyRunning, ArchiveUnwritable."""
+        """Take the lease. Raises AlreadyRunning, ArchiveUnwritable, CatalogUnusable.
+
+        `replaces_damaged`: take over what is no lease, as if a run had been killed.
+        """
         self._bucket = bucket
         self._held = bucket.while_valid(self.require_valid)
         self._key = f"{campaign}/{LEASE_NAME}"
@@ -93,15 +126,20 @@ class Lease(AbstractContextManager["Lease"]):
         self._sequence = 0
         self._is_changed = False
         self._ended = threading.Event()
-        self._take(campaign, this_process(command, clock))
+        self._take(campaign, this_process(command, clock), replaces_damaged)
         self._keeper = threading.Thread(target=self._keep, name=f"lease-{campaign}", daemon=True)
         self._keeper.start()
 
-    def _take(self, campaign: int, who: Holder) -> None:
+    def _take(self, campaign: int, who: Holder, replaces_damaged: bool) -> None:
         found = self._bucket.get(self._key)
         mine = LeaseState(secrets.token_hex(8), who, 0, False, "", "")
-        self.previous = LeaseState.unpack(found) if found else None
-        """The state that the lease had; None if it is new."""
+        try:
+            self.previous = LeaseState.unpack(found) if found else None
+            """The state that the lease had; None if it is new."""
+        except CatalogDamaged:
+            if not replaces_damaged:
+                raise
+            self.previous = LeaseState("", Holder(), 0, False, "", "")
         if found and self.previous:
             if not self.previous.is_released:
                 require_dead(self._bucket, campaign, self.previous, found.modified)

@@ -10,7 +10,7 @@ import pytest
 from market_photos.archive.objects import Bucket
 from market_photos.archive.places import open_archive
 from market_photos.sandbox import ALWAYS, actions
-from tests.integration.buckets import KEYS, Storage, ministack, objects, store_of
+from tests.integration.buckets import KEYS, Storage, ministack, objects, store_of, taking_over_after
 from tests.integration.harness import CAMPAIGN, script, wait_until
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
@@ -120,3 +120,21 @@ def test_a_signal_while_the_first_store_opens_leaves_its_lease_released(storage:
         assert outcome.code == 143, outcome.text
         assert world.lease["is_released"]
         assert world.log.of("photo") == []
+
+
+@pytest.mark.parametrize("becomes", [b"edited", None])
+def test_a_store_whose_lease_is_damaged_or_gone_is_rebuilt_on_the_machine_of_its_last_run(
+    world: BucketWorld, becomes: bytes | None
+) -> None:
+    """The scratch folder there holds a sound catalogue, of which nobody knows whether it is the last one."""
+    store, key = store_of(world.storage, world.bucket), f"{CAMPAIGN}/lease.json"
+    obstore.delete(store, key) if becomes is None else obstore.put(store, key, becomes)
+    world.settings["limits"] = {"period_seconds": 1.0}
+    outcome = world.program("sync")
+    assert (outcome.code, "market-photos rebuild" in outcome.stderr) == (9, True), outcome.text
+    outcome = world.end_of(world.start("rebuild", script=taking_over_after(0.0)))
+    assert outcome.code == 0, outcome.text
+    assert world.lease["is_released"]
+    outcome = world.program("sync")
+    assert outcome.code == 0, outcome.text
+    world.assert_photos_are_right()

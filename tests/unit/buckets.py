@@ -105,8 +105,10 @@ class Uptime:
 
 
 @contextmanager
-def held(bucket: MemoryBucket, uptime: Uptime | None = None, campaign: int = CAMPAIGN) -> Iterator[Lease]:
-    with Lease(cast(Any, bucket), campaign, "sync", ToldClock(), now=uptime or Uptime()) as lease:
+def held(
+    bucket: MemoryBucket, uptime: Uptime | None = None, campaign: int = CAMPAIGN, **options: bool
+) -> Iterator[Lease]:
+    with Lease(cast(Any, bucket), campaign, "sync", ToldClock(), now=uptime or Uptime(), **options) as lease:
         yield lease
 
 

@@ -1,5 +1,6 @@
 """A lease counts from the start of the put that renewed it, and is taken over by the clock of the storage alone."""
 
+import json
 import threading
 from contextlib import ExitStack
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from market_photos.archive import lease as lease_module
 from market_photos.archive.lease import SLACK, TTL
-from market_photos.errors import AlreadyRunning, ArchiveUnwritable, CatalogDamaged, MarketPhotosError
+from market_photos.errors import AlreadyRunning, ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
 from tests.unit.buckets import KEY, MemoryBucket, Uptime, held
 
 
@@ -164,6 +165,38 @@ def test_an_object_that_is_no_lease_is_damage(bucket: MemoryBucket, content: byt
     bucket.put(KEY, content)
     with pytest.raises(CatalogDamaged, match="no lease"), held(bucket):
         pass
+
+
+@pytest.mark.parametrize(
+    "edited", [{"sequence": "5"}, {"is_released": "no"}, {"more": 1}, {"who": {"pid": "1"}}, {"checkpoint": None}]
+)
+def test_a_lease_that_somebody_edited_is_damage(bucket: MemoryBucket, edited: dict[str, Any]) -> None:
+    with held(bucket):
+        pass
+    bucket.put(KEY, json.dumps({**json.loads(bucket.objects[KEY][0]), **edited}).encode())
+    with pytest.raises(CatalogDamaged, match="no lease"), held(bucket):
+        pass
+
+
+def test_a_rebuild_takes_over_what_is_no_lease_when_nobody_can_be_at_work(bucket: MemoryBucket) -> None:
+    bucket.put(KEY, b"edited")
+    with pytest.raises(AlreadyRunning, match="does not say which"), held(bucket, replaces_damaged=True):
+        pass
+    bucket.now += TTL + SLACK
+    with held(bucket, replaces_damaged=True) as lease:
+        assert lease.is_taken_over
+        lease.change(checkpoint="7/catalog/1", is_released=True)
+    assert bucket.state.checkpoint == "7/catalog/1"
+
+
+def test_a_lease_of_a_newer_version_is_left_alone(bucket: MemoryBucket) -> None:
+    content = json.dumps({"format": 2, "owner": "somebody"}).encode()
+    bucket.put(KEY, content)
+    bucket.now += TTL + SLACK
+    with pytest.raises(CatalogUnusable, match="newer version") as caught, held(bucket, replaces_damaged=True):
+        pass
+    assert "Update" in caught.value.hint
+    assert bucket.objects[KEY][0] == content
 
 
 def test_a_storage_without_an_answer_ends_the_attempt_with_its_words(bucket: MemoryBucket) -> None:
