@@ -41,12 +41,17 @@ class RequestLedger:
 
 
 async def restored_limits(
-    catalog: Catalog, settings: LimitSettings, clock: Clock, ledger: RequestLedger, rng: Random
+    catalog: Catalog, settings: LimitSettings, clock: Clock, ledger: RequestLedger, rng: Random, *, strays: int = 0
 ) -> Limits:
-    """Return the quotas and slots as earlier runs left them."""
+    """Return the quotas and slots as earlier runs left them.
+
+    `strays`: requests that another process may still send, so that each quota is smaller by as many.
+    """
     past = await catalog.do(catalog.requests.past_requests)
     now, period = clock.now(), settings.period_seconds
     reserves = {Endpoint.PHOTO: settings.reserve_requests}
+    whole = quotas(settings.photo_requests, settings.return_requests)
+    amounts = {method: max(1, amount - strays) for method, amount in whole.items()}
     restored: dict[str, Quota] = {
         method: Quota(
             amount,
@@ -55,7 +60,7 @@ async def restored_limits(
             restored=token_ages([request for request in past if request.method == method], now, period),
             rng=rng,
         )
-        for method, amount in quotas(settings.photo_requests, settings.return_requests).items()
+        for method, amount in amounts.items()
     }
     slots = Slots(settings.parallel_requests, rng=rng)
     # The server may still serve requests of a run that was killed a moment ago.

@@ -226,7 +226,9 @@ class Run:
                 Catalog, held_folder.folder, candidate.campaign, self.clock, held_folder=held_folder
             )
             opened.push_async_callback(asyncio.to_thread, catalog.close)
-            await catalog.do(self._prepare_catalog, catalog, candidate, place)
+            is_older = await catalog.do(self._prepare_catalog, catalog, candidate, place)
+            # The process whose run is not in the catalogue may stand still with requests that it sends when it wakes.
+            strays = settings.limits.parallel_requests if is_older else 0
             opened.push_async_callback(catalog.do, self._leave, catalog, place)
             counters = Counters()
             ledger = RequestLedger(catalog, self.clock, counters)
@@ -237,7 +239,7 @@ class Run:
                 catalog=await opened.enter_async_context(scratch(catalog, self.clock)) if self._is_dry else catalog,
                 own_catalog=catalog,
                 client=client,
-                limits=await restored_limits(catalog, settings.limits, self.clock, ledger, self.rng),
+                limits=await restored_limits(catalog, settings.limits, self.clock, ledger, self.rng, strays=strays),
                 settings=settings,
                 clock=self.clock,
                 rng=self.rng,
@@ -254,18 +256,19 @@ class Run:
     def _is_dry(self) -> bool:
         return self.options.dry_run
 
-    def _prepare_catalog(self, catalog: Catalog, candidate: Candidate, place: Place) -> None:
-        """Bring the catalogue's name, ages and stamp up to date. Blocks."""
+    def _prepare_catalog(self, catalog: Catalog, candidate: Candidate, place: Place) -> bool:
+        """Bring the catalogue's name, ages and stamp up to date; return whether it lacked the last run. Blocks."""
         if catalog.returns.meta("name") != candidate.name:
             catalog.returns.set_meta("name", candidate.name)
         catalog.requests.settle_ages()
-        if adoption.is_older(catalog, place):
+        if is_older := adoption.is_older(catalog, place):
             spend_quota(catalog, self.settings.limits)
             if not self._is_dry:
                 adopted = adoption.adopt_all(catalog, place)
                 log.info("store %s: %d photos were there already", catalog.campaign, adopted)
         if not self._is_dry:
             adoption.stamp(catalog, place)
+        return is_older
 
     def _leave(self, catalog: Catalog, place: Place) -> None:
         """Leave the store for the next run. Blocks."""

@@ -64,6 +64,18 @@ def test_a_catalogue_lost_beside_an_empty_tree_does_not_exceed_the_quota(world: 
     assert worst(world) <= QUOTA
 
 
+@pytest.mark.slow
+def test_a_run_after_a_loss_leaves_room_for_what_a_run_that_stands_still_may_send(world: World) -> None:
+    """Requests that were on their way when its process was paused, and that it sends when it wakes."""
+    assert world.sync(max_photos=1).exit_code is ExitCode.LIMIT
+    put_back(world, None)
+    shutil.rmtree(world.archive / "101" / layout.PHOTOS)
+    world.settings["limits"]["parallel_requests"] = 3
+    world.log.entries.clear()
+    assert world.sync().exit_code is ExitCode.COMPLETE
+    assert worst(world) == QUOTA - 3
+
+
 def test_a_copy_made_during_a_run_that_was_killed_is_recognised_by_the_photos_on_disk(world: World) -> None:
     """The stamp is that of the same run, but the copy lacks photos that it fetched."""
     process = world.start("sync")
