@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from market_photos.archive import atomic, checkpoint, layout, lock, volume
 from market_photos.archive.bucket_files import SHA256, BucketFiles, stored
@@ -32,6 +33,7 @@ from market_photos.archive.photo_file import Part, Stored, discarded_at_the_end
 from market_photos.archive.probe import WRITERS, require_conditional_puts, require_one_winner
 from market_photos.archive.storage_errors import Conflict
 from market_photos.archive.upload import UploadedPart
+from market_photos.archive.urgency import Urgency
 from market_photos.clock import Clock
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged
 from market_photos.settings import Archive as ArchiveSettings
@@ -143,11 +145,11 @@ class BucketPlace:
             self._checkpoint_size = found.size if found else 0
         return self._checkpoint_size
 
-    def finish(self, backup: Callable[[Path], None]) -> None:
-        self.checkpoint(backup, is_released=True)
+    def finish(self, backup: Callable[[Path], None], urgency: Urgency) -> None:
+        self.checkpoint(backup, is_released=True, **urgency._asdict())
 
-    def checkpoint(self, backup: Callable[[Path], None], *, is_released: bool = False) -> None:
-        """Upload the catalogue, and make the lease name it; remove earlier checkpoints.
+    def checkpoint(self, backup: Callable[[Path], None], *, is_released: bool = False, **changes: Any) -> None:
+        """Upload the catalogue, and make the lease name it; remove earlier checkpoints. `changes`: of the lease.
 
         Later ones belong to a process that took over while this one stood still.
         """
@@ -159,7 +161,7 @@ class BucketPlace:
         with volume.disk_errors(packed):
             self._checkpoint_size, self._safe_at = packed.stat().st_size, boottime()
             packed.unlink()
-        self._lease.change(checkpoint=key, is_released=is_released)
+        self._lease.change(checkpoint=key, is_released=is_released, **changes)
         if is_released:
             checkpoint.mark(self._scratch, key)
         try:
@@ -269,6 +271,13 @@ class BucketArchive:
 
     def numbers(self) -> list[int]:
         return self.stores()
+
+    def urgency(self, campaign: int) -> Urgency | None:
+        found = self._bucket.get(f"{campaign}/{LEASE_NAME}")
+        if found is None:
+            return None
+        state = LeaseState.unpack(found)
+        return Urgency(state.lacks_photos, state.newest_return)
 
     def has_catalog(self, campaign: int) -> bool:
         found = self._bucket.get(f"{campaign}/{LEASE_NAME}")

@@ -15,6 +15,7 @@ from market_photos.archive.hashing import file_sha256
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
 from market_photos.archive.stores import known_stores, numbered_folders
+from market_photos.archive.urgency import Urgency
 from market_photos.clock import Clock
 from market_photos.settings import Archive as ArchiveSettings
 
@@ -71,7 +72,7 @@ class FolderPlace:
     def keep_safe(self, backup: Callable[[Path], None], size: int) -> None:
         """Do nothing: a crash does not touch the catalogue."""
 
-    def finish(self, backup: Callable[[Path], None]) -> None:
+    def finish(self, backup: Callable[[Path], None], urgency: Urgency) -> None:
         """Do nothing: the next run finds the catalogue where it is."""
 
 
@@ -102,6 +103,10 @@ class FolderArchive:
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         """Return the folder: a catalogue is beside its photos."""
         return self.catalogs
+
+    def urgency(self, campaign: int) -> Urgency | None:
+        """Return None: the catalogue itself is at hand."""
+        return None
 
     def has_catalog(self, campaign: int) -> bool:
         return volume.is_there(layout.store_folder(self.catalogs, campaign) / layout.CATALOG_NAME)

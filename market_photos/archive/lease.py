@@ -59,6 +59,9 @@ class LeaseState:
     """The key of the checkpoint that counts; empty if there is none."""
     stamp: str
     """See catalog/adoption.py."""
+    lacks_photos: bool = True
+    newest_return: float = 0.0
+    """See urgency.py."""
     format: int = FORMAT
     """The number of this list of fields."""
 

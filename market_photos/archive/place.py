@@ -13,6 +13,7 @@ from market_photos.archive.files import Opened, StoreFiles
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.lock import Lock
 from market_photos.archive.photo_file import Part, Stored
+from market_photos.archive.urgency import Urgency
 from market_photos.clock import Clock
 
 
@@ -56,7 +57,7 @@ class Place(Protocol):
         `backup` writes a copy of the catalogue to a path.
         """
 
-    def finish(self, backup: Callable[[Path], None]) -> None:
+    def finish(self, backup: Callable[[Path], None], urgency: Urgency) -> None:
         """Leave the store for the next run. `backup`: see `keep_safe`."""
 
 
@@ -79,6 +80,9 @@ class Archive(Protocol):
 
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         """Bring the catalogues of some stores, or of all, up to date for reading; return `catalogs`. Blocks."""
+
+    def urgency(self, campaign: int) -> Urgency | None:
+        """Return what the last run left on record beside the catalogue, if anything. Blocks."""
 
     def has_catalog(self, campaign: int) -> bool:
         """Return whether a store has a catalogue, in a bucket a checkpoint of one. Blocks."""

@@ -61,7 +61,7 @@ class ClusterRun(Run):
         if not candidates:
             return []
         self.planned = len(candidates)
-        candidates = await asyncio.to_thread(most_urgent_first, self._archive.catalogs, candidates, self.clock)
+        candidates = await asyncio.to_thread(most_urgent_first, self._archive, candidates, self.clock)
         with tempfile.TemporaryDirectory(prefix="market-photos-") as scratch:
             if self.options.max_photos is not None:
                 self._job = replace(self._job, budget=Path(scratch, "photos-left"))

@@ -147,7 +147,7 @@ class _StoreCopy:
         failpoints.point("copied")
         with Catalog(folder, campaign, self.clock) as new:
             place.leave_stamp(place.stamp)
-            place.finish(new.backup)
+            place.finish(new.backup, new.urgency())
 
     def _copy_files(self, catalog: Catalog, place: Place) -> None:
         files = self.source.files(self.result.campaign)

@@ -47,4 +47,4 @@ def changed_catalog(archive: Archive, campaign: int, command: str, clock: Clock)
     ):
         yield catalog
         place.leave_stamp(place.stamp)  # the next run learns of the last one what this one learned
-        place.finish(catalog.backup)
+        place.finish(catalog.backup, catalog.urgency())

@@ -92,7 +92,7 @@ def rebuild_store(archive: Archive, campaign: int, limits: Limits, clock: Clock,
         failpoints.point("rebuilt")
         with Catalog(folder, campaign, clock) as catalog:
             place.leave_stamp(place.stamp)
-            place.finish(catalog.backup)
+            place.finish(catalog.backup, catalog.urgency())
     return result
 
 

@@ -166,7 +166,7 @@ class Run:
         """Visit stores side by side, as many at once as the settings and the system allow."""
         at_once = stores_that_fit(self.settings.limits, len(candidates))
         if at_once < len(candidates):
-            candidates = await asyncio.to_thread(most_urgent_first, self._archive.catalogs, candidates, self.clock)
+            candidates = await asyncio.to_thread(most_urgent_first, self._archive, candidates, self.clock)
         return await self.visit_side_by_side(candidates, client, locks, asyncio.Semaphore(at_once))
 
     async def visit_side_by_side(
@@ -276,7 +276,7 @@ class Run:
             place.leave_stamp(place.stamp)  # the photos that the catalogue lacks are for a real run to find
         else:
             adoption.stamp(catalog, place)
-        place.finish(catalog.backup)
+        place.finish(catalog.backup, catalog.urgency())
 
     async def _run(self, store: Store, report: StoreReport) -> None:
         """Run the store and fill the report, after an error too."""

@@ -1,31 +1,36 @@
 """Which stores a run opens first, if they are too many to open all at once."""
 
 import math
-from collections.abc import Iterable
-from pathlib import Path
 
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.photos import State
+from market_photos.archive.hashing import in_threads
+from market_photos.archive.place import Archive
+from market_photos.archive.urgency import Urgency
 from market_photos.clock import Clock
 from market_photos.errors import MarketPhotosError
 from market_photos.sync.discovery import Candidate
 
+#: Stores that are looked at side by side: with object storage each waits for a request.
+LOOKING_THREADS = 16
+#: Of a store without a readable record: all of it may be pending, or its owner should hear of it soon.
+UNKNOWN = Urgency(True, math.inf)
 
-def most_urgent_first(archive: Path, candidates: Iterable[Candidate], clock: Clock) -> list[Candidate]:
+
+def most_urgent_first(archive: Archive, candidates: list[Candidate], clock: Clock) -> list[Candidate]:
     """Sort stores: first those with photos that are pending or failed, then by the newest return on record.
 
-    A store without a readable catalogue comes first: all of it is pending, or its owner should hear of it soon.
-    Blocks for some milliseconds a store.
+    Blocks: for some milliseconds a store, or for a request to object storage.
     """
-    return sorted(candidates, key=lambda candidate: _rank(archive, candidate.campaign, clock))
+    found = list(in_threads(lambda store: _urgency(archive, store.campaign, clock), candidates, LOOKING_THREADS))
+    return [store for _, store in sorted(zip(found, candidates, strict=True), key=lambda pair: pair[0].rank)]
 
 
-def _rank(archive: Path, campaign: int, clock: Clock) -> tuple[bool, float]:
+def _urgency(archive: Archive, campaign: int, clock: Clock) -> Urgency:
     try:
-        with Catalog(layout.store_folder(archive, campaign), campaign, clock, read_only=True) as catalog:
-            tally = catalog.photos.tally()
-            is_done = not (tally[State.PENDING].photos or tally[State.FAILED].photos)
-            return is_done, -catalog.returns.newest()
+        if left := archive.urgency(campaign):
+            return left
+        with Catalog(layout.store_folder(archive.catalogs, campaign), campaign, clock, read_only=True) as catalog:
+            return catalog.urgency()
     except MarketPhotosError:
-        return False, -math.inf
+        return UNKNOWN

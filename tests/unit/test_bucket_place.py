@@ -108,9 +108,15 @@ def test_a_checkpoint_is_written_after_six_hours(bucket: MemoryBucket, place_of:
         assert found == [[], [b"first"], [b"first"], [b"second"]]
 
 
-@pytest.mark.parametrize("is_end", [True, False])
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda place: place.checkpoint(a_catalog(b"late"), is_released=True),
+        lambda place: place.keep_safe(a_catalog(b"late"), ENOUGH + 1),
+    ],
+)
 def test_a_run_that_was_paused_for_longer_than_its_lease_has_its_checkpoint_refused(
-    bucket: MemoryBucket, place_of: PlaceOf, is_end: bool
+    bucket: MemoryBucket, place_of: PlaceOf, late: Callable[[BucketPlace], None]
 ) -> None:
     """Its own clock may not show it, as where a machine is suspended. What the other run wrote counts and stays."""
     with held(bucket) as paused:
@@ -118,10 +124,10 @@ def test_a_run_that_was_paused_for_longer_than_its_lease_has_its_checkpoint_refu
         place.checkpoint(a_catalog(b"before"))
         bucket.now += TTL + SLACK
         with held(bucket) as other:
-            place_of(other).finish(a_catalog(b"of the other run"))
+            place_of(other).checkpoint(a_catalog(b"of the other run"), is_released=True)
         lease = bucket.state
         with pytest.raises(AlreadyRunning, match="taken this store over"):
-            place.finish(a_catalog(b"late")) if is_end else place.keep_safe(a_catalog(b"late"), ENOUGH + 1)
+            late(place)
     assert bucket.state == lease
     assert gzip.decompress(bucket.objects[lease.checkpoint][0]) == b"of the other run"
 
@@ -137,10 +143,10 @@ def test_a_checkpoint_that_is_uploaded_after_the_takeover_replaces_none(
             path.write_bytes(b"late")
             bucket.now += TTL + SLACK
             with held(bucket) as other:
-                place_of(other).finish(a_catalog(b"of the other run"))
+                place_of(other).checkpoint(a_catalog(b"of the other run"), is_released=True)
 
         with pytest.raises(AlreadyRunning, match="taken this store over"):
-            place.finish(backup)
+            place.checkpoint(backup, is_released=True)
     assert gzip.decompress(bucket.objects[bucket.state.checkpoint][0]) == b"of the other run"
 
 
@@ -167,7 +173,7 @@ def test_a_run_after_an_owners_command_learns_of_the_takeover_too(bucket: Memory
     with held(bucket) as lease:
         command = place_of(lease)
         command.leave_stamp(command.stamp)
-        command.finish(a_catalog(b"sound"))
+        command.checkpoint(a_catalog(b"sound"), is_released=True)
     with held(bucket) as lease:
         place = place_of(lease)
         assert not lease.is_taken_over
@@ -181,7 +187,7 @@ def test_two_holders_name_their_checkpoints_apart(place_of: PlaceOf) -> None:
     for _ in range(2):
         other = MemoryBucket()
         with held(other) as lease:
-            place_of(lease).finish(a_catalog(b"of this archive"))
+            place_of(lease).checkpoint(a_catalog(b"of this archive"), is_released=True)
         names.append(other.state.checkpoint)
     assert names[0] != names[1]
 

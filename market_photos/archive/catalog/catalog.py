@@ -8,7 +8,7 @@ from market_photos.archive import volume
 from market_photos.archive.catalog.connection import Database
 from market_photos.archive.catalog.mending import Mending
 from market_photos.archive.catalog.opening import BUSY_SECONDS, has_photos
-from market_photos.archive.catalog.photos import Archived, Claim, Photos
+from market_photos.archive.catalog.photos import Archived, Claim, Photos, State
 from market_photos.archive.catalog.reader import Reader
 from market_photos.archive.catalog.requests import Requests, Runs
 from market_photos.archive.catalog.restore import Restoring
@@ -16,6 +16,7 @@ from market_photos.archive.catalog.retention import Pruning
 from market_photos.archive.catalog.returns import Returns
 from market_photos.archive.held_folder import HeldFolder
 from market_photos.archive.layout import CATALOG_NAME, PHOTOS
+from market_photos.archive.urgency import Urgency
 from market_photos.clock import Clock, Moment
 from market_photos.model import Wanted
 
@@ -82,6 +83,11 @@ class Catalog:
         """Write a copy of the catalogue to a new file."""
         with volume.disk_errors(target):
             self._database.backup(target)
+
+    def urgency(self) -> Urgency:
+        """Return how urgent the store is to the next run. Takes some milliseconds."""
+        tally = self.photos.tally()
+        return Urgency(any(tally[state].photos for state in (State.PENDING, State.FAILED)), self.returns.newest())
 
     def store_and_claim_next(
         self, claim: Claim, stored: Archived, only: Wanted | None = None, *, is_record_saved: bool = False
