@@ -20,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from market_photos.archive.lock import Holder, this_process
 from market_photos.archive.objects import Bucket, Found
+from market_photos.archive.probe import probing
 from market_photos.archive.storage_errors import Conflict
 from market_photos.clock import Clock
 from market_photos.errors import AlreadyRunning, ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
@@ -249,12 +250,9 @@ def is_probably_held(state: LeaseState, modified: float) -> bool:
 
 def require_dead(bucket: Bucket, campaign: int, state: LeaseState, modified: float) -> None:
     """Raise AlreadyRunning unless a lease that was last changed at `modified` may be taken over."""
-    probe = f"{campaign}/probe-{secrets.token_hex(8)}"
-    bucket.put(probe, b"")
-    try:
+    with probing(bucket) as probe:
+        bucket.put(probe, b"")
         found = bucket.get(probe)
-    finally:
-        bucket.remove(probe)
     left = TTL + SLACK - ((found.modified if found else modified) - modified)
     if left > 0:
         raise AlreadyRunning(

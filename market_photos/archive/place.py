@@ -46,7 +46,7 @@ class Place(Protocol):
         """Return the complete photo with this name that is there although no run has recorded it."""
 
     def stored(self, path: Path) -> Stored:
-        """Return size and hash of a photo that is there."""
+        """Return size and hash of a photo. Raises FileNotFoundError."""
 
     def sweep(self, folder: Path, stem: str, *, parts_only: bool) -> int:
         """Remove what a killed run left of one photo, see `photo_file.sweep`; return the number of files."""

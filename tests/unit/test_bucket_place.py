@@ -10,11 +10,13 @@ import pytest
 
 from market_photos.archive import bucket as bucket_module
 from market_photos.archive.bucket import CHECKPOINT_BYTES, CHECKPOINT_SECONDS, CHECKPOINT_SHARE, BucketPlace
+from market_photos.archive.catalog.adoption import adopt
+from market_photos.archive.catalog.photos import Claim
 from market_photos.archive.checkpoint import claim_scratch
 from market_photos.archive.lease import SLACK, TTL, Lease
 from market_photos.errors import AlreadyRunning, ConfigError
 from tests.unit.buckets import MemoryBucket, Uptime, held
-from tests.unit.worlds import CAMPAIGN
+from tests.unit.worlds import CAMPAIGN, a_return
 
 #: Bytes of new photos that bring a checkpoint while the catalogue is small.
 ENOUGH = CHECKPOINT_SHARE * CHECKPOINT_BYTES
@@ -199,3 +201,15 @@ def test_the_scratch_folder_of_another_archive_is_refused(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="holds the catalogues of s3://returns/test at AWS") as caught:
         claim_scratch(scratch, "s3://returns/market at AWS")
     assert "a scratch folder of its own" in caught.value.hint
+
+
+def test_a_photo_that_is_removed_after_it_was_listed_is_requested() -> None:
+    class Removed:
+        def find(self, folder: Path, stem: str) -> Path:
+            return folder / f"{stem}.jpg"
+
+        def stored(self, path: Path) -> None:
+            raise FileNotFoundError
+
+    claim = Claim(1, 1, a_return(1, "abc").photos[0], "2026-01")
+    assert not adopt(cast(Any, None), cast(Any, Removed()), claim)

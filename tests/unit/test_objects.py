@@ -1,11 +1,14 @@
 """Errors of a storage are told in a line, with what to do, and without any key."""
 
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from market_photos.archive import probe
-from market_photos.archive.objects import Bucket
+from market_photos.archive.objects import Bucket, Found
 from market_photos.archive.patience import Patience
-from market_photos.archive.storage_errors import Conflict, reason_of
+from market_photos.archive.storage_errors import Conflict, NotSupported, reason_of
 from market_photos.errors import ArchiveUnwritable
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -50,24 +53,37 @@ class Careless:
     quotes_etag = True
     is_probed = False
 
-    def __init__(self, *ignored: str, wants_quotes: bool | None = True) -> None:
+    age = 0.0
+    keeps_all = False
+
+    def __init__(self, *ignored: str, unknown: tuple[str, ...] = (), wants_quotes: bool | None = True) -> None:
         self.ignored = ignored
+        self.unknown = unknown
         self.wants_quotes = wants_quotes
         self.keys: set[str] = set()
 
     def create(self, key: str, content: bytes) -> str:
+        if "create" in self.unknown:
+            raise NotSupported("s3://bucket: the storage answers NotImplemented.")
         if key in self.keys and "create" not in self.ignored:
             raise Conflict
         self.keys.add(key)
         return '"abc"'
 
     def swap(self, key: str, content: bytes, etag: str) -> str:
+        if "swap" in self.unknown:
+            raise NotSupported("s3://bucket: the storage answers NotImplemented.")
         if "swap" not in self.ignored and (etag != '"abc"' or self.quotes_etag is not self.wants_quotes):
             raise Conflict
         return '"def"'
 
     def remove(self, *keys: str) -> None:
+        if self.keeps_all:
+            raise ArchiveUnwritable("s3://bucket: the storage answers AccessDenied.")
         self.keys.difference_update(keys)
+
+    def walk(self, prefix: str) -> Iterator[Found]:
+        yield from (Found(key, 1, time.time() - self.age, "") for key in self.keys if key.startswith(prefix))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +92,8 @@ class Careless:
         (Careless("create", "swap"), probe.CREATE_ONLY),
         (Careless("swap"), probe.COMPARE_AND_SWAP),
         (Careless(wants_quotes=None), probe.COMPARE_AND_SWAP),
+        (Careless(unknown=("create",)), probe.CREATE_ONLY),
+        (Careless(unknown=("swap",)), probe.COMPARE_AND_SWAP),
     ],
 )
 def test_a_storage_that_lacks_a_condition_is_refused_by_its_name(storage: Careless, feature: str) -> None:
@@ -92,3 +110,19 @@ def test_the_probe_learns_how_the_storage_wants_an_etag(wants_quotes: bool) -> N
     assert (storage.quotes_etag, storage.keys) == (wants_quotes, set())
     storage.ignored = ("create",)
     probe.require_conditional_puts(storage)  # type: ignore[arg-type] # once is enough
+
+
+def test_a_storage_from_which_nothing_may_be_removed_is_refused_for_what_it_lacks_all_the_same() -> None:
+    storage = Careless("create")
+    storage.keeps_all = True
+    with pytest.raises(ArchiveUnwritable) as caught:
+        probe.require_conditional_puts(storage)  # type: ignore[arg-type]
+    assert probe.CREATE_ONLY in caught.value.message
+
+
+@pytest.mark.parametrize(("age", "left"), [(probe.LEFT_SECONDS / 2, 1), (probe.LEFT_SECONDS * 2, 0)])
+def test_a_probe_that_a_killed_process_has_left_is_removed_a_day_later(age: float, left: int) -> None:
+    storage = Careless()
+    storage.keys, storage.age = {f"{probe.FOLDER}/of-a-killed-process"}, age
+    probe.require_conditional_puts(storage)  # type: ignore[arg-type]
+    assert len(storage.keys) == left

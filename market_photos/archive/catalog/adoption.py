@@ -58,7 +58,11 @@ def adopt(catalog: Catalog, place: Place, claim: Claim) -> bool:
     path = find(place, claim)
     if path is None:
         return False
-    return catalog.photos.adopt(claim, Archived(path.suffix, *place.stored(path), "", NOTE))
+    try:
+        stored = place.stored(path)
+    except FileNotFoundError:  # removed since it was found
+        return False
+    return catalog.photos.adopt(claim, Archived(path.suffix, *stored, "", NOTE))
 
 
 def find(place: Place, claim: Claim) -> Path | None:
