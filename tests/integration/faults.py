@@ -38,6 +38,8 @@ class FaultyStorage(Storage):
     chooses: Chooses
     delay: float
     requests: list[tuple[str, Fault | None]]
+    at_work: set[int]
+    most_at_once: int
 
 
 @contextmanager
@@ -50,7 +52,10 @@ def faulty(storage: Storage, chooses: Chooses = lambda *_: None, *, delay: float
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = proxied.chooses(self.command, self.path)
             proxied.requests.append((f"{self.command} {self.path}", fault))
+            proxied.at_work.add(id(self))
+            proxied.most_at_once = max(proxied.most_at_once, len(proxied.at_work))
             time.sleep(proxied.delay)
+            proxied.at_work.discard(id(self))
             if fault in _REFUSALS:
                 status, code = _REFUSALS[fault]
                 self._answer(status, {}, f"<Error><Code>{code}</Code></Error>".encode())
@@ -98,6 +103,7 @@ def faulty(storage: Storage, chooses: Chooses = lambda *_: None, *, delay: float
     server = Server(("127.0.0.1", 0), Handler)
     proxied = FaultyStorage(f"http://127.0.0.1:{server.server_port}", storage.process)
     proxied.chooses, proxied.delay, proxied.requests = chooses, delay, []
+    proxied.at_work, proxied.most_at_once = set(), 0
     serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     serving.start()
     try:

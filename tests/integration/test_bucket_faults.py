@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from market_photos.archive.objects import Bucket
+from market_photos.archive import objects
+from market_photos.archive.objects import UPLOADS, Bucket
 from market_photos.archive.patience import Patience
 from market_photos.archive.storage_errors import Conflict
 from market_photos.errors import ArchiveUnwritable
@@ -113,6 +114,29 @@ def test_no_attempt_is_made_once_the_lease_is_lost(storage: FaultyStorage, bucke
     with pytest.raises(ArchiveUnwritable, match="the lease is lost"):
         asyncio.run(bucket.while_valid(require_valid).create_async("7/a", b"a", {}))
     assert len(storage.requests) == 2 + 1
+
+
+@pytest.mark.parametrize(("size", "attempts"), [(3_000_000, 1), (100_000, 2)])
+def test_a_large_body_has_more_time_and_each_attempt_twice_as_much(
+    storage: FaultyStorage, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, size: int, attempts: int
+) -> None:
+    """The line may be slow: 400 uploads that share one would time out together, again and again."""
+    monkeypatch.setattr(objects, "SHORT_SECONDS", 1)
+    storage.delay = 1.4
+    bucket.put("7/a.jpg", b"x" * size)
+    assert len([request for request, _ in storage.requests if "a.jpg" in request]) == attempts
+    with pytest.raises(ArchiveUnwritable):
+        Bucket(bucket.url, storage.endpoint, Patience(0.0)).put("7/lease.json", b"small")
+
+
+def test_so_many_photos_are_uploaded_at_once(storage: FaultyStorage, bucket: Bucket) -> None:
+    async def upload_all() -> None:
+        held = bucket.while_valid(lambda: None)
+        await asyncio.gather(*(held.create_async(f"7/{number}.jpg", b"photo", {}) for number in range(UPLOADS * 2)))
+
+    storage.delay = 0.3
+    asyncio.run(upload_all())
+    assert UPLOADS / 2 < storage.most_at_once <= UPLOADS
 
 
 def test_a_storage_that_fails_now_and_then_costs_a_run_nothing(storage: FaultyStorage, tmp_path: Path) -> None:
