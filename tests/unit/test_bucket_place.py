@@ -14,7 +14,7 @@ from market_photos.archive.catalog.adoption import adopt
 from market_photos.archive.catalog.photos import Claim
 from market_photos.archive.checkpoint import claim_scratch
 from market_photos.archive.lease import SLACK, TTL, Lease
-from market_photos.errors import AlreadyRunning, ConfigError
+from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ConfigError
 from tests.unit.buckets import MemoryBucket, Uptime, held
 from tests.unit.worlds import CAMPAIGN, a_return
 
@@ -213,3 +213,21 @@ def test_a_photo_that_is_removed_after_it_was_listed_is_requested() -> None:
 
     claim = Claim(1, 1, a_return(1, "abc").photos[0], "2026-01")
     assert not adopt(cast(Any, None), cast(Any, Removed()), claim)
+
+
+def test_a_checkpoint_that_fails_during_a_run_ends_it_only_with_the_lease(
+    bucket: MemoryBucket, place_of: PlaceOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is lost by it, and the next attempt follows."""
+    uptime = Uptime()
+    with held(bucket, uptime) as lease:
+        place = place_of(lease)
+        bucket.is_away = True
+        place.keep_safe(a_catalog(b"first"), ENOUGH + 1)
+        assert "The next attempt to write a checkpoint follows." in caplog.text
+        bucket.is_away = False
+        place.keep_safe(a_catalog(b"second"), ENOUGH + 2)
+        assert checkpoints(bucket) == [b"second"]
+        uptime.now += TTL
+        with pytest.raises(ArchiveUnwritable, match="could not be renewed"):
+            place.keep_safe(a_catalog(b"third"), 3 * ENOUGH)
