@@ -1,4 +1,4 @@
-"""An archive in object storage: photos and records as objects, the catalogue in a scratch folder while in use.
+"""A store in object storage: photos and records as objects, the catalogue in a scratch folder while in use.
 
     <prefix>/<campaign>/lease.json                               who is at work, and the checkpoint that counts
     <prefix>/<campaign>/catalog/<sequence>-<holder>.sqlite3.gz   checkpoints of the catalogue
@@ -13,37 +13,26 @@ import hashlib
 import logging
 import mimetypes
 import shutil
-import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from market_photos.archive import atomic, checkpoint, layout, lock, volume
-from market_photos.archive.bucket_files import SHA256, BucketFiles, stored
-from market_photos.archive.files import Opened
-from market_photos.archive.hashing import in_threads
-from market_photos.archive.held_folder import HeldFolder
-from market_photos.archive.lease import LEASE_NAME, SLACK, TTL, Lease, LeaseState, boottime, is_probably_held
-from market_photos.archive.lock import Lock, kept_free, note_elsewhere
-from market_photos.archive.object_file import open_object
+from market_photos.archive import checkpoint, layout, volume
+from market_photos.archive.bucket_files import SHA256, stored
+from market_photos.archive.lease import Lease, boottime
 from market_photos.archive.objects import Bucket
 from market_photos.archive.photo_file import Part, Stored, discarded_at_the_end
-from market_photos.archive.probe import WRITERS, require_conditional_puts, require_one_winner
 from market_photos.archive.storage_errors import Conflict
 from market_photos.archive.upload import UploadedPart
 from market_photos.archive.urgency import Urgency
-from market_photos.clock import Clock
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged
-from market_photos.settings import Archive as ArchiveSettings
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the lease, beside those before each commit: an upload may hang.
 GUARD_SECONDS = 1.0
-#: Stores whose catalogues are fetched at the same time: mostly they wait for the storage.
-FETCHING_THREADS = 16
 #: During a run a checkpoint is written when the new photos weigh so many times as much as the last one, or as
 #: CHECKPOINT_BYTES at least, and after so many seconds.
 CHECKPOINT_SHARE = 10
@@ -217,114 +206,3 @@ class BucketPlace:
 def _attributes(path: Path, sha256: bytes) -> dict[str, str]:
     media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return {"Content-Type": media, SHA256: sha256.hex()}
-
-
-class BucketArchive:
-    """See place.Archive."""
-
-    def __init__(self, settings: ArchiveSettings) -> None:
-        self._settings = settings
-        self.catalogs = settings.scratch
-        self._bucket = Bucket(str(settings.url), settings.endpoint)
-        self.name = self._bucket.url
-
-    def _claim_scratch(self) -> None:
-        checkpoint.claim_scratch(self.catalogs, f"{self.name} at {self._settings.endpoint or 'AWS'}")
-
-    def fetch(self, campaigns: Iterable[int] = ()) -> Path:
-        self._claim_scratch()
-        for _ in in_threads(self._fetch, campaigns or self.stores(), FETCHING_THREADS):
-            continue
-        return self.catalogs
-
-    def _fetch(self, campaign: int, failed: str = "") -> None:
-        """Bring a catalogue up to date. `failed`: a checkpoint that could not be read just now."""
-        folder = layout.store_folder(self.catalogs, campaign)
-        found = self._bucket.get(f"{campaign}/{LEASE_NAME}")
-        if found is None:
-            return
-        state = LeaseState.unpack(found)
-        atomic.make_folder(folder)
-        with volume.disk_errors(folder):
-            note_elsewhere(folder, state.who if is_probably_held(state, found.modified) else None)
-        is_at_work_here = lock.held_by(folder / layout.LOCK_NAME) is not None  # then its catalogue is a later one
-        if state.checkpoint and not is_at_work_here and not checkpoint.is_current(folder, state.checkpoint):
-            try:
-                self._replace_catalog(state.checkpoint, folder)
-            except CatalogDamaged:
-                if state.checkpoint == failed:
-                    raise
-                self._fetch(campaign, failed=state.checkpoint)  # a run elsewhere may have replaced it meanwhile
-
-    def _replace_catalog(self, latest: str, folder: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as fetched:
-            checkpoint.bring_catalog(self._bucket, latest, Path(fetched))
-            with kept_free(folder / layout.LOCK_NAME) as is_free, volume.disk_errors(folder):
-                if is_free:
-                    checkpoint.remove_catalog(folder)
-                    Path(fetched, layout.CATALOG_NAME).rename(folder / layout.CATALOG_NAME)
-                    checkpoint.mark(folder, latest)
-
-    def stores(self) -> list[int]:
-        numbers = map(layout.parse_store_folder, self._bucket.folders())
-        return sorted(number for number in numbers if number is not None)
-
-    def numbers(self) -> list[int]:
-        return self.stores()
-
-    def urgency(self, campaign: int) -> Urgency | None:
-        found = self._bucket.get(f"{campaign}/{LEASE_NAME}")
-        if found is None:
-            return None
-        state = LeaseState.unpack(found)
-        return Urgency(state.lacks_photos, state.newest_return)
-
-    def has_catalog(self, campaign: int) -> bool:
-        found = self._bucket.get(f"{campaign}/{LEASE_NAME}")
-        return found is not None and bool(LeaseState.unpack(found).checkpoint)
-
-    def open(self, campaign: int, path: str) -> Opened:
-        return open_object(self._bucket, f"{campaign}/{path}")
-
-    def path_of(self, campaign: int, path: str) -> Path | None:
-        return None
-
-    takeover_seconds = 2 * (TTL + SLACK)
-    is_changed_beside_runs = False
-    is_looked_at_cheaply = False
-
-    def files(self, campaign: int) -> BucketFiles:
-        return BucketFiles(self._bucket, campaign)
-
-    def check(self) -> Iterator[str]:
-        require_conditional_puts(self._bucket)
-        require_one_winner(self._bucket)
-        yield f"the bucket {self.name} can be written, and keeps the conditions of puts: of {WRITERS} at once one won"
-
-    def prepare(self) -> None:
-        volume.require_marker(self.catalogs, self._settings.marker)
-        self._claim_scratch()
-        volume.require_room(self.catalogs, self._settings.min_free_bytes)
-        require_conditional_puts(self._bucket)
-
-    @contextmanager
-    def opened(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[BucketPlace]:
-        with self._leased(campaign, held_folder, lock, clock) as place:
-            place.bring_catalog()
-            yield place
-
-    @contextmanager
-    def rebuilding(self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock) -> Iterator[BucketPlace]:
-        with self._leased(campaign, held_folder, lock, clock, replaces_damaged=True) as place:
-            place.drop_other_catalog()
-            yield place
-
-    @contextmanager
-    def _leased(
-        self, campaign: int, held_folder: HeldFolder, lock: Lock, clock: Clock, *, replaces_damaged: bool = False
-    ) -> Iterator[BucketPlace]:
-        self._claim_scratch()
-        require_conditional_puts(self._bucket)  # upkeep does not prepare
-        with Lease(self._bucket, campaign, lock.command, clock, replaces_damaged=replaces_damaged) as lease:
-            held_folder.require_also = lease.require_valid
-            yield BucketPlace(self._bucket, campaign, held_folder.folder, self._settings.min_free_bytes, lease)

@@ -11,7 +11,7 @@ def open_archive(settings: ArchiveSettings) -> Archive:
     if settings.url is None:
         return FolderArchive(settings)
     try:
-        from market_photos.archive.bucket import BucketArchive  # noqa: PLC0415 - few archives are in a bucket
+        from market_photos.archive.bucket_archive import BucketArchive  # noqa: PLC0415 - few archives are in a bucket
     except ModuleNotFoundError as error:
         if error.name != "obstore":
             raise

@@ -21,7 +21,7 @@ TABLES = set(
 #: Modules of ours that are imported inside a function, with the reason.
 DEFERRED = {
     "market_photos.cli.display": "rich takes long to import, and cron needs none of it",
-    "market_photos.archive.bucket": "few archives are in a bucket, and obstore is an extra",
+    "market_photos.archive.bucket_archive": "few archives are in a bucket, and obstore is an extra",
     "market_photos.reporting.prometheus": "few runs write metrics, and prometheus_client takes long to import",
 }
 
