@@ -53,11 +53,6 @@ class Moment(NamedTuple):
         """Seconds since 1970 by the server's clock, or by this machine's if that is not known."""
         return self.server.earliest if self.server else self.wall
 
-    def ago(self, seconds: float) -> "Moment":
-        """Return the moment `seconds` earlier."""
-        server = self.server.later(-seconds) if self.server else None
-        return Moment(self.wall - seconds, self.boot, self.uptime - seconds, server)
-
 
 def span(then: Moment, now: Moment) -> float | None:
     """Return the seconds from `then` to `now`, at the least; None if no clock covers both.

@@ -137,8 +137,7 @@ class _StoreCopy:
         with Catalog(folder, campaign, self.clock, name=UNFINISHED_NAME, held_folder=held.held_folder) as new:
             self._copy_files(new, place)
             # Nobody knows what is sent from the source meanwhile.
-            for endpoint, quota in quotas(self.limits.photo_requests, self.limits.return_requests).items():
-                new.requests.assume(endpoint, [0.0] * quota)
+            new.requests.assume_sent(quotas(self.limits.photo_requests, self.limits.return_requests).items())
             new.returns.set_meta("stamps", place.stamp)
         with volume.disk_errors(folder):
             _remove(folder / layout.CATALOG_NAME)

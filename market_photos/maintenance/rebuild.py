@@ -82,8 +82,7 @@ def rebuild_store(archive: Archive, campaign: int, limits: Limits, clock: Clock,
             run = catalog.runs.begin(command)
             adoption.accept(catalog, place.stamp)
             _restore_returns(catalog, archive.files(campaign), result)
-            for endpoint, quota in quotas(limits.photo_requests, limits.return_requests).items():
-                catalog.requests.assume(endpoint, [0.0] * quota)
+            catalog.requests.assume_sent(quotas(limits.photo_requests, limits.return_requests).items())
             counts = {state.value: count for state, count in result.photos.items()}
             catalog.runs.end(run, ExitCode.COMPLETE, {"returns": result.returns, **counts})
         with volume.disk_errors(folder):

@@ -82,5 +82,4 @@ def spend_quota(catalog: Catalog, settings: LimitSettings) -> None:
         "Photos that are on disk are not requested, and the quota of a period counts as spent",
         catalog.campaign,
     )
-    for method, amount in quotas(settings.photo_requests, settings.return_requests).items():
-        catalog.requests.assume(method, [0.0] * amount)
+    catalog.requests.assume_sent(quotas(settings.photo_requests, settings.return_requests).items())

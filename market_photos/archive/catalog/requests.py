@@ -5,7 +5,7 @@ A request is on record before it is sent, so neither a restart nor `kill -9` mak
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from market_photos.archive.catalog.connection import Database, moment_of
@@ -46,19 +46,17 @@ class Requests:
             )
         return cursor.lastrowid or 0
 
-    def assume(self, method: str, ages: Sequence[float]) -> None:
-        """Record requests that were sent and answered so many seconds ago."""
+    def assume_sent(self, counts: Iterable[tuple[str, int]]) -> None:
+        """Record so many requests of each method as sent and answered now: nobody knows how many there were."""
         now = self._db.clock.now()
-        moments = [now.ago(seconds) for seconds in ages]
+        server = _server_time(now)
         with self._db.transaction() as connection:
-            connection.executemany(
-                "INSERT INTO requests(method, sent, boot, sent_uptime, answered, answered_uptime) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (method, _server_time(moment), moment.boot, moment.uptime, _server_time(moment), moment.uptime)
-                    for moment in moments
-                ],
-            )
+            for method, count in counts:
+                connection.executemany(
+                    "INSERT INTO requests(method, sent, boot, sent_uptime, answered, answered_uptime) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    [(method, server, now.boot, now.uptime, server, now.uptime)] * count,
+                )
 
     def settle_ages(self) -> None:
         """Record each request whose age no clock knows, or that lies in the future, as sent now.
