@@ -111,7 +111,7 @@ class BucketFiles:
         while self.exists(target):
             number += 1
             target = wanted.with_name(f"{wanted.name}.{number}")
-        self._bucket.move(self._key(path), self._key(target))
+        self._bucket.copy(self._key(path), self._key(target))
 
     def set_aside_folders(self) -> Iterator[Path]:
         for folder, _ in groupby(self._walk(Path(layout.SET_ASIDE)), lambda found: self._path(found).parent):

@@ -75,7 +75,10 @@ class StoreFiles(Protocol):
         """Remove the files with these names, whatever their suffix; return folders found instead, which stay."""
 
     def set_aside(self, path: Path, day: str) -> None:
-        """Move a file to `set-aside/<day>`, where no sync touches it. Overwrites nothing."""
+        """Keep a file in `set-aside/<day>`, where no sync touches it. Overwrites nothing.
+
+        It may still be in its old place, too: `remove` it when the catalogue no longer needs it there.
+        """
 
     def set_aside_folders(self) -> Iterator[Path]:
         """Yield the folders below `set-aside`, with what verify has set aside."""

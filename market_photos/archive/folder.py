@@ -72,6 +72,9 @@ class FolderPlace:
     def keep_safe(self, backup: Callable[[Path], None], size: int) -> None:
         """Do nothing: a crash does not touch the catalogue."""
 
+    def checkpoint(self, backup: Callable[[Path], None]) -> None:
+        """Do nothing: each change is on the disk."""
+
     def finish(self, backup: Callable[[Path], None], urgency: Urgency) -> None:
         """Do nothing: the next run finds the catalogue where it is."""
 

@@ -142,10 +142,9 @@ class Bucket:
         """Return an object with so many bytes of its content, or as many as there are. Raises FileNotFoundError."""
         return self._do(key, lambda store: _piece(store, key, start, size), size=size)
 
-    def move(self, key: str, target: str) -> None:
-        """Give an object another key. A crash in between leaves both."""
+    def copy(self, key: str, target: str) -> None:
+        """Copy an object to another key, within the storage."""
         self._do(key, lambda store: obstore.copy(store, key, target), size=MEDIUM_BYTES)
-        self.remove(key)
 
     def walk(self, prefix: str) -> Iterator[Found]:
         """Yield the objects below a prefix, which ends at a `/`, in the order of their keys."""

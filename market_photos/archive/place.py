@@ -57,6 +57,9 @@ class Place(Protocol):
         `backup` writes a copy of the catalogue to a path.
         """
 
+    def checkpoint(self, backup: Callable[[Path], None]) -> None:
+        """Make all changes to the catalogue outlast a crash of this machine. `backup`: see `keep_safe`."""
+
     def finish(self, backup: Callable[[Path], None], urgency: Urgency) -> None:
         """Leave the store for the next run. `backup`: see `keep_safe`."""
 

@@ -19,10 +19,10 @@ from market_photos.archive.volume import require_marker
 from market_photos.cli.options import AGE, ID, Span, campaigns_option, command_line, config_option, json_option
 from market_photos.clock import SystemClock
 from market_photos.config import Settings, find_config, load
-from market_photos.errors import ArchiveUnwritable, UsageError, most_serious
+from market_photos.errors import AlreadyRunning, ArchiveUnwritable, UsageError, most_serious
 from market_photos.maintenance.hold import set_hold
 from market_photos.maintenance.integrity import Problem
-from market_photos.maintenance.prune import locked_stores
+from market_photos.maintenance.prune import Prune, PruneResult
 from market_photos.maintenance.rebuild import copies, rebuild_store
 from market_photos.maintenance.verify import next_steps, problem_json, problem_line, verify_store
 from market_photos.text import counted, one_line
@@ -141,18 +141,17 @@ def prune(
     require_statuses(statuses)
     archive, stores = _opened(_settings(config), campaigns)
     before = older_than.before(dt.datetime.now(dt.UTC)).timestamp()
-    with locked_stores(
-        archive, stores, before=before, statuses=statuses, clock=SystemClock(), command=command_line()
-    ) as prunes:
-        plans = [prune.plan() for prune in prunes]
-        for line in [line for plan in plans for line in plan.lines()]:
-            console.say(line)
-        is_confirmed = not dry_run and not all(plan.is_empty for plan in plans) and _confirmed(yes=yes)
-        pruned = sum(prune.carry_out() for prune in prunes) if is_confirmed else 0
+    wanted = Prune(archive, before, statuses, SystemClock(), command_line())
+    plans = [wanted.plan(campaign) for campaign in stores]
+    for line in [line for plan in plans for line in plan.lines()]:
+        console.say(line)
+    to_prune = [] if dry_run else [plan.campaign for plan in plans if not plan.is_empty]
+    is_confirmed = bool(to_prune) and _confirmed(yes=yes)
+    results, busy = _carried_out(wanted, to_prune) if is_confirmed else ([], [])
+    pruned, left = sum(result.returns for result in results), [line for result in results for line in result.left]
     if as_json:
         console.give({"dry_run": dry_run, "pruned_returns": pruned, "stores": [plan.as_json() for plan in plans]})
     console.say(f"Pruned {counted(pruned, 'return')}; tombstones stay." if is_confirmed else "Nothing was changed.")
-    left = [message for prune in prunes for message in prune.left]
     for message in left:
         console.say(f"left as it is: {one_line(message)}")
     if left:
@@ -160,6 +159,19 @@ def prune(
             f"{len(left):,} files or folders of pruned returns could not be removed, see above.",
             "Move them out of the archive, or delete them; then run the same prune once more.",
         )
+    if busy:
+        raise busy[0]
+
+
+def _carried_out(wanted: Prune, stores: Iterable[int]) -> tuple[list[PruneResult], list[AlreadyRunning]]:
+    """Prune one store after another; return what was done, and errors of stores on which a run is at work by now."""
+    results, busy = [], []
+    for campaign in stores:
+        try:
+            results.append(wanted.carry_out(campaign))
+        except AlreadyRunning as error:
+            busy.append(error)
+    return results, busy
 
 
 def require_statuses(statuses: Iterable[str]) -> None:

@@ -1,7 +1,8 @@
 """Hold a store for a command that changes it and sends no request."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from market_photos.archive import atomic, layout
@@ -41,10 +42,22 @@ def held_store(
 @contextmanager
 def changed_catalog(archive: Archive, campaign: int, command: str, clock: Clock) -> Iterator[Catalog]:
     """Lock a store during the block, open its catalogue for changes, and leave it for the next run."""
+    with changed_store(archive, campaign, command, clock) as (catalog, _):
+        yield catalog
+
+
+@contextmanager
+def changed_store(
+    archive: Archive, campaign: int, command: str, clock: Clock
+) -> Iterator[tuple[Catalog, Callable[[], None]]]:
+    """Do the same for a command that also removes files.
+
+    The function makes the changes to the catalogue outlast a crash: call it before a file goes that was in it.
+    """
     with (
         held_store(archive, campaign, command, clock) as (held_folder, place),
         Catalog(held_folder.folder, campaign, clock, held_folder=held_folder) as catalog,
     ):
-        yield catalog
+        yield catalog, partial(place.checkpoint, catalog.backup)
         place.leave_stamp(place.stamp)  # the next run learns of the last one what this one learned
         place.finish(catalog.backup, catalog.urgency())

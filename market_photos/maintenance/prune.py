@@ -1,13 +1,13 @@
 """Delete the photos and records of old returns."""
 
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from market_photos import failpoints
-from market_photos.archive import atomic, layout, tree, volume
+from market_photos.archive import atomic, layout, lock, tree, volume
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.photos import State
 from market_photos.archive.files import StoreFiles
@@ -15,7 +15,7 @@ from market_photos.archive.place import Archive
 from market_photos.clock import Clock, iso
 from market_photos.errors import ArchiveUnwritable
 from market_photos.maintenance import return_folder
-from market_photos.maintenance.holding import changed_catalog
+from market_photos.maintenance.holding import changed_store
 from market_photos.maintenance.rebuild import DAMAGED_NAME
 from market_photos.text import counted, human_bytes, one_line
 
@@ -72,32 +72,46 @@ class PrunePlan:
         return asdict(self) | dates
 
 
-class Prune:
-    """The prune of one store, whose lock is held from the plan to the last file."""
+class PruneResult(NamedTuple):
+    """What a prune of one store has done."""
 
-    def __init__(
-        self, files: StoreFiles, catalog: Catalog, before: float, statuses: tuple[str, ...], clock: Clock
-    ) -> None:
-        self._files = files
-        self._folder = catalog.path.parent
-        self._catalog = catalog
-        self._before = before
-        self._statuses = statuses
-        self._clock = clock
-        self.left: list[str] = []
-        """Messages about what could not be removed."""
+    returns: int
+    left: list[str]
+    """Messages about what could not be removed."""
 
-    def plan(self) -> PrunePlan:
-        """Return what would be deleted. Raises ArchiveUnwritable, CatalogUnusable."""
-        pruning = self._catalog.pruning
+
+class Prune(NamedTuple):
+    """Which returns go, and what carries it out."""
+
+    archive: Archive
+    before: float
+    """Returns that were created earlier go; seconds since 1970."""
+    statuses: tuple[str, ...]
+    """Only returns with one of these refund statuses; all if empty."""
+    clock: Clock
+    command: str
+
+    def plan(self, campaign: int) -> PrunePlan:
+        """Return what would be deleted from a store.
+
+        Raises AlreadyRunning if a run is at work on it, ArchiveUnwritable, CatalogUnusable.
+        """
+        folder = layout.store_folder(self.archive.catalogs, campaign)
+        if holder := lock.holder_of(folder):
+            raise lock.already_running(folder / layout.LOCK_NAME, str(holder))
+        with Catalog(folder, campaign, self.clock, read_only=True) as catalog:
+            return self._plan(catalog)
+
+    def _plan(self, catalog: Catalog) -> PrunePlan:
+        pruning = catalog.pruning
         plan = PrunePlan(
-            self._catalog.campaign,
-            held=pruning.held(self._before),
+            catalog.campaign,
+            held=pruning.held(self.before),
             undated=pruning.undated(),
             unfinished=len(pruning.unfinished()),
-            set_aside=_damaged_catalogs(self._folder),
+            set_aside=_damaged_catalogs(catalog.path.parent),
         )
-        for candidate in pruning.candidates(self._before, self._statuses):
+        for candidate in pruning.candidates(self.before, self.statuses):
             plan.oldest = min(plan.oldest or candidate.created_at, candidate.created_at)
             plan.newest = max(plan.newest, candidate.created_at)
             plan.returns += 1
@@ -106,32 +120,40 @@ class Prune:
             plan.lacking += candidate.lacking
         return plan
 
-    def carry_out(self) -> int:
-        """Delete, and return the number of returns.
+    def carry_out(self, campaign: int) -> PruneResult:
+        """Delete from a store what its plan would name now.
 
-        Raises ArchiveUnwritable, CatalogUnusable; the same command then continues.
+        Raises AlreadyRunning, ArchiveUnwritable, CatalogUnusable; the same command then continues.
         """
-        pruning, count = self._catalog.pruning, 0
-        pruning.enable_secure_delete()
-        if not self.plan().is_empty:
-            return_folder.remove_views(self._folder)
-        for row in pruning.unfinished():
-            self._remove_files(row)
-            count += 1
-        for candidate in pruning.candidates(self._before, self._statuses):
-            if pruning.tombstone(candidate.row):
-                self._remove_files(candidate.row)
-                count += 1
-        with volume.disk_errors(self._folder):
-            for name in _damaged_catalogs(self._folder):
-                (self._folder / name).unlink(missing_ok=True)
-            atomic.sync_folder(self._folder)
-        if count:
-            return_folder.remove_views(self._folder)  # again: browse may have made some meanwhile
-        return count
+        with changed_store(self.archive, campaign, self.command, self.clock) as (catalog, keep):
+            folder, pruning = catalog.path.parent, catalog.pruning
+            pruning.enable_secure_delete()
+            return_folder.remove_views(folder)
+            for candidate in pruning.candidates(self.before, self.statuses):
+                pruning.tombstone(candidate.row)
+            keep()
+            removal = _Removal(catalog, self.archive.files(campaign), int(self.clock.now().wall))
+            for row in (rows := pruning.unfinished()):
+                removal.remove_files(row)
+            with volume.disk_errors(folder):
+                for name in _damaged_catalogs(folder):
+                    (folder / name).unlink(missing_ok=True)
+                atomic.sync_folder(folder)
+            return_folder.remove_views(folder)  # again: browse may have made some meanwhile
+        return PruneResult(len(rows), removal.left)
 
-    def _remove_files(self, row: int) -> None:
-        """Remove the files of a return that has a tombstone in the catalogue."""
+
+class _Removal:
+    """The removal of the files of returns that have tombstones in the catalogue."""
+
+    def __init__(self, catalog: Catalog, files: StoreFiles, pruned_at: int) -> None:
+        self._catalog = catalog
+        self._files = files
+        self._pruned_at = pruned_at
+        self.left: list[str] = []
+
+    def remove_files(self, row: int) -> None:
+        """Remove the files of a return."""
         known = self._catalog.reader.get(row)
         try:
             self._files.require_real_folders(known.folder)
@@ -140,7 +162,7 @@ class Prune:
             return
         pruned = [photo for photo in known.photos if photo.state is State.PRUNED]
         if pruned:
-            return_folder.write_tombstone(self._files, known, int(self._clock.now().wall))
+            return_folder.write_tombstone(self._files, known, self._pruned_at)
         failpoints.point("pruning")
         has_others = any(photo.state not in (State.PRUNED, State.GONE) for photo in known.photos)
         stems = {photo.stem for photo in pruned}
@@ -148,7 +170,8 @@ class Prune:
             stems.add(Path(layout.RECORD_NAME).stem)
         left = self._files.remove_set_aside(known.folder)
         left += self._files.remove_stems(known.folder, stems)
-        self.left += [f"{self._folder / path}: is a folder where a file should be." for path in left]
+        store = self._catalog.path.parent
+        self.left += [f"{store / path}: is a folder where a file should be." for path in left]
         self._catalog.pruning.finish(row)
 
 
@@ -157,22 +180,3 @@ def _damaged_catalogs(store: Path) -> dict[str, int]:
     with volume.disk_errors(store):
         found = {name: status for name, status in tree.entries(store).items() if name.startswith(DAMAGED_NAME)}
     return {name: status.st_size for name, status in found.items() if stat.S_ISREG(status.st_mode)}
-
-
-@contextmanager
-def locked_stores(
-    archive: Archive,
-    campaigns: Iterable[int],
-    *,
-    before: float,
-    statuses: tuple[str, ...],
-    clock: Clock,
-    command: str,
-) -> Iterator[list[Prune]]:
-    """Yield the prunes of these stores, each locked. Raises AlreadyRunning, CatalogUnusable."""
-    with ExitStack() as stack:
-        prunes = []
-        for campaign in campaigns:
-            catalog = stack.enter_context(changed_catalog(archive, campaign, command, clock))
-            prunes.append(Prune(archive.files(campaign), catalog, before, statuses, clock))
-        yield prunes

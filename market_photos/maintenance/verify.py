@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from market_photos.archive.files import StoreFiles
 from market_photos.archive.place import Archive
 from market_photos.clock import Clock, iso
 from market_photos.errors import ExitCode
-from market_photos.maintenance.holding import changed_catalog
+from market_photos.maintenance.holding import changed_store
 from market_photos.maintenance.integrity import Problem, ProblemKind, Verifier
 from market_photos.text import counted, human_bytes, one_line
 
@@ -80,32 +81,40 @@ def verify_store(
     """
     folder, files = layout.store_folder(archive.catalogs, campaign), archive.files(campaign)
     result = VerifyResult(campaign)
-    opened = (
-        changed_catalog(archive, campaign, command, clock)
-        if repair
-        else Catalog(folder, campaign, clock, read_only=True)
-    )
-    with opened as catalog:
+    with ExitStack() as opened:
+        keep: Callable[[], None] | None = None
+        if repair:
+            catalog, keep = opened.enter_context(changed_store(archive, campaign, command, clock))
+        else:
+            catalog = opened.enter_context(Catalog(folder, campaign, clock, read_only=True))
 
         def is_busy() -> bool:
             return not repair and lock.holder_of(folder) is not None
 
         catalog.check()
         verifier = Verifier(catalog, files, full=full, is_busy=is_busy)
+        set_aside = []
         for problem in verifier.problems():
             result.counts[problem.kind] += 1
             report(campaign, problem)
-            if repair:
-                _repair(catalog, files, problem, result, iso(clock.now().wall)[:10])
+            if repair and _repair(catalog, files, problem, result, iso(clock.now().wall)[:10]):
+                set_aside.append(problem.path)
+        if keep and set_aside:
+            keep()
+            for path in set_aside:
+                files.remove(path)
         result.photos, result.size, result.in_flight = verifier.photos, verifier.size, verifier.in_flight
         result.pruned = catalog.photos.tally()[State.PRUNED].photos
     return result
 
 
-def _repair(catalog: Catalog, files: StoreFiles, problem: Problem, result: VerifyResult, day: str) -> None:
-    """Set the file aside and queue its photo or record. Deletes nothing, and leaves unknown files alone."""
+def _repair(catalog: Catalog, files: StoreFiles, problem: Problem, result: VerifyResult, day: str) -> bool:
+    """Set the file aside and queue its photo or record; return whether there was a file.
+
+    Deletes nothing, and leaves unknown files alone.
+    """
     if problem.kind is ProblemKind.UNKNOWN:
-        return
+        return False
     if problem.kind is not ProblemKind.MISSING:
         # Before the photo is queued: otherwise a kill here and then a sync would replace the file.
         files.set_aside(problem.path, day)
@@ -118,6 +127,7 @@ def _repair(catalog: Catalog, files: StoreFiles, problem: Problem, result: Verif
         catalog.mending.save_again(problem.return_row)
         result.queued += 1
     failpoints.point("requeued")
+    return problem.kind is not ProblemKind.MISSING
 
 
 def problem_line(campaign: int, problem: Problem) -> str:

@@ -62,7 +62,7 @@ def test_every_request_is_repeated(storage: FaultyStorage, bucket: Bucket, fault
         lambda: bucket.head("7/a"),
         bucket.folders,
         lambda: bucket.piece("7/a", 0, 1),
-        lambda: bucket.move("7/a", "7/b"),
+        lambda: bucket.copy("7/a", "7/b"),
         lambda: bucket.remove("7/b"),
     ):
         fail_with(storage, *faults)
