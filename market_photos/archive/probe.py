@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from market_photos.archive.objects import Bucket
@@ -57,19 +57,20 @@ def probing(bucket: Bucket) -> Iterator[str]:
     except PassingFault:
         raise  # it could not be removed either
     except MarketPhotosError:
-        _remove(bucket, key)
+        with suppress(ArchiveUnwritable):
+            _remove(bucket, key)
         raise
-    _remove(bucket, key)
+    try:
+        _remove(bucket, key)
+    except ArchiveUnwritable as error:
+        log.warning("%s This object is left there.", error.message)
 
 
 def _remove(bucket: Bucket, key: str) -> None:
     """Remove a probe, and those that killed processes have left."""
     left_before = time.time() - LEFT_SECONDS
-    try:
-        left = [found.key for found in bucket.walk(f"{FOLDER}/") if found.modified < left_before]
-        bucket.remove(key, *left)
-    except ArchiveUnwritable as error:
-        log.warning("%s This object is left there.", error.message)
+    left = [found.key for found in bucket.walk(f"{FOLDER}/") if found.modified < left_before]
+    bucket.remove(key, *left)
 
 
 def _is_done(put: Callable[[], str]) -> bool:

@@ -15,6 +15,7 @@ _CONFLICT = frozenset({304, 404, 412})
 #: Statuses that pass; 0: there was no answer. 409 tells of two requests for one key at once.
 _PASSING = frozenset({0, 408, 409, 425, 429, 500, 502, 503, 504})
 _NOT_SUPPORTED = 501
+_NO_BUCKET = "NoSuchBucket"
 #: The last one is where a machine asks for its role if there is no key.
 _ABOUT_THE_KEY = (
     "AccessDenied",
@@ -46,7 +47,7 @@ def error_of(error: Exception, address: str, *, is_generic: bool) -> Exception:
     """
     found = _STATUS.search(str(error))
     status = int(found[1]) if found else 0 if is_generic else 400
-    if status in _CONFLICT:
+    if status in _CONFLICT and _NO_BUCKET not in str(error):
         return Conflict()
     kind = PassingFault if status in _PASSING else NotSupported if status == _NOT_SUPPORTED else ArchiveUnwritable
     return kind(f"{address}: {reason_of(error)}.", _hint(error))
@@ -54,7 +55,7 @@ def error_of(error: Exception, address: str, *, is_generic: bool) -> Exception:
 
 def missing(error: FileNotFoundError, address: str) -> Exception:
     """Return the error to raise for a missing object, or bucket."""
-    if "NoSuchBucket" in str(error):
+    if _NO_BUCKET in str(error):
         return ArchiveUnwritable(f"{address}: {reason_of(error)}.", _hint(error))
     return FileNotFoundError(errno.ENOENT, "there is no such object", address)
 
@@ -72,7 +73,7 @@ def reason_of(error: Exception) -> str:
 
 def _hint(error: Exception) -> str:
     text = str(error)
-    if "NoSuchBucket" in text:
+    if _NO_BUCKET in text:
         return "Check url in [archive], or make the bucket."
     if any(word in text for word in _ABOUT_THE_KEY):
         return "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may read and write in this bucket."
