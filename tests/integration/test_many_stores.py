@@ -88,3 +88,13 @@ def test_a_signal_opens_no_more_stores_and_reports_them_all(tmp_path: Path) -> N
         assert len(world.known()) < STORES
         assert world.program("sync", "--json").code == 0
         assert world.states() == {"archived": 2 * STORES}
+
+
+def test_prune_opens_one_store_after_another(tmp_path: Path) -> None:
+    with running(a_market_of_many()) as sandbox:
+        world = World(sandbox.market, sandbox, tmp_path)
+        assert world.program("sync").code == 0
+        outcome = world.program("prune", "--older-than", "1d", "--yes", prefix=FEW_FILES)
+        assert outcome.code == 0, outcome.text
+        assert f"Pruned {STORES} returns" in outcome.stderr
+        assert world.states() == {"pruned": 2 * STORES}
