@@ -34,10 +34,10 @@ class Sync(NamedTuple):
     """Requests to the bucket by their purpose."""
 
 
-def sync(*, is_bucket: bool) -> Sync:
+def sync(folder: str, *, is_bucket: bool) -> Sync:
     """Sync everything once, and require that each photo is where it belongs."""
-    with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as name, ExitStack() as stack:
-        root = Path(name)
+    root = Path(tempfile.mkdtemp(dir=folder))
+    with ExitStack() as stack:
         corpus.make(root / "files", SIZE, PHOTOS, stores=STORES)
         server = stack.enter_context(nginx.serving(root / "files", root / "nginx", delay=DELAY))
         environment = sync_environment(server.url, root) | KEYS
@@ -74,7 +74,8 @@ def _purposes(log: bytes) -> Counter[str]:
 def report() -> str:
     if reason := nginx.missing():
         return f"Not measured: {reason}.\n"
-    rounds = [(sync(is_bucket=False), sync(is_bucket=True)) for _ in range(ROUNDS)]
+    with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:  # as in stores.py
+        rounds = [(sync(folder, is_bucket=False), sync(folder, is_bucket=True)) for _ in range(ROUNDS)]
     rows = [
         [
             name,

@@ -41,16 +41,15 @@ CELLS = (
 QUICK = (Cell(1), Cell(5), Cell(5, processes=2))
 
 
-def row(cell: Cell) -> list[str]:
+def row(cell: Cell, folder: str) -> list[str]:
     """Return the measurement of a cell: a first sync of everything, from a server that takes 150 ms a photo."""
-    with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:
-        root = Path(folder)
-        corpus.make(root / "files", 40_000, cell.photos, stores=cell.stores)
-        with nginx.serving(root / "files", root / "nginx", delay=DELAY) as server:
-            limited = ["sh", "-c", f'ulimit -n {OPEN_FILES}; exec "$@"', "sh"]
-            arguments = command("sync", "-q", "--processes", str(cell.processes))
-            usage = measured([*limited, *arguments], sync_environment(server.url, root), root / "log")
-            log = server.take_log()
+    root = Path(tempfile.mkdtemp(dir=folder))
+    corpus.make(root / "files", 40_000, cell.photos, stores=cell.stores)
+    with nginx.serving(root / "files", root / "nginx", delay=DELAY) as server:
+        limited = ["sh", "-c", f'ulimit -n {OPEN_FILES}; exec "$@"', "sh"]
+        arguments = command("sync", "-q", "--processes", str(cell.processes))
+        usage = measured([*limited, *arguments], sync_environment(server.url, root), root / "log")
+        log = server.take_log()
     photos = cell.stores * cell.photos
     if usage.code or len(log) != photos:
         raise RuntimeError(f"{cell}: {len(log)} photos, exit {usage.code}")
@@ -81,5 +80,7 @@ def report(*, quick: bool = False) -> str:
         "stores × photos", "processes", "wall s", "photos/s", "of the bound", "first store done / last",
         "CPU ms/photo", "peak MB", "photos/s of a full core", "stores at full quota on it",
     )  # fmt: skip
-    table = markdown(heads, [row(cell) for cell in (QUICK if quick else CELLS)])
+    # Removed at the end: ext4 takes long to make a file while it remembers thousands that were removed just now.
+    with tempfile.TemporaryDirectory(prefix="market-photos-bench-") as folder:
+        table = markdown(heads, [row(cell, folder) for cell in (QUICK if quick else CELLS)])
     return f"{table}\nWith `ulimit -n {OPEN_FILES}`; the server on the same {os.cpu_count()} cores.\n"
