@@ -33,6 +33,8 @@ EVENTS = 20
 TTL, SLACK = 5.0, 2.0
 #: Seconds between two events, and of a pause: longer than a lease and its slack.
 GAP, PAUSE = 2.0, TTL + SLACK + 1
+#: Photos that a store has in flight at most: the default of parallel_requests.
+PARALLEL = 3
 #: So slow that the quota is just used up, and photos are always in flight.
 LATENCY = 0.4
 #: Seconds after which a store that nobody took over is an error.
@@ -51,10 +53,12 @@ class Chaos:
     """The process that has each store; stores that nobody has are left out."""
     takeovers: list[float] = field(default_factory=list)
     """Seconds from each kill until other processes had the last of the stores."""
+    in_flight: int = 0
+    """Photos that may have been in flight in the processes at these events."""
 
     def kill(self, rng: random.Random) -> None:
         pid = rng.choice(self.workers())
-        stores = [store for store, holder in self.holders().items() if holder == pid]
+        stores = self._stores_of(pid)
         os.kill(pid, signal.SIGKILL)
         killed = time.monotonic()
         while any(holder in {None, pid} for holder in map(self.holders().get, stores)):
@@ -67,10 +71,17 @@ class Chaos:
 
     def pause(self, rng: random.Random) -> None:
         pid = rng.choice(self.workers())
+        self._stores_of(pid)
         os.kill(pid, signal.SIGSTOP)
         time.sleep(PAUSE)
         os.kill(pid, signal.SIGCONT)
         time.sleep(GAP)
+
+    def _stores_of(self, pid: int) -> list[int]:
+        """Return the stores of a process, and count what they may have in flight."""
+        stores = [store for store, holder in self.holders().items() if holder == pid]
+        self.in_flight += len(stores) * PARALLEL
+        return stores
 
     def row(self, name: str) -> list[str]:
         """End the run, and return what came of it."""
@@ -78,11 +89,13 @@ class Chaos:
         outcome = self.world.end_of(self.run)
         counts = Counter(entry.path for entry in self.world.log.of("photo", status=200))
         twice = sum(count - 1 for count in counts.values())
+        if twice > self.in_flight:
+            raise RuntimeError(f"{name}: {twice} photos were fetched twice, {self.in_flight} were in flight")
         window = self.world.log.worst_window("photo", PERIOD)
         return [
             name,
             f"{len(counts):,}",
-            str(twice),
+            f"{twice} of {self.in_flight}",
             f"{twice / (2 * EVENTS):.1f}",
             f"{statistics.median(self.takeovers):.1f}, {max(self.takeovers):.1f}",
             f"{window} of {QUOTA}",
@@ -188,8 +201,8 @@ def command_of(pid: int) -> bytes:
 
 def report() -> str:
     heads = (
-        "who", "photos", "fetched twice", "for each event", "from a kill to the takeover, s: median, most",
-        "worst window", "most in parallel", "exit code",
+        "who", "photos", "fetched twice, of those in flight", "for each event",
+        "from a kill to the takeover, s: median, most", "worst window", "most in parallel", "exit code",
     )  # fmt: skip
     table = markdown(heads, [of_processes(), of_workers()])
     return f"{table}\n{STORES} stores, {EVENTS} kills and {EVENTS} pauses of {PAUSE:.0f} s.\n"
