@@ -10,24 +10,12 @@ import pytest
 from market_photos.archive.objects import Bucket
 from market_photos.archive.places import open_archive
 from market_photos.sandbox import ALWAYS, actions
-from tests.integration.buckets import KEYS, Storage, ministack, objects, store_of, taking_over_after
+from tests.integration.buckets import Storage, objects, store_of, taking_over_after
 from tests.integration.harness import CAMPAIGN, script, wait_until
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("keys")]
 OTHER = CAMPAIGN + 1
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    with ministack(tmp_path_factory.mktemp("storage")) as storage:
-        yield storage
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

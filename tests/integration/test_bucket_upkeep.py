@@ -8,23 +8,11 @@ import pytest
 
 from market_photos import failpoints
 from market_photos.archive import layout
-from tests.integration.buckets import KEYS, Storage, ministack, store_of
+from tests.integration.buckets import Storage, store_of
 from tests.integration.harness import CAMPAIGN
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    with ministack(tmp_path_factory.mktemp("storage")) as storage:
-        yield storage
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("keys")]
 
 
 @pytest.fixture

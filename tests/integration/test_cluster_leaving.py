@@ -13,7 +13,7 @@ import pytest
 from market_photos.archive import layout
 from market_photos.archive.lock import Lock
 from market_photos.clock import SystemClock
-from tests.integration.buckets import KEYS, TTL, Storage, ministack, with_leases
+from tests.integration.buckets import KEYS, TTL, Storage, with_leases
 from tests.integration.conftest import MakeWorld
 from tests.integration.gate import gate
 from tests.integration.harness import World, assert_adds_up, fill, wait_until
@@ -21,12 +21,6 @@ from tests.integration.test_cluster import workers_of
 from tests.integration.test_cluster_workers import STORES, Cluster, a_cluster, ended
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    with ministack(tmp_path_factory.mktemp("storage")) as storage:
-        yield storage
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from tests.integration.buckets import Storage, ministack, with_leases
+from tests.integration.buckets import Storage, with_leases
 from tests.integration.harness import Outcome, assert_adds_up, wait_until
 from tests.integration.test_cluster_workers import STORES, Cluster, a_cluster, ended
 
@@ -21,12 +21,6 @@ pytestmark = pytest.mark.slow
 END_S = 20.0
 #: It looks for workers often.
 WATCHFUL = with_leases("from market_photos.cluster import hand_out", "hand_out.WATCH_SECONDS = 0.2")
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    with ministack(tmp_path_factory.mktemp("storage")) as storage:
-        yield storage
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from tests.integration.buckets import (
     TTL,
     Storage,
     free_port,
-    ministack,
     objects,
     store_of,
     with_leases,
@@ -43,12 +42,6 @@ IN_FLIGHT = 4
 PERIOD = int(TTL + SLACK) + 4
 #: With leases that run out soon.
 PROGRAM = with_leases()
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    with ministack(tmp_path_factory.mktemp("storage")) as storage:
-        yield storage
 
 
 class Cluster:
