@@ -180,9 +180,8 @@ class Archive:
         `campaigns`: only these stores. `since`, `until`: created at this moment or later, and before that moment.
         Each store is read as it is when its first return is yielded. Blocks. Raises MarketPhotosError.
         """
-        catalogs = self._place.fetch(campaigns)
-        for campaign in select_stores(catalogs, campaigns):
-            with snapshot(catalogs, campaign) as reader:
+        for campaign in select_stores(self._place, campaigns):
+            with snapshot(self._place.catalogs, campaign) as reader:
                 for known in reader.created(_seconds(since, 0), _seconds(until, _END)):
                     yield self._return(known)
 

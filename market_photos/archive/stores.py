@@ -5,15 +5,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from market_photos.archive import layout, volume
+from market_photos.archive.place import Archive
 from market_photos.errors import UsageError
 
 
-def select_stores(archive: Path, campaigns: Iterable[int] = ()) -> list[int]:
-    """Return the given stores, or all of the archive, sorted. Raises UsageError if a store or all are missing."""
-    return chosen(archive.absolute(), known_stores(archive), campaigns)
+def select_stores(archive: Archive, campaigns: Iterable[int] = ()) -> list[int]:
+    """Return the given stores, or all of the archive, sorted, with catalogues that are up to date.
+
+    Raises UsageError if a store or all are missing, and as `Archive.fetch`.
+    """
+    return chosen(archive.name, known_stores(archive.fetch(campaigns)), campaigns)
 
 
-def chosen(archive: object, known: list[int], campaigns: Iterable[int]) -> list[int]:
+def chosen(archive: str, known: list[int], campaigns: Iterable[int]) -> list[int]:
     """Return the given stores, or all that are known, sorted. Raises UsageError as `select_stores` does."""
     if missing := sorted(set(campaigns) - set(known)):
         stores = ", ".join(map(str, known)) or "none"
@@ -21,7 +25,7 @@ def chosen(archive: object, known: list[int], campaigns: Iterable[int]) -> list[
     if not known:
         raise UsageError(
             f"{archive}: there is no archive yet.",
-            "Run `market-photos sync` first, or check --config and directory in [archive].",
+            "Run `market-photos sync` first, or check --config, and directory or url in [archive].",
         )
     return sorted(set(campaigns)) or known
 

@@ -40,11 +40,11 @@ def awaiting(*, config: Path | None, campaigns: tuple[int, ...], as_json: bool) 
     The most urgent first, as of the last listing: run `sync` before. The hours left are an estimate: 48 hours from
     the creation of the return.
     """
-    archive, clock = open_archive(load(find_config(config)).archive).fetch(campaigns), SystemClock()
+    archive, clock = open_archive(load(find_config(config)).archive), SystemClock()
     found: list[AwaitingReturn] = []
     as_of: list[str] = []
     for campaign in select_stores(archive, campaigns):
-        with Catalog(store_folder(archive, campaign), campaign, clock, read_only=True) as catalog:
+        with Catalog(store_folder(archive.catalogs, campaign), campaign, clock, read_only=True) as catalog:
             found += awaiting_of(catalog.reader, catalog.now().best)
             watermark = catalog.returns.watermark()
             listed = f"as of {iso(watermark)}" if watermark is not None else "not listed to the end yet"

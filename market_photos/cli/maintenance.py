@@ -38,7 +38,7 @@ def _settings(config: Path | None) -> Settings:
 def _opened(settings: Settings, campaigns: tuple[int, ...]) -> tuple[Archive, list[int]]:
     """Return the archive with catalogues that are up to date, and the chosen stores. Raises UsageError."""
     archive = open_archive(settings.archive)
-    return archive, select_stores(archive.fetch(campaigns), campaigns)
+    return archive, select_stores(archive, campaigns)
 
 
 @click.command()

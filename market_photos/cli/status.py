@@ -11,7 +11,7 @@ import click
 from market_photos import console
 from market_photos.archive.catalog.requests import PastRun
 from market_photos.archive.places import open_archive
-from market_photos.archive.stores import known_stores, select_stores
+from market_photos.archive.stores import chosen, known_stores
 from market_photos.cli.options import DURATION, Span, campaigns_option, config_option, json_option
 from market_photos.clock import Clock, SystemClock, iso
 from market_photos.config import Settings, find_config, load
@@ -86,7 +86,7 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
     if options.max_age is not None:  # a store that was never synced has no folder
         shown = [campaign for campaign in expected if campaign in known]
     else:
-        shown = select_stores(archive, options.campaigns) if known else []
+        shown = chosen(opened.name, known, options.campaigns) if known else []
     found = list(statuses(archive, shown, settings.limits, clock))
     last_run = next(iter(last_runs(archive)), None)
     problems = [] if options.max_age is None else overdue(found, expected, options.max_age)

@@ -120,8 +120,8 @@ def fetch(*, campaign: int | None, order: int | None, return_id: int | None, **o
         _run(OneOrder(OrderRef(order)), campaigns=campaigns, **options)
         return
     if campaign is None or order is None:
-        archive = open_archive(load(find_config(options["config"])).archive).fetch(campaigns)
-        known = find_return(archive, select_stores(archive, campaigns), return_id, order)
+        archive = open_archive(load(find_config(options["config"])).archive)
+        known = find_return(archive.catalogs, select_stores(archive, campaigns), return_id, order)
         campaigns, order = (known.campaign,), known.order
     _run(OneReturn(ReturnRef(order, return_id)), campaigns=campaigns, **options)
 

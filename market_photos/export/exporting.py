@@ -37,18 +37,18 @@ def export_pack(job: Job, selection: Selection, language: str, clock: Clock, *, 
     Raises UsageError, CatalogUnusable, NothingArchived, EvidenceBroken or ArchiveUnwritable.
     """
     write = write_pdf if pdf else write_pack
-    catalogs = job.archive.fetch(job.campaigns)
-    found = find(catalogs, select_stores(catalogs, job.campaigns), selection)
-    with output(job.target, catalogs, force=job.force) as stream:
+    stores = select_stores(job.archive, job.campaigns)
+    found = find(job.archive.catalogs, stores, selection)
+    with output(job.target, job.archive.catalogs, force=job.force) as stream:
         packed = write(stream, job.archive, found, selection, language=language, made_at=clock.now().wall)
     _say_packed(job.target, packed, "" if pdf else "; open index.html in it")
 
 
 def export_table(job: Job, days: Days, kind: str, style: Style, *, all_returns: bool = False) -> None:
     """Write the table in one of the formats of WRITERS. Raises the same errors as `export_pack`."""
-    catalogs = job.archive.fetch(job.campaigns)
+    catalogs = job.archive.catalogs
     with output(job.target, catalogs, force=job.force) as stream:
-        rows = index(catalogs, select_stores(catalogs, job.campaigns), days, all_returns=all_returns)
+        rows = index(catalogs, select_stores(job.archive, job.campaigns), days, all_returns=all_returns)
         written = WRITERS[kind](stream, rows, style)
     say(f"{job.target}: {counted(written, 'row')}, one per photo; paths are relative to {job.archive.name}")
 
