@@ -33,6 +33,7 @@ POINTS = (
     "run-ended",
     "set-aside",
     "requeued",
+    "repair-kept",
     "rebuilding",
     "rebuilt",
     "tombstoned",

@@ -184,8 +184,11 @@ class BucketPlace:
         checkpoint.unmark(self._scratch)
 
     def _look_for_unknown(self) -> None:
-        """List the photos that came after the checkpoint."""
-        latest = self._lease.state.checkpoint
+        """List the photos that came after the checkpoint of the last run.
+
+        A checkpoint that an owner's command made since does not count: it knows no more than that one.
+        """
+        latest = "" if self._lease.state.stamp.startswith(TAKEN_OVER) else self._lease.state.checkpoint
         made = self._bucket.head(latest) if latest else None
         since = made.modified - _UPLOAD_SECONDS if made else 0.0
         unknown = defaultdict(list)

@@ -170,6 +170,7 @@ def _carried_out(wanted: Prune, stores: Iterable[int]) -> tuple[list[PruneResult
         try:
             results.append(wanted.carry_out(campaign))
         except AlreadyRunning as error:
+            console.say(f"left for the next prune: {error.message}")
             busy.append(error)
     return results, busy
 

@@ -42,22 +42,27 @@ def held_store(
 @contextmanager
 def changed_catalog(archive: Archive, campaign: int, command: str, clock: Clock) -> Iterator[Catalog]:
     """Lock a store during the block, open its catalogue for changes, and leave it for the next run."""
-    with changed_store(archive, campaign, command, clock) as (catalog, _):
-        yield catalog
+    with changed_store(archive, campaign, command, clock) as store:
+        yield store.catalog
+
+
+class ChangedStore(NamedTuple):
+    """A store that a command changes and also removes files of."""
+
+    catalog: Catalog
+    keep: Callable[[], None]
+    """Makes the changes to the catalogue outlast a crash. To be called before a file goes that was in it."""
+    require_held: Callable[[], None]
+    """Raises AlreadyRunning or ArchiveUnwritable if another process may be at work on the store by now."""
 
 
 @contextmanager
-def changed_store(
-    archive: Archive, campaign: int, command: str, clock: Clock
-) -> Iterator[tuple[Catalog, Callable[[], None]]]:
-    """Do the same for a command that also removes files.
-
-    The function makes the changes to the catalogue outlast a crash: call it before a file goes that was in it.
-    """
+def changed_store(archive: Archive, campaign: int, command: str, clock: Clock) -> Iterator[ChangedStore]:
+    """Do the same for a command that also removes files."""
     with (
         held_store(archive, campaign, command, clock) as (held_folder, place),
         Catalog(held_folder.folder, campaign, clock, held_folder=held_folder) as catalog,
     ):
-        yield catalog, partial(place.checkpoint, catalog.backup)
         place.leave_stamp(place.stamp)  # the next run learns of the last one what this one learned
+        yield ChangedStore(catalog, partial(place.checkpoint, catalog.backup), held_folder.require_same)
         place.finish(catalog.backup, catalog.urgency())

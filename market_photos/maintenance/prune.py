@@ -97,7 +97,7 @@ class Prune(NamedTuple):
         Raises AlreadyRunning if a run is at work on it, ArchiveUnwritable, CatalogUnusable.
         """
         folder = layout.store_folder(self.archive.catalogs, campaign)
-        if holder := lock.holder_of(folder):
+        if holder := lock.held_by(folder / layout.LOCK_NAME):  # on another machine its lease tells, in its turn
             raise lock.already_running(folder / layout.LOCK_NAME, str(holder))
         with Catalog(folder, campaign, self.clock, read_only=True) as catalog:
             return self._plan(catalog)
@@ -125,13 +125,14 @@ class Prune(NamedTuple):
 
         Raises AlreadyRunning, ArchiveUnwritable, CatalogUnusable; the same command then continues.
         """
-        with changed_store(self.archive, campaign, self.command, self.clock) as (catalog, keep):
-            folder, pruning = catalog.path.parent, catalog.pruning
+        with changed_store(self.archive, campaign, self.command, self.clock) as store:
+            catalog, pruning = store.catalog, store.catalog.pruning
+            folder = catalog.path.parent
             pruning.enable_secure_delete()
             return_folder.remove_views(folder)
             for candidate in pruning.candidates(self.before, self.statuses):
                 pruning.tombstone(candidate.row)
-            keep()
+            store.keep()
             removal = _Removal(catalog, self.archive.files(campaign), int(self.clock.now().wall))
             for row in (rows := pruning.unfinished()):
                 removal.remove_files(row)

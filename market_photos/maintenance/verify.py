@@ -82,11 +82,8 @@ def verify_store(
     folder, files = layout.store_folder(archive.catalogs, campaign), archive.files(campaign)
     result = VerifyResult(campaign)
     with ExitStack() as opened:
-        keep: Callable[[], None] | None = None
-        if repair:
-            catalog, keep = opened.enter_context(changed_store(archive, campaign, command, clock))
-        else:
-            catalog = opened.enter_context(Catalog(folder, campaign, clock, read_only=True))
+        store = opened.enter_context(changed_store(archive, campaign, command, clock)) if repair else None
+        catalog = store.catalog if store else opened.enter_context(Catalog(folder, campaign, clock, read_only=True))
 
         def is_busy() -> bool:
             return not repair and lock.holder_of(folder) is not None
@@ -99,9 +96,11 @@ def verify_store(
             report(campaign, problem)
             if repair and _repair(catalog, files, problem, result, iso(clock.now().wall)[:10]):
                 set_aside.append(problem.path)
-        if keep and set_aside:
-            keep()
+        if store and set_aside:
+            store.keep()
+            failpoints.point("repair-kept")
             for path in set_aside:
+                store.require_held()
                 files.remove(path)
         result.photos, result.size, result.in_flight = verifier.photos, verifier.size, verifier.in_flight
         result.pruned = catalog.photos.tally()[State.PRUNED].photos

@@ -46,7 +46,7 @@ def test_a_prune_killed_at_any_point_brings_no_photo_back_and_is_finished(world:
     assert other.program("verify", "--full").code == 0
 
 
-@pytest.mark.parametrize("point", ["set-aside:2", "requeued:2"])
+@pytest.mark.parametrize("point", ["set-aside:2", "requeued:2", "repair-kept"])
 def test_a_repair_killed_at_any_point_leaves_no_gap_and_no_changed_photo_is_lost(
     world: BucketWorld, point: str
 ) -> None:
@@ -64,6 +64,7 @@ def test_a_repair_killed_at_any_point_leaves_no_gap_and_no_changed_photo_is_lost
     assert other.program("verify", "--repair").code in {0, 10}
     assert other.program("sync").code == 0
     assert other.program("verify", "--full").code == 0
+    assert other.photos_in_bucket() == sorted(photo.body for photo in world.market.photos())
     aside = [content for key, content in world.objects.items() if key.startswith(f"{CAMPAIGN}/{layout.SET_ASIDE}/")]
     assert set(aside) == {b"changed"}
     assert len(aside) >= len(harmed)

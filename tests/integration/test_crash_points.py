@@ -22,7 +22,18 @@ pytestmark = pytest.mark.usefixtures("short_cool_down")
 PACKAGE = Path(failpoints.__file__).parent
 #: Workers of a run: the slots, and those whose photos are on their way from the slot to the disk.
 IN_FLIGHT = Limits().parallel_requests + SPARE_WORKERS
-OWNERS = ("set-aside", "requeued", "rebuilding", "rebuilt", "tombstoned", "pruning", "pruned", "copying", "copied")
+OWNERS = (
+    "set-aside",
+    "requeued",
+    "repair-kept",
+    "rebuilding",
+    "rebuilt",
+    "tombstoned",
+    "pruning",
+    "pruned",
+    "copying",
+    "copied",
+)
 RUN_POINTS = [name for name in failpoints.POINTS if name not in OWNERS]
 #: Points that a run passes once.
 ONCE = {"run-begun", "page-recorded", "watermark-moved", "run-ended"}
@@ -86,7 +97,7 @@ def _age_the_requests(world: World, days: int) -> None:
         )
 
 
-@pytest.mark.parametrize("point", ["set-aside", "requeued"])
+@pytest.mark.parametrize("point", ["set-aside", "requeued", "repair-kept"])
 def test_a_repair_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, point: str) -> None:
     """Both changed files are set aside and downloaded again."""
     with a_world(tmp_path, synced=True) as world:

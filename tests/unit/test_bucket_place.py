@@ -165,20 +165,24 @@ def test_each_takeover_has_a_stamp_that_no_catalogue_knows(bucket: MemoryBucket,
     assert "of a run that is killed" not in stamps
 
 
-def test_a_run_after_an_owners_command_learns_of_the_takeover_too(bucket: MemoryBucket, place_of: PlaceOf) -> None:
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_run_after_an_owners_command_learns_of_the_takeover_too(
+    bucket: MemoryBucket, place_of: PlaceOf, is_killed: bool
+) -> None:
     """Such a command takes the store over, and leaves it to the next run to look for the killed run's photos."""
     path = Path("photos/2026-01/1-2/10-abc.jpg")
     with held(bucket) as lease:
         lease.change(stamp="of the killed run")
         bucket.put(f"{CAMPAIGN}/{path.as_posix()}", b"a photo")
-    bucket.now += TTL + SLACK
+    bucket.now += 3600
     with held(bucket) as lease:
         command = place_of(lease)
         command.leave_stamp(command.stamp)
-        command.checkpoint(a_catalog(b"sound"), is_released=True)
+        command.checkpoint(a_catalog(b"sound"), is_released=not is_killed)
+    bucket.now += TTL + SLACK
     with held(bucket) as lease:
         place = place_of(lease)
-        assert not lease.is_taken_over
+        assert lease.is_taken_over == is_killed
         place.bring_catalog()
         assert place.find(path.parent, path.stem) == path
 

@@ -176,9 +176,13 @@ class Photos:
         self._claimed.discard(claim.row)
 
     def adopt(self, claim: Claim, found: Archived) -> bool:
-        """Record a photo on disk as archived unless it is pruned or archived; return whether it was recorded."""
-        known = self._db.rows("SELECT state FROM photos WHERE id = ?", claim.row)[0]["state"]
-        if known in {State.PRUNED, State.ARCHIVED}:
+        """Record a photo on disk as archived; return whether it was recorded.
+
+        Not one that is pruned or archived, nor one that is another than the photo that was archived once: `verify
+        --repair` found that one changed.
+        """
+        state, sha256 = self._db.rows("SELECT state, sha256 FROM photos WHERE id = ?", claim.row)[0]
+        if state in {State.PRUNED, State.ARCHIVED} or sha256 not in {None, found.sha256}:
             return False
         self.record_archived(claim, found)
         return True
