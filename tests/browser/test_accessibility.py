@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Open
-from tests.browser.test_browse import wait_until_indexed
+from tests.browser.test_browse import press, wait_until_indexed
 
 ROOT = Path(__file__).parents[2]
 PLACES = [Path(sys.prefix, "node_modules"), ROOT / "node_modules"]
@@ -78,27 +78,27 @@ def test_the_keyboard_reaches_the_photo_and_leads_back(open_page: Open) -> None:
     """Search, result, photo, zoom and rotation, the next photo, and back to the result, without a mouse."""
     page = open_page("/returns")
     wait_until_indexed(page)
-    page.keyboard.press("/")
+    press(page, "/")
     page.keyboard.type("\u2116 40 000 123")
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     page.wait_for_url("**q=**")
     page.locator("article h2 a").first.focus()
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     page.get_by_role("heading", name="Order 40000123").wait_for()
     page.locator(".photos .tile").first.focus()
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     page.get_by_role("heading", name="Photo 1 / 3").wait_for()
     box, image = page.locator("[data-zoom]"), page.locator(".stage img")
-    page.keyboard.press("+")
+    press(page, "+")
     assert "scale(1.4)" in box.get_attribute("style")
-    page.keyboard.press("r")
+    press(page, "r")
     assert "rotate(90deg)" in image.get_attribute("style")
-    page.keyboard.press("0")
+    press(page, "0")
     assert "scale(1)" in box.get_attribute("style")
-    page.keyboard.press("ArrowRight")
+    press(page, "ArrowRight")
     page.get_by_role("heading", name="Photo 2 / 3").wait_for()
     for heading in ("Order 40000123", "Found returns"):
-        page.keyboard.press("Escape")
+        press(page, "Escape")
         page.get_by_role("heading", name=heading).wait_for()
     assert page.url.partition("#")[2].startswith("r101-")
 

@@ -13,12 +13,18 @@ from tests.browser.conftest import MANY, Open
 
 def search(page: Any, words: str) -> None:
     page.get_by_role("searchbox").fill(words)
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     page.wait_for_url(re.compile(r"[?&]q="))
 
 
 def asked(page: Any) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
+
+
+def press(page: Any, key: str) -> None:
+    """Press a key when the page's script has run: before that it is lost."""
+    page.wait_for_load_state()
+    page.keyboard.press(key)
 
 
 def wait_until_indexed(page: Any) -> None:
@@ -67,13 +73,12 @@ def test_a_photo_opens_and_the_keyboard_turns_the_pages(open_page: Open) -> None
     image = page.locator(".stage img")
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 600
     for key, number in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowRight", 3), ("ArrowLeft", 2)):
-        page.wait_for_load_state()  # a key that is pressed before the script has run is lost
-        page.keyboard.press(key)
+        press(page, key)
         page.get_by_role("heading", name=f"Photo {number} / 3").wait_for()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the original").click()
     assert download.value.suggested_filename.endswith(".jpg")
-    page.keyboard.press("Escape")
+    press(page, "Escape")
     page.get_by_role("heading", name="Order 40000123").wait_for()
     assert page.locator(".photos .tile").count() == 3
 
@@ -81,11 +86,11 @@ def test_a_photo_opens_and_the_keyboard_turns_the_pages(open_page: Open) -> None
 def test_the_pages_work_without_a_mouse(open_page: Open) -> None:
     """The focus is visible, begins with the way to the content, and `/` leads to the search."""
     page = open_page()
-    page.keyboard.press("Tab")
+    press(page, "Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
-    page.keyboard.press("Tab")
+    press(page, "Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    page.keyboard.press("/")
+    press(page, "/")
     assert page.evaluate("document.activeElement.id") == "q"
 
 
