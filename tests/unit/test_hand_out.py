@@ -21,6 +21,16 @@ from tests import virtual
 STORES = [Candidate(101), Candidate(102)]
 
 
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A virtual clock does not wait for threads, not even at the end of its loop."""
+
+    async def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", at_once)
+
+
 class FakeEngine(Engine):
     """`work` does the batches, `at_work` holds the stores that each process says it has after a stop."""
 
