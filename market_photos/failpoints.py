@@ -9,8 +9,8 @@ import signal
 
 VARIABLE = "MARKET_PHOTOS_CRASH_AT"
 
-#: Every point in the order of a photo's way, then those of the maintenance commands.
-POINTS = (
+#: The points of a run, in the order of a photo's way.
+RUN_POINTS = (
     "run-begun",
     "page-recorded",
     "claimed",
@@ -31,6 +31,9 @@ POINTS = (
     "recorded",
     "watermark-moved",
     "run-ended",
+)
+#: Those of the maintenance commands.
+UPKEEP_POINTS = (
     "set-aside",
     "requeued",
     "repair-kept",

@@ -22,19 +22,6 @@ pytestmark = pytest.mark.usefixtures("short_cool_down")
 PACKAGE = Path(failpoints.__file__).parent
 #: Workers of a run: the slots, and those whose photos are on their way from the slot to the disk.
 IN_FLIGHT = Limits().parallel_requests + SPARE_WORKERS
-OWNERS = (
-    "set-aside",
-    "requeued",
-    "repair-kept",
-    "rebuilding",
-    "rebuilt",
-    "tombstoned",
-    "pruning",
-    "pruned",
-    "copying",
-    "copied",
-)
-RUN_POINTS = [name for name in failpoints.POINTS if name not in OWNERS]
 #: Points that a run passes once.
 ONCE = {"run-begun", "page-recorded", "watermark-moved", "run-ended"}
 
@@ -46,7 +33,7 @@ def test_every_point_in_the_code_is_on_the_list() -> None:
         for path in PACKAGE.rglob("*.py")
         for name in re.findall(r'failpoints\.point\("([a-z-]+)"\)', path.read_text())
     }
-    assert in_code == set(failpoints.POINTS)
+    assert in_code == {*failpoints.RUN_POINTS, *failpoints.UPKEEP_POINTS}
 
 
 def _crash(world: World, point: str, *arguments: str) -> None:
@@ -60,7 +47,7 @@ def _asked_too_often(world: World) -> int:
 
 
 @pytest.mark.parametrize("at", ["1", "4"])
-@pytest.mark.parametrize("point", RUN_POINTS)
+@pytest.mark.parametrize("point", failpoints.RUN_POINTS)
 def test_a_run_killed_at_any_point_is_completed_by_the_next(tmp_path: Path, point: str, at: str) -> None:
     """Killed at the first or at a later photo, the same command then downloads the other photos, and only those."""
     if at != "1" and point in ONCE:
