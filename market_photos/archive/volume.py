@@ -20,6 +20,8 @@ _HINTS = {
     errno.EROFS: "The volume is mounted read-only. Look for disk errors in the system log; mount it writable.",
     errno.EACCES: "Give the user that runs this the right to read and to write there.",
     errno.EPERM: "Give the user that runs this the right to read and to write there.",
+    errno.EMFILE: "This process has too many open files. Raise its limit (`ulimit -n`, LimitNOFILE= of systemd).",
+    errno.ENFILE: "The system has too many open files. End what opens them, or raise fs.file-max.",
     errno.EIO: "The disk reports errors. Look at the system log and back the archive up before you go on.",
 }
 #: File systems on which SQLite cannot rely on locks.
