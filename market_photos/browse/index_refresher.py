@@ -44,7 +44,7 @@ class IndexRefresher:
     def refresh(self, *, force: bool = False) -> int:
         """Update all indexes and return the number of returns written. Blocks.
 
-        Raises OSError where the stores cannot be listed; an error of one store is logged.
+        Raises ArchiveUnwritable where the stores cannot be listed; an error of one store is logged.
         """
         self._fetch()
         return sum(self._update(campaign, force) for campaign in self._stores.campaigns())
@@ -96,13 +96,16 @@ class IndexRefresher:
         """Update until cancelled. A failed update is repeated, and its error logged once."""
         logged = ""
         while True:
+            trouble, unforeseen = "", None
             try:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self.refresh)
-                logged = ""
+            except MarketPhotosError as error:
+                trouble = f"{error.message} {error.hint}"
             except Exception as error:
-                if logged != repr(error):
-                    log.warning("the search cannot be brought up to date", exc_info=error)
-                    logged = repr(error)
+                trouble, unforeseen = repr(error), error
+            if trouble not in {"", logged}:
+                log.warning("the search cannot be brought up to date: %s", trouble, exc_info=unforeseen)
+            logged = trouble
             await asyncio.sleep(PAUSE)
 
     def close(self) -> None:

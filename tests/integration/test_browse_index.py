@@ -1,5 +1,6 @@
 """The index beside a catalogue: made from it, kept up to date, thrown away and made again."""
 
+import asyncio
 import copy
 import shutil
 import sqlite3
@@ -229,6 +230,24 @@ def test_an_unreadable_catalogue_is_reported_and_the_others_are_shown(tmp_path: 
     with pytest.raises(CatalogUnusable):
         update(bad, everything=True)
     index_refresher.close()
+
+
+async def test_an_archive_that_cannot_be_read_is_reported_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A traceback on every pause would fill the log, as would one where the process has too many open files."""
+    link = tmp_path / "archive"
+    link.symlink_to(link)  # too many levels of links
+    index_refresher = IndexRefresher(Stores(folder_at(link)))
+    updating = asyncio.create_task(index_refresher.run())
+    async with asyncio.timeout(10):
+        while not caplog.records:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.01)
+    updating.cancel()
+    index_refresher.close()
+    assert len(caplog.records) == 1
+    assert str(link) in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_stopped_refresh_continues_later(tmp_path: Path) -> None:
