@@ -203,6 +203,7 @@ class Stores:
     def index(self, campaign: int) -> Iterator[sqlite3.Connection | None]:
         """Open an index for one search; yield None if it does not exist yet.
 
+        All queries of the search see the same state, even while the index is updated.
         Raises UsageError where the search takes longer than `SEARCH_SECONDS`.
         """
         path = self.views(campaign) / index.INDEX_NAME
@@ -211,6 +212,7 @@ class Stores:
             return
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=index.BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN")
             is_made = connection.execute("PRAGMA user_version").fetchone()[0] == index.VERSION
             deadline = time.monotonic() + SEARCH_SECONDS
             connection.set_progress_handler(lambda: time.monotonic() > deadline, CLOCK_CHECK_INTERVAL)

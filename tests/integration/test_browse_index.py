@@ -232,6 +232,21 @@ def test_an_unreadable_catalogue_is_reported_and_the_others_are_shown(tmp_path: 
     index_refresher.close()
 
 
+def test_queries_of_one_search_see_the_same_state_of_the_index(tmp_path: Path) -> None:
+    """An update between two of them brings returns of a kind that the first one did not see."""
+    store, query = ArchiveOf(tmp_path), Query()
+    store.add()
+    update(store)
+    with Stores(folder_at(tmp_path)).index(store.campaign) as searched:
+        assert searched is not None
+        before = index.count(searched, store.campaign, query)
+        store.add(refund="WAITING_FOR_DECISION")
+        assert update(store) == 1
+        assert index.count(searched, store.campaign, query) == before
+        assert len(index.find(searched, store.campaign, query, 10)) == 1
+    assert len(orders(tmp_path)) == 2
+
+
 async def test_an_archive_that_cannot_be_read_is_reported_in_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
