@@ -4,10 +4,10 @@ import datetime as dt
 import difflib
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -19,13 +19,15 @@ from market_photos.archive.volume import require_marker
 from market_photos.cli.options import AGE, ID, Span, campaigns_option, command_line, config_option, json_option
 from market_photos.clock import SystemClock
 from market_photos.config import Settings, find_config, load
-from market_photos.errors import AlreadyRunning, ArchiveUnwritable, UsageError, most_serious
+from market_photos.errors import ArchiveUnwritable, ExitCode, MarketPhotosError, UsageError, most_serious
 from market_photos.maintenance.hold import set_hold
 from market_photos.maintenance.integrity import Problem
-from market_photos.maintenance.prune import Prune, PruneResult
+from market_photos.maintenance.prune import Prune
 from market_photos.maintenance.rebuild import copies, rebuild_store
-from market_photos.maintenance.verify import next_steps, problem_json, problem_line, verify_store
+from market_photos.maintenance.verify import VerifyResult, next_steps, problem_json, problem_line, verify_store
 from market_photos.text import counted, one_line
+
+T = TypeVar("T")
 
 
 def _settings(config: Path | None) -> Settings:
@@ -61,16 +63,17 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
         else:
             console.show(problem_line(campaign, problem))
 
-    def check(campaign: int) -> Any:
+    def check(campaign: int) -> VerifyResult:
         return verify_store(
             archive, campaign, SystemClock(), full=not quick, repair=repair, command=command_line(), report=report
         )
 
-    results = [check(campaign) for campaign in stores]
-    code = most_serious([result.exit_code for result in results])
+    results, errors = _of_each(stores, check)
+    code = most_serious([*(result.exit_code for result in results), *(error.exit_code for error in errors.values())])
     if as_json:
         checked = [{**result.as_json(), "problems": problems.get(result.campaign, [])} for result in results]
-        console.give({"archive": archive.name, "full": not quick, "exit_code": int(code), "stores": checked})
+        told = {"archive": archive.name, "full": not quick, "exit_code": int(code), "stores": checked}
+        console.give(told | _as_json(errors))
     else:
         for line in [*(result.line() for result in results), *next_steps(results, repair=repair)]:
             console.say(line)
@@ -88,6 +91,7 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
     settings = _settings(config)
     archive = open_archive(settings.archive)
     in_order: list[UsageError] = []
+    failed: list[ExitCode] = []
     stores = chosen(archive.name, archive.stores(), campaigns)
     copied = {} if campaigns else copies(archive.catalogs, stores)
     for campaign in stores:
@@ -98,14 +102,19 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
             rebuilt = rebuild_store(archive, campaign, settings.limits, SystemClock(), command_line())
         except UsageError as error:
             in_order.append(error)
-            continue
-        for line in rebuilt.lines():
-            console.show(line)
+        except MarketPhotosError as error:
+            console.say_error(error)
+            failed.append(error.exit_code)
+        else:
+            for line in rebuilt.lines():
+                console.show(line)
     if len(in_order) == len(stores) or (in_order and campaigns):
         raise in_order[0]
     for fine in in_order:
         console.say(fine.message)
-    console.say("Now run `market-photos sync`: it lists everything once, and fetches only what is not here.")
+    if len(failed) + len(in_order) < len(stores):
+        console.say("Now run `market-photos sync`: it lists everything once, and fetches only what is not here.")
+    sys.exit(most_serious(failed))
 
 
 @click.command()
@@ -142,37 +151,49 @@ def prune(
     archive, stores = _opened(_settings(config), campaigns)
     before = older_than.before(dt.datetime.now(dt.UTC)).timestamp()
     wanted = Prune(archive, before, statuses, SystemClock(), command_line())
-    plans = [wanted.plan(campaign) for campaign in stores]
+    plans, errors = _of_each(stores, wanted.plan)
     for line in [line for plan in plans for line in plan.lines()]:
         console.say(line)
     to_prune = [] if dry_run else [plan.campaign for plan in plans if not plan.is_empty]
     is_confirmed = bool(to_prune) and _confirmed(yes=yes)
-    results, busy = _carried_out(wanted, to_prune) if is_confirmed else ([], [])
+    results, failed = _of_each(to_prune, wanted.carry_out) if is_confirmed else ([], {})
+    errors |= failed
     pruned, left = sum(result.returns for result in results), [line for result in results for line in result.left]
+    code = most_serious([*(error.exit_code for error in errors.values()), *([ExitCode.ARCHIVE] if left else [])])
     if as_json:
-        console.give({"dry_run": dry_run, "pruned_returns": pruned, "stores": [plan.as_json() for plan in plans]})
+        told = {"dry_run": dry_run, "pruned_returns": pruned, "stores": [plan.as_json() for plan in plans]}
+        console.give(told | {"exit_code": int(code)} | _as_json(errors))
     console.say(f"Pruned {counted(pruned, 'return')}; tombstones stay." if is_confirmed else "Nothing was changed.")
     for message in left:
         console.say(f"left as it is: {one_line(message)}")
     if left:
-        raise ArchiveUnwritable(
-            f"{len(left):,} files or folders of pruned returns could not be removed, see above.",
-            "Move them out of the archive, or delete them; then run the same prune once more.",
+        console.say_error(
+            ArchiveUnwritable(
+                f"{len(left):,} files or folders of pruned returns could not be removed, see above.",
+                "Move them out of the archive, or delete them; then run the same prune once more.",
+            )
         )
-    if busy:
-        raise busy[0]
+    sys.exit(code)
 
 
-def _carried_out(wanted: Prune, stores: Iterable[int]) -> tuple[list[PruneResult], list[AlreadyRunning]]:
-    """Prune one store after another; return what was done, and errors of stores on which a run is at work by now."""
-    results, busy = [], []
+def _of_each(stores: Iterable[int], work: Callable[[int], T]) -> tuple[list[T], dict[int, MarketPhotosError]]:
+    """Return what the work on each store returned, and the errors, which are also printed. No error ends the work."""
+    results, errors = [], {}
     for campaign in stores:
         try:
-            results.append(wanted.carry_out(campaign))
-        except AlreadyRunning as error:
-            console.say(f"left for the next prune: {error.message}")
-            busy.append(error)
-    return results, busy
+            results.append(work(campaign))
+        except MarketPhotosError as error:
+            console.say_error(error)
+            errors[campaign] = error
+    return results, errors
+
+
+def _as_json(errors: Mapping[int, MarketPhotosError]) -> dict[str, list[dict[str, object]]]:
+    told = [
+        {"campaign": campaign, "message": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}
+        for campaign, error in errors.items()
+    ]
+    return {"errors": told}
 
 
 def require_statuses(statuses: Iterable[str]) -> None:
