@@ -8,6 +8,7 @@ with running(market) as sandbox:      # in a thread, for programs that run as su
 
 import asyncio
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -28,9 +29,10 @@ from market_photos.sandbox.world import Market
 HOST = "127.0.0.1"
 #: The reply to a connection that a fault breaks off before a request.
 _NO_REPLY = Reply(head=False)
-
-#: Steps of the event loop after which a connection that the system has just accepted has reached `Sandbox._accept`.
-_ACCEPT_STEPS = 5
+#: Connections that may wait to be accepted.
+_BACKLOG = 1024
+#: Seconds until another connection is accepted where the system refused one: too many open files.
+_ACCEPT_PAUSE = 0.1
 
 
 class Sandbox:
@@ -57,7 +59,6 @@ class Sandbox:
         self.faults = Faults()
         self.usage = Usage(self.limits)
         self._wall = wall
-        self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -69,36 +70,46 @@ class Sandbox:
         return f"http://{HOST}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, HOST, self.port, backlog=1024)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listening = socket.create_server((HOST, self.port), backlog=_BACKLOG)
+        self._listening.setblocking(False)
+        self.port = self._listening.getsockname()[1]
+        self._listen()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._server:
-            self._server.close()
-        await _run_steps()
+        asyncio.get_running_loop().remove_reader(self._listening)
+        self._listening.close()
         while tasks := list(self._tasks):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await _run_steps()  # in which aborted connections are closed
-        if self._server:
-            await self._server.wait_closed()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
+    def _listen(self) -> None:
+        if self._listening.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(self._listening, self._accept)
+
+    def _accept(self) -> None:
+        # asyncio's own server and sock_accept leave connections open that come while they are closed or cancelled.
+        try:
+            accepted, _ = self._listening.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            asyncio.get_running_loop().call_later(_ACCEPT_PAUSE, self._listen)
+            return
+        task = asyncio.create_task(self._serve(accepted))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # A task that is cancelled before its first step has closed nothing.
-        task.add_done_callback(lambda _: writer.transport.abort())
+        task.add_done_callback(lambda _: accepted.close())  # also where it is cancelled before its first step
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, accepted: socket.socket) -> None:
         """Answer the one request of a connection."""
-        connection = Connection(reader, writer)
+        connection = await Connection.on(accepted)
         try:
             if await self._broken_at_connect(connection):
                 return
-            request = await read_request(reader)
+            request = await read_request(connection.reader)
             if request is not None:
                 await self._exchange(parse_call(request), connection)
         except ConnectionError:
@@ -157,11 +168,6 @@ class Sandbox:
         entry.status = reply.status if reply.head else 0
         await connection.send(reply)
         await connection.end(reply.ending)
-
-
-async def _run_steps() -> None:
-    for _ in range(_ACCEPT_STEPS):
-        await asyncio.sleep(0)
 
 
 def _traceparent() -> str:

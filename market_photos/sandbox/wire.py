@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import parse_qsl, unquote
 
 _PIECE = 64 * 1024
@@ -113,14 +113,23 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
 
 
 class Connection:
-    """The sending half of a connection. `sent` counts the bytes of the body without framing."""
+    """A connection. `sent` counts the bytes of the body without framing."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
+        self.reader = reader
         self._writer = writer
         self.sent = 0
         # drain() then returns only when the kernel has everything
         writer.transport.set_write_buffer_limits(0)
+
+    @classmethod
+    async def on(cls, accepted: socket.socket) -> Self:
+        """Return the connection on a socket that the system has accepted."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, accepted)
+        return cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     async def send(self, reply: Reply) -> None:
         """Send the reply; `end` then ends the connection."""
@@ -160,7 +169,7 @@ class Connection:
 
     async def _wait_for_client_to_close(self) -> None:
         with suppress(ConnectionError):
-            while await self._reader.read(_PIECE):
+            while await self.reader.read(_PIECE):
                 pass
 
     def _reset(self) -> None:

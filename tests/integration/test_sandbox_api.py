@@ -5,7 +5,9 @@ import contextlib
 import gc
 import json
 import socket
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -352,4 +354,26 @@ async def test_a_sandbox_that_ends_closes_connections_it_has_just_accepted(steps
         client.settimeout(2)
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(1) == b""
+    gc.collect()
+
+
+def test_a_sandbox_that_ends_leaves_no_connection_open_while_clients_connect() -> None:
+    """It ends at any moment between the steps of a connection that comes just then."""
+
+    def connect(port: int) -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as client:
+                client.sendall(b"GET / HTTP/1.1\r\n")
+                connected.release()
+
+    with ThreadPoolExecutor(4) as clients:
+        for count in range(0, 200, 10):
+            connected, ended = threading.Semaphore(0), threading.Event()
+            with running(Market()) as sandbox:
+                connecting = [clients.submit(connect, sandbox.port) for _ in range(4)]
+                for _ in range(count):
+                    assert connected.acquire(timeout=10)
+            ended.set()
+            for one in connecting:
+                one.result()
     gc.collect()
