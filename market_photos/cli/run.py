@@ -91,7 +91,7 @@ async def _cancel_if_idle(run: Run, running: "asyncio.Task[Report]") -> None:
     A run that stops because of an error of its own still reports it.
     """
     await run.stop.wait()
-    if not run.has_stores and run.stop.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.LIMIT):
+    if not run.visitor.has_begun and run.stop.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.LIMIT):
         running.cancel()
 
 

@@ -34,12 +34,10 @@ class _BatchRun(Run):
     def __init__(self, job: Job, candidates: list[Candidate], settings: Settings, stop: Stop) -> None:
         campaigns = tuple(candidate.campaign for candidate in candidates)
         options = replace(job.options, campaigns=campaigns, shard=WHOLE, max_seconds=None)
-        super().__init__(settings, job.plan, options, SystemClock(), SystemRandom())
-        self.stop = stop
+        budget = SharedBudget(job.budget) if job.budget else None
+        super().__init__(settings, job.plan, options, SystemClock(), SystemRandom(), stop=stop, budget=budget)
         self._candidates = candidates
         self._claimed: set[int] = set()
-        if job.budget:
-            self.budget = SharedBudget(job.budget)
 
     def claim_stores(self, locks: StoreLocks, campaigns: list[int]) -> set[int]:
         """Claim stores; return those that no other run has. It may be none: each has its own reason."""

@@ -67,7 +67,7 @@ class ClusterRun(Run):
                 self._job = replace(self._job, budget=Path(scratch, "photos-left"))
                 SharedBudget.make(Path(scratch, "photos-left"), self.options.max_photos)
             async with self._make_engine(scratch) as engine:
-                self._engine, self.has_stores = engine, True
+                self._engine, self.visitor.has_begun = engine, True
                 try:
                     await self._hand_out(engine, candidates)
                 finally:

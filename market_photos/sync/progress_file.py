@@ -32,7 +32,7 @@ async def write_progress(run: Run) -> None:
     written: set[Path] = set()
     try:
         while True:
-            stores = {store.folder / NAME: store for store in list(run.stores) if not store.is_dry}
+            stores = {store.folder / NAME: store for store in list(run.visitor.at_work) if not store.is_dry}
             for path in written - stores.keys():
                 _remove(path)
             written = set(stores)
