@@ -1,5 +1,6 @@
 """`awaiting`: list the returns that await the seller's decision."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
@@ -11,6 +12,7 @@ from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.layout import store_folder
 from market_photos.archive.places import open_archive
 from market_photos.archive.stores import select_stores
+from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import campaigns_option, config_option
 from market_photos.clock import SystemClock, iso
 from market_photos.config import find_config, load
@@ -41,18 +43,25 @@ def awaiting(*, config: Path | None, campaigns: tuple[int, ...], as_json: bool) 
     the creation of the return.
     """
     archive, clock = open_archive(load(find_config(config)).archive), SystemClock()
-    found: list[AwaitingReturn] = []
-    as_of: list[str] = []
-    for campaign in select_stores(archive, campaigns):
+
+    def look(campaign: int) -> tuple[list[AwaitingReturn], str]:
         with Catalog(store_folder(archive.catalogs, campaign), campaign, clock, read_only=True) as catalog:
-            found += awaiting_of(catalog.reader, catalog.now().best)
             watermark = catalog.returns.watermark()
             listed = f"as of {iso(watermark)}" if watermark is not None else "not listed to the end yet"
-            as_of.append(f"Store {campaign} {catalog.reader.name}".strip() + f": {listed}")
-    found = most_urgent_first(found)
+            line = f"Store {campaign} {catalog.reader.name}".strip() + f": {listed}"
+            return list(awaiting_of(catalog.reader, catalog.now().best)), line
+
+    each = EachStore()
+    results = each.results(select_stores(archive, campaigns), look)
+    found = most_urgent_first(back for of_store, _ in results for back in of_store)
     if as_json:
         console.give([back.as_json() for back in found])
-        return
+    else:
+        _show(found, [line for _, line in results])
+    sys.exit(each.exit_code())
+
+
+def _show(found: list[AwaitingReturn], as_of: list[str]) -> None:
     console.show(f"{AwaitingSummary(len(found))}. Hours left are an estimate, {HOURS} from the creation.")
     words = Wording("en")
     for line in [*(line for back in found for line in _lines(back, words)), *as_of]:

@@ -4,10 +4,10 @@ import datetime as dt
 import difflib
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -16,6 +16,7 @@ from market_photos.archive.place import Archive
 from market_photos.archive.places import open_archive
 from market_photos.archive.stores import chosen, select_stores
 from market_photos.archive.volume import require_marker
+from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import AGE, ID, Span, campaigns_option, command_line, config_option, json_option
 from market_photos.clock import SystemClock
 from market_photos.config import Settings, find_config, load
@@ -26,8 +27,6 @@ from market_photos.maintenance.prune import Prune
 from market_photos.maintenance.rebuild import copies, rebuild_store
 from market_photos.maintenance.verify import VerifyResult, next_steps, problem_json, problem_line, verify_store
 from market_photos.text import counted, one_line
-
-T = TypeVar("T")
 
 
 def _settings(config: Path | None) -> Settings:
@@ -68,12 +67,13 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
             archive, campaign, SystemClock(), full=not quick, repair=repair, command=command_line(), report=report
         )
 
-    results, errors = _of_each(stores, check)
-    code = most_serious([*(result.exit_code for result in results), *(error.exit_code for error in errors.values())])
+    each = EachStore()
+    results = each.results(stores, check)
+    code = each.exit_code(*(result.exit_code for result in results))
     if as_json:
         checked = [{**result.as_json(), "problems": problems.get(result.campaign, [])} for result in results]
         told = {"archive": archive.name, "full": not quick, "exit_code": int(code), "stores": checked}
-        console.give(told | _as_json(errors))
+        console.give(told | each.as_json())
     else:
         for line in [*(result.line() for result in results), *next_steps(results, repair=repair)]:
             console.say(line)
@@ -151,18 +151,18 @@ def prune(
     archive, stores = _opened(_settings(config), campaigns)
     before = older_than.before(dt.datetime.now(dt.UTC)).timestamp()
     wanted = Prune(archive, before, statuses, SystemClock(), command_line())
-    plans, errors = _of_each(stores, wanted.plan)
+    each = EachStore()
+    plans = each.results(stores, wanted.plan)
     for line in [line for plan in plans for line in plan.lines()]:
         console.say(line)
     to_prune = [] if dry_run else [plan.campaign for plan in plans if not plan.is_empty]
     is_confirmed = bool(to_prune) and _confirmed(yes=yes)
-    results, failed = _of_each(to_prune, wanted.carry_out) if is_confirmed else ([], {})
-    errors |= failed
+    results = each.results(to_prune, wanted.carry_out) if is_confirmed else []
     pruned, left = sum(result.returns for result in results), [line for result in results for line in result.left]
-    code = most_serious([*(error.exit_code for error in errors.values()), *([ExitCode.ARCHIVE] if left else [])])
+    code = each.exit_code(*[ExitCode.ARCHIVE] * bool(left))
     if as_json:
         told = {"dry_run": dry_run, "pruned_returns": pruned, "stores": [plan.as_json() for plan in plans]}
-        console.give(told | {"exit_code": int(code)} | _as_json(errors))
+        console.give(told | {"exit_code": int(code)} | each.as_json())
     console.say(f"Pruned {counted(pruned, 'return')}; tombstones stay." if is_confirmed else "Nothing was changed.")
     for message in left:
         console.say(f"left as it is: {one_line(message)}")
@@ -174,26 +174,6 @@ def prune(
             )
         )
     sys.exit(code)
-
-
-def _of_each(stores: Iterable[int], work: Callable[[int], T]) -> tuple[list[T], dict[int, MarketPhotosError]]:
-    """Return what the work on each store returned, and the errors, which are also printed. No error ends the work."""
-    results, errors = [], {}
-    for campaign in stores:
-        try:
-            results.append(work(campaign))
-        except MarketPhotosError as error:
-            console.say_error(error)
-            errors[campaign] = error
-    return results, errors
-
-
-def _as_json(errors: Mapping[int, MarketPhotosError]) -> dict[str, list[dict[str, object]]]:
-    told = [
-        {"campaign": campaign, "message": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}
-        for campaign, error in errors.items()
-    ]
-    return {"errors": told}
 
 
 def require_statuses(statuses: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from market_photos import console
 from market_photos.archive.catalog.requests import PastRun
 from market_photos.archive.places import open_archive
 from market_photos.archive.stores import chosen, known_stores
+from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import DURATION, Span, campaigns_option, config_option, json_option
 from market_photos.clock import Clock, SystemClock, iso
 from market_photos.config import Settings, find_config, load
 from market_photos.errors import ExitCode
 from market_photos.reporting.run_log import last_runs
-from market_photos.reporting.status import StoreStatus, run_text, statuses, totals
+from market_photos.reporting.status import StoreStatus, run_text, status_of, totals
 from market_photos.text import human_time
 
 #: The exit code of `status --max-age` for an overdue store: every monitor takes 1 as a failure.
@@ -75,11 +76,11 @@ class StatusOptions:
 
 
 def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
-    """Print the state of the stores, and return COMPLETE, or OVERDUE if `max_age` is exceeded.
+    """Print the state of the stores; return the most serious code of those that cannot be read.
 
-    Raises CatalogUnusable.
+    Where all can be read: OVERDUE if `max_age` is exceeded, else COMPLETE. Raises UsageError, ArchiveUnwritable.
     """
-    opened = open_archive(settings.archive)
+    opened, each = open_archive(settings.archive), EachStore()
     archive = opened.fetch(options.campaigns)
     known = known_stores(archive)
     expected = sorted({*options.campaigns} or {*settings.campaigns.ids} or known)
@@ -87,26 +88,26 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
         shown = [campaign for campaign in expected if campaign in known]
     else:
         shown = chosen(opened.name, known, options.campaigns) if known else []
-    found = list(statuses(archive, shown, settings.limits, clock))
+    found = each.results(shown, lambda campaign: status_of(archive, campaign, settings.limits, clock))
     last_run = next(iter(last_runs(archive)), None)
-    problems = [] if options.max_age is None else overdue(found, expected, options.max_age)
+    problems = [] if options.max_age is None else overdue(found, expected, options.max_age, each.failed)
     if options.as_json:
         data = {"archive": opened.name, "last_run": last_run.as_json() if last_run else None}
         extra = {"overdue": problems} if options.max_age is not None else {}
-        console.give(data | {"stores": [status.as_json() for status in found], **extra})
+        console.give(data | {"stores": [status.as_json() for status in found], **extra} | each.as_json())
     else:
-        for line in _lines(opened.name, found, last_run):
+        nothing = "" if each.failed else f"{opened.name}: {'no store' if last_run else 'no archive'} yet"
+        for line in _lines(found, last_run, nothing):
             console.show(line)
     if problems and last_run:
         problems.append(f"the last run was {run_text(last_run)}")
     for problem in problems:
         console.say(f"overdue: {problem}")
-    return OVERDUE if problems else ExitCode.COMPLETE
+    return each.exit_code() or (OVERDUE if problems else ExitCode.COMPLETE)
 
 
-def _lines(archive: str, found: Sequence[StoreStatus], last_run: PastRun | None) -> list[str]:
-    nothing = f"{archive}: {'no store' if last_run else 'no archive'} yet"
-    lines = [line for status in found for line in status.lines()] or [nothing]
+def _lines(found: Sequence[StoreStatus], last_run: PastRun | None, nothing: str) -> list[str]:
+    lines = [line for status in found for line in status.lines()] or [nothing] * bool(nothing)
     if len(found) > 1:
         lines.insert(0, totals(found))
     return [*lines, *[f"Last run: {run_text(last_run)}"] * (last_run is not None)]
@@ -128,12 +129,18 @@ def watch(look: Callable[[], ExitCode], seconds: float, *, clear: bool) -> ExitC
         return code
 
 
-def overdue(found: Sequence[StoreStatus], campaigns: Sequence[int], max_age: float) -> list[str]:
-    """Return a message for each store without a complete sync in the last `max_age` seconds."""
+def overdue(
+    found: Sequence[StoreStatus], campaigns: Sequence[int], max_age: float, unread: Collection[int] = ()
+) -> list[str]:
+    """Return a message for each store without a complete sync in the last `max_age` seconds.
+
+    Of the stores in `unread` nobody knows.
+    """
     if not campaigns:
         return ["there is no store in the archive: no sync has ever been complete here"]
     by_campaign = {status.campaign: status for status in found}
-    problems = [_overdue(by_campaign.get(campaign), campaign, max_age) for campaign in campaigns]
+    readable = [campaign for campaign in campaigns if campaign not in unread]
+    problems = [_overdue(by_campaign.get(campaign), campaign, max_age) for campaign in readable]
     return [problem for problem in problems if problem]
 
 

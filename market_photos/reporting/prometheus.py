@@ -13,7 +13,7 @@ from market_photos.clock import Clock
 from market_photos.config import Settings
 from market_photos.errors import ExitCode, MarketPhotosError
 from market_photos.reporting.report import Report, StoreReport
-from market_photos.reporting.status import StoreStatus, statuses
+from market_photos.reporting.status import StoreStatus, status_of
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def _readable(settings: Settings, clock: Clock) -> list[StoreStatus]:
     found: list[StoreStatus] = []
     for campaign in known_stores(settings.archive.catalogs):
         try:
-            found += statuses(settings.archive.catalogs, (campaign,), settings.limits, clock)
+            found.append(status_of(settings.archive.catalogs, campaign, settings.limits, clock))
         except MarketPhotosError as error:
             log.warning("metrics_file: store %s is left out: %s", campaign, error.message)
     return found

@@ -1,6 +1,6 @@
 """The state of a store, read from its catalogue beside a run: for `status`, the metrics and the page of `browse`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -113,12 +113,11 @@ def run_text(run: PastRun | None) -> str:
     return f"{began}: {MEANINGS[run.exit_code]} (exit {run.exit_code:d})" + f": {error}" * bool(error)
 
 
-def statuses(archive: Path, campaigns: Sequence[int], limits: Limits, clock: Clock) -> Iterator[StoreStatus]:
-    """Yield the state of the given stores. Blocks. Raises CatalogUnusable."""
-    for campaign in campaigns:
-        folder = layout.store_folder(archive, campaign)
-        with Catalog(folder, campaign, clock, read_only=True) as catalog:
-            yield read_status(catalog, folder, limits, clock)
+def status_of(archive: Path, campaign: int, limits: Limits, clock: Clock) -> StoreStatus:
+    """Return the state of a store of the archive. Blocks. Raises CatalogUnusable."""
+    folder = layout.store_folder(archive, campaign)
+    with Catalog(folder, campaign, clock, read_only=True) as catalog:
+        return read_status(catalog, folder, limits, clock)
 
 
 def read_status(catalog: Catalog, folder: Path, limits: Limits, clock: Clock) -> StoreStatus:

@@ -23,7 +23,7 @@ from market_photos.browse.stores import Stores
 from market_photos.config import Settings
 from market_photos.errors import ExitCode
 from market_photos.reporting.prometheus import Outcome, write_metrics
-from market_photos.reporting.status import statuses
+from market_photos.reporting.status import status_of
 from market_photos.settings import Archive, Limits
 from tests.archives import HOSTILE, NOW, ArchiveOf, folder_at, photo_address, picture, progressive
 
@@ -515,7 +515,7 @@ async def test_status_page_and_metrics_show_the_same_quota_and_time(store: Archi
             catalog.requests.sent(method, None)
         store.clock.wall = NOW
     limits = Limits(photo_requests=8)
-    (found,) = (status.as_json() for status in statuses(store.archive, (101,), limits, store.clock))
+    found = status_of(store.archive, 101, limits, store.clock).as_json()
     assert (found["quota_left"], found["seconds_left"]) == (5, 3604)
     settings = Settings(archive=Archive(directory=store.archive), limits=limits)
     write_metrics(store.archive / "m.prom", settings, Outcome(NOW, NOW, ExitCode.COMPLETE, None), store.clock)
