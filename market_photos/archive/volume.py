@@ -1,10 +1,11 @@
 """The volume that holds an archive: its errors, free space, marker file and type."""
 
 import errno
+import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from market_photos.errors import ArchiveUnwritable
@@ -73,6 +74,13 @@ def require_room(folder: Path, floor: int | None) -> None:
             f"{folder}: {usage.free / 1e6:,.0f} MB are free, less than the floor of {needed / 1e6:,.0f} MB.",
             "Make room, or lower min_free_bytes in [archive]; the same command then goes on.",
         )
+
+
+def require_descriptors(path: Path, count: int) -> None:
+    """Raise ArchiveUnwritable, which names `path`, unless the process can open so many files more."""
+    with disk_errors(path), ExitStack() as opened:
+        for _ in range(count):
+            opened.enter_context(Path(os.devnull).open("rb"))
 
 
 def network_share(path: Path) -> str:

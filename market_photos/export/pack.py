@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -41,9 +40,8 @@ def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[
     Raises UsageError where a return is unknown or none of them has photos, NothingArchived where none is on disk.
     """
     found: list[KnownReturn] = []
-    with ExitStack() as opened:
-        for campaign in campaigns:
-            reader = opened.enter_context(snapshot(archive, campaign))
+    for campaign in campaigns:  # one after another: a process may not open all of them at once
+        with snapshot(archive, campaign) as reader:
             found += reader.numbered(selection.order, selection.returns)
     known = {return_.return_id for return_ in found}
     lacking = [str(number) for number in selection.returns if number not in known]

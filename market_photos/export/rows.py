@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -104,11 +103,10 @@ class Days(NamedTuple):
 def index(archive: Path, campaigns: Iterable[int], days: Days, *, all_returns: bool = False) -> Iterator[Row]:
     """Yield the rows store by store, newest return first; `all_returns`: also returns without photos.
 
-    All stores are read as they are at the first row, whatever a sync writes meanwhile. Raises CatalogUnusable.
+    Each store is read as it is at its first row, whatever a sync writes meanwhile. Raises CatalogUnusable.
     """
-    with ExitStack() as opened:
-        snapshots = [opened.enter_context(snapshot(archive, campaign)) for campaign in campaigns]
-        for store in snapshots:
+    for campaign in campaigns:  # one after another: a process may not open all of them at once
+        with snapshot(archive, campaign) as store:
             for back in store.created(*days.seconds(), all_returns=all_returns):
                 yield from _rows(back)
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from market_photos.sandbox import Market, running
-from tests.integration.harness import Outcome, World, fill, wait_until
+from tests.archives import ArchiveOf
+from tests.integration.harness import Outcome, World, a_world, fill, wait_until
 
 STORES = 40
+#: A process that may open a third of the files that all catalogues take.
+A_THIRD_OF_THE_FILES = ("sh", "-c", f'ulimit -n {STORES}; exec "$@"', "sh")
 #: A process with so few open files has room for a handful of stores.
 FEW_FILES = ("sh", "-c", 'ulimit -n 160; exec "$@"', "sh")
 
@@ -98,3 +101,22 @@ def test_prune_opens_one_store_after_another(tmp_path: Path) -> None:
         assert outcome.code == 0, outcome.text
         assert f"Pruned {STORES} returns" in outcome.stderr
         assert world.states() == {"pruned": 2 * STORES}
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (("--format", "csv"), STORES + 1),
+        (("--format", "jsonl", "--all-returns"), STORES),
+        (("--order", "500000001"), None),
+    ],
+)
+def test_export_opens_one_store_after_another(tmp_path: Path, words: tuple[str, ...], lines: int | None) -> None:
+    for number in range(101, 101 + STORES):
+        store = ArchiveOf(tmp_path / "archive", number)
+        store.bring(store.add())
+    with a_world(tmp_path) as world:
+        outcome = world.program("export", *words, "--out", "written", prefix=A_THIRD_OF_THE_FILES)
+    assert outcome.code == 0, outcome.text
+    assert f": {STORES} {'rows' if lines else 'photos'}, " in outcome.stderr
+    assert lines in (None, len((tmp_path / "written").read_bytes().splitlines()))

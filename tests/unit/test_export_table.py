@@ -268,7 +268,7 @@ def test_days_are_the_markets_and_both_ends_count(tmp_path: Path) -> None:
 
 
 def test_a_run_that_writes_meanwhile_is_not_seen(tmp_path: Path) -> None:
-    """Half a million rows take a while: all of them are of the moment at which the export began."""
+    """Half a million rows take a while: all rows of a store are of the moment of its first one."""
     store = ArchiveOf(tmp_path)
     for number in range(3):
         store.add_photos(number, number, [{"hash": "aa"}], created_at=number)

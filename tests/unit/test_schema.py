@@ -1,6 +1,8 @@
 """A catalogue that is lost, damaged, foreign, newer or locked is not opened, and the error names the next step."""
 
 import json
+import os
+import resource
 import shutil
 import sqlite3
 import stat
@@ -14,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.errors import unusable
+from market_photos.archive.catalog.errors import OPEN_FILES, unusable
 from market_photos.archive.catalog.photos import State, Tally
+from market_photos.archive.catalog.reader import open_reader
 from market_photos.archive.catalog.record_codec import unpack
 from market_photos.archive.catalog.schema import APPLICATION_ID, VERSION
 from market_photos.archive.layout import CATALOG_NAME
@@ -279,6 +282,24 @@ def test_an_sqlite_error_names_who_must_act(text: str, kind: type[Exception]) ->
     assert type(error) is kind
     assert error.message.startswith("/a/catalog.sqlite3: ")
     assert error.hint
+
+
+@pytest.mark.parametrize("free", range(OPEN_FILES))
+def test_a_process_that_may_open_no_more_files_is_told_so(store: Path, free: int) -> None:
+    """SQLite only says that it cannot open the file; nothing is wrong with the volume."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + free, hard))
+    try:
+        with (
+            pytest.raises(ArchiveUnwritable, match=r"catalog\.sqlite3: ") as raised,
+            open_reader(store.parent, CAMPAIGN),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "ulimit -n" in raised.value.hint
 
 
 def do_one(catalog: Catalog, name: str, number: int) -> None:

@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, NoReturn
 
+from market_photos.archive import volume
 from market_photos.archive.catalog.record_codec import unpack
 from market_photos.errors import ArchiveUnwritable, CatalogDamaged, CatalogUnusable, MarketPhotosError
 
@@ -11,8 +12,11 @@ REPLACE = (
     "Run `market-photos rebuild`: it puts the file aside and makes a new catalogue from the photos on disk, and "
     "nothing is downloaded again. Or put the catalogue back from a backup."
 )
+#: Files that SQLite opens for a catalogue: itself, its WAL and the index of that.
+OPEN_FILES = 3
 #: Parts of SQLite's messages that blame the disk, not the catalogue.
-_DISK_TROUBLE = ("disk is full", "disk I/O error", "readonly", "unable to open")
+_CANNOT_OPEN = "unable to open"
+_DISK_TROUBLE = ("disk is full", "disk I/O error", "readonly", _CANNOT_OPEN)
 
 
 class Connection(sqlite3.Connection):
@@ -45,6 +49,11 @@ def unusable(path: Path, error: sqlite3.Error, connection: sqlite3.Connection | 
             f"{path}: another program keeps the catalogue locked.",
             "Close the program that has it open (a database browser, a backup), then run the same command again.",
         )
+    if _CANNOT_OPEN in text:  # SQLite does not say why
+        try:
+            volume.require_descriptors(path, OPEN_FILES)
+        except ArchiveUnwritable as lacking:
+            return lacking
     if any(sign in text for sign in _DISK_TROUBLE):
         return ArchiveUnwritable(
             f"{path}: {text}.", "Make room, or mend the volume or its permissions; the same command then goes on."
