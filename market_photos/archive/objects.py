@@ -22,12 +22,15 @@ from obstore.store import S3Store
 from yarl import URL
 
 from market_photos.archive.patience import Patience
-from market_photos.archive.storage_errors import Conflict, PassingFault, error_of, missing
+from market_photos.archive.storage_errors import Conflict, PassingFault, error_of, missing, reason_of
 from market_photos.console import redact
+from market_photos.errors import ConfigError
 
 T = TypeVar("T")
+#: Environment variables that hold the key. Together or none of them.
+KEY = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 #: Environment variables whose values appear in no message. A server repeats the id of a key in its refusals.
-SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+SECRETS = (*KEY, "AWS_SESSION_TOKEN", "AWS_TOKEN")
 #: Seconds for which a request is repeated.
 REPEAT_SECONDS = 30.0
 #: The same under a lease: longer than a lease lasts, so that its end decides.
@@ -65,7 +68,8 @@ class Bucket:
     """The objects below one prefix of a bucket. A request is repeated as patience.py says, whatever it is."""
 
     def __init__(self, url: str, endpoint: str | None, patience: Patience | None = None) -> None:
-        """`url`: `s3://bucket/prefix`."""
+        """`url`: `s3://bucket/prefix`. Raises ConfigError where the environment holds no whole key."""
+        require_whole_key(os.environ)
         for name in SECRETS:
             redact.hide(os.environ.get(name, ""))
         self.url = url.rstrip("/")
@@ -209,6 +213,24 @@ class Bucket:
             raise error_of(error, f"{self.url}/{key}", is_generic=isinstance(error, GenericError)) from None
 
 
+def require_whole_key(environ: Mapping[str, str]) -> None:
+    """Raise ConfigError if the key lacks a part, or a part holds what no key has: obstore would end the process."""
+    given = [name for name in KEY if environ.get(name)]
+    if len(given) == 1:
+        [lacking] = set(KEY) - set(given)
+        raise ConfigError(
+            f"{given[0]} is set, and {lacking} is not.",
+            "Set both for a key, or neither where this machine has a role.",
+        )
+    for name in SECRETS:
+        value = environ.get(name, "")
+        if not (value.isascii() and value.isprintable()) or value != value.strip():
+            raise ConfigError(
+                f"{name}: holds more than a key (a space, a line break or a character that no key has).",
+                "Often a line break is at its end: `printf %s KEY | base64` adds none to a Kubernetes Secret.",
+            )
+
+
 def _streaming_store(url: URL, endpoint: str | None) -> S3Store:
     """Return a store for answers that come in pieces: obstore itself goes on where one was cut off."""
     timeouts = {"timeout": f"{STREAM_SECONDS}s", "read_timeout": f"{SILENT_SECONDS}s"}
@@ -227,9 +249,12 @@ def _store(url: URL, endpoint: str | None, timeouts: dict[str, str], retries: An
         "connect_timeout": f"{SHORT_SECONDS}s",
     }
     prefix = url.path.strip("/") or None
-    return S3Store(
-        url.host or "", prefix=prefix, config=config, client_options=client | timeouts, retry_config=retries
-    )
+    try:
+        return S3Store(
+            url.host or "", prefix=prefix, config=config, client_options=client | timeouts, retry_config=retries
+        )
+    except BaseError as error:
+        raise ConfigError(f"{url}: {reason_of(error)}.", "Check [archive] and the variables AWS_*.") from None
 
 
 def _options(attributes: Mapping[str, str] | None) -> Any:

@@ -39,9 +39,9 @@ def execute(
     `make_run` takes the arguments of Run.
     """
     clock = SystemClock()
-    run = make_run(settings, plan, options, clock, SystemRandom())
     is_nightly = not (options.dry_run or plan.only)  # a monitor must not take these for the nightly run
     with recorded(settings, options.command, clock, notifies=is_nightly) as recording:
+        run = make_run(settings, plan, options, clock, SystemRandom())
         report = recording.report = _run(run, quiet=quiet)
     return report
 

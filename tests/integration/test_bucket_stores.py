@@ -10,7 +10,7 @@ import pytest
 from market_photos.archive.objects import Bucket
 from market_photos.archive.places import open_archive
 from market_photos.sandbox import ALWAYS, actions
-from tests.integration.buckets import Storage, objects, store_of, taking_over_after
+from tests.integration.buckets import KEYS, Storage, objects, store_of, taking_over_after
 from tests.integration.harness import CAMPAIGN, script, wait_until
 from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
@@ -126,3 +126,18 @@ def test_a_store_whose_lease_is_damaged_or_gone_is_rebuilt_on_the_machine_of_its
     outcome = world.program("sync")
     assert outcome.code == 0, outcome.text
     world.assert_photos_are_right()
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"])
+def test_a_key_with_a_line_break_is_told_by_every_command_and_the_run_is_on_record(
+    world: BucketWorld, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    requests = len(world.log.entries)
+    monkeypatch.setenv(name, f"{KEYS['AWS_ACCESS_KEY_ID']}\n")
+    for command in (("sync", "--json"), ("status",), ("doctor",)):
+        outcome = world.program(*command)
+        assert (outcome.code, f"{name}: holds more than a key" in outcome.text) == (2, True), outcome.text
+    world.assert_no_key()
+    monkeypatch.setenv(name, KEYS["AWS_ACCESS_KEY_ID"])
+    assert world.program("status", "--json").json["last_run"]["exit_code"] == 2
+    assert len([entry for entry in world.log.entries[requests:] if entry.kind == "photo"]) == 0

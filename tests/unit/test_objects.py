@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from market_photos.archive import probe
-from market_photos.archive.objects import Bucket, Found
+from market_photos.archive.objects import SECRETS, Bucket, Found
 from market_photos.archive.patience import Patience
 from market_photos.archive.storage_errors import Conflict, NotSupported, reason_of
-from market_photos.errors import ArchiveUnwritable
+from market_photos.errors import ArchiveUnwritable, ConfigError
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 REFUSED = f"""Generic S3 error: Error performing PUT http://127.0.0.1/b/k in 2ms - Server returned non-2xx status \
@@ -44,6 +44,34 @@ def test_a_storage_that_cannot_be_reached_is_named(bucket: Bucket) -> None:
     assert "AKIA" not in repr(caught.value.message) + repr(bucket.url)
     assert caught.value.__cause__ is None
     assert "endpoint" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ACCESS_KEY_ID": ""}, "AWS_ACCESS_KEY_ID"),
+        *(({name: f"{SECRET}{end}"}, name) for name in SECRETS for end in ("\n", "\r\n", " ", "\tmore", "é")),
+        ({"AWS_SESSION_TOKEN": f"\n{SECRET}"}, "AWS_SESSION_TOKEN"),
+        ({"AWS_CHECKSUM_ALGORITHM": "none"}, "AWS_"),
+    ],
+)
+def test_a_key_that_is_not_whole_is_an_error_of_the_configuration_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, bucket: Bucket, changed: dict[str, str], named: str
+) -> None:
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        Bucket("s3://bucket/prefix/", "http://127.0.0.1:1")
+    told = f"{caught.value.message} {caught.value.hint}"
+    assert named in told
+    assert SECRET not in told
+
+
+def test_no_key_is_no_error_as_the_machine_may_have_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.delenv(name, raising=False)
+    assert Bucket("s3://bucket/prefix/", "http://127.0.0.1:1").url == "s3://bucket/prefix"
 
 
 class Careless:
