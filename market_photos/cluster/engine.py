@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from market_photos.errors import MarketPhotosError, ServerUnavailable, UsageError, how_to_install
+from market_photos.threads import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ async def local_engine(processes: int, scratch: str) -> AsyncIterator[Engine]:
     silence()
     with dask.config.set(_LOCAL_SETTINGS):
         with _signals_blocked():
-            cluster = await LocalCluster(
+            cluster = LocalCluster(
                 n_workers=processes,
                 threads_per_worker=BATCHES_AT_ONCE,
                 memory_limit=0,
@@ -132,6 +133,11 @@ async def local_engine(processes: int, scratch: str) -> AsyncIterator[Engine]:
                 silence_logs=logging.CRITICAL,
                 asynchronous=True,
             )
+            try:
+                await to_the_end(cluster)  # a process that is half started would never end
+            except BaseException:
+                await cluster.close()
+                raise
         async with cluster, Client(cluster, asynchronous=True) as client:
             yield Engine(client, is_local=True)
 

@@ -140,6 +140,26 @@ def test_a_signal_to_all_processes_ends_the_run_in_order(world: World, by: int, 
     assert set(world.requests_per_photo().values()) == {1}
 
 
+@pytest.mark.parametrize(("is_to_all", "after"), [(True, 0.0), (False, 0.0), (False, 0.4)])
+def test_a_signal_while_the_processes_start_ends_the_run(world: World, is_to_all: bool, after: float) -> None:
+    process = world.start("sync", "--processes", "2", start_new_session=True)
+    wait_until(lambda: len(workers_of(process.pid)) > 0, process)
+    time.sleep(after)
+    workers = workers_of(process.pid)
+    if is_to_all:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.terminate()
+    sent = time.monotonic()
+    outcome = world.end_of(process)
+    assert outcome.code == (130 if is_to_all else 143), outcome.text
+    assert time.monotonic() - sent < END_S
+    assert "Traceback" not in outcome.stderr
+    assert not any(map(workers_alive, workers))
+    world.sandbox.latency = 0.0
+    assert world.program("sync", "-q").code == 0
+
+
 def test_no_process_outlives_a_main_process_that_is_killed(world: World) -> None:
     process = world.start("sync", "--processes", "2")
     wait_until(lambda: at_work(world), process)
