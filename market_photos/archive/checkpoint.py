@@ -9,6 +9,7 @@ from pathlib import Path
 
 from market_photos.archive import atomic, layout, volume
 from market_photos.archive.objects import Bucket
+from market_photos.archive.stores import numbered_folders
 from market_photos.errors import CatalogDamaged, ConfigError
 
 #: In the scratch folder: the archive whose catalogues it holds.
@@ -19,25 +20,24 @@ REBUILD = "Run `market-photos rebuild`: it makes a new catalogue from the photos
 
 
 def claim_scratch(scratch: Path, archive: str) -> None:
-    """Make a new scratch folder that of an archive. Raises ConfigError if it holds the catalogues of another one.
+    """Make a scratch folder without stores that of an archive. Raises ConfigError if it has stores of another one.
 
-    `archive`: its address. Raises ArchiveUnwritable.
+    `archive`: its address, in which a typo may stand until the bucket answers. Raises ArchiveUnwritable.
     """
     path = scratch / OWNER_NAME
     with volume.disk_errors(path):
-        try:
-            owner = path.read_text()
-        except FileNotFoundError:
-            atomic.make_folder(scratch)
-            with atomic.replacing(path, sync=False) as file:
-                file.write(archive.encode())
+        owner = path.read_text() if volume.is_there(path) else ""
+        if owner == archive:
             return
-    if owner != archive:
-        raise ConfigError(
-            f"{scratch}: holds the catalogues of {owner}, and [archive] names {archive}.",
-            "Give each archive a scratch folder of its own. If only its address has changed, move this folder away "
-            "while no run is at work: a new one is filled from the bucket.",
-        )
+        if owner and numbered_folders(scratch):
+            raise ConfigError(
+                f"{scratch}: holds the catalogues of {owner}, not of {archive}.",
+                "Give each archive a scratch folder of its own. If only its address has changed, move this folder "
+                "away while no run is at work: a new one is filled from the bucket.",
+            )
+        atomic.make_folder(scratch)
+        with atomic.replacing(path, sync=False) as file:
+            file.write(archive.encode())
 
 
 def mark(scratch: Path, checkpoint: str) -> None:

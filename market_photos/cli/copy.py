@@ -1,5 +1,6 @@
 """`copy`: copy the archive to a bucket or a folder."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -65,9 +66,9 @@ def _target(settings: ArchiveSettings, to: str, endpoint: str | None) -> Archive
     """Return the archive to copy to. Raises UsageError."""
     given = settings.model_dump() | {"endpoint": endpoint or settings.endpoint}
     if "://" in to:
-        scratch = (
-            settings.scratch if settings.url is None else settings.scratch.with_name(f"{settings.scratch.name}-copy")
-        )
+        # Each target has a scratch folder of its own, as an archive may be copied to several.
+        digest = hashlib.sha256(f"{to} {given['endpoint']}".encode()).hexdigest()
+        scratch = settings.scratch.with_name(f"{settings.scratch.name}-copy-{digest[:8]}")
         given |= {"url": to, "scratch": scratch}
     else:
         given |= {"url": None, "directory": Path(to)}

@@ -187,3 +187,14 @@ def test_what_comes_to_the_source_meanwhile_is_left_for_the_next_copy(world: Wor
     count = len(world.market.photos())
     assert copy(Busy(world.as_settings().archive)) == (0, count)
     assert copy(FolderArchive(world.as_settings().archive)) == (0, count + 2)
+
+
+def test_an_archive_is_copied_to_several_buckets(world: World, storage: Storage, keys: None, tmp_path: Path) -> None:
+    """Also after a bucket whose name was mistyped. Each has a scratch folder, as has the archive that it becomes."""
+    world.settings["archive"] = {"scratch": str(tmp_path / "scratch"), "endpoint": storage.endpoint}
+    outcome = world.command("copy", "--to", "s3://bucket-oen/market")
+    assert (outcome.code, "NoSuchBucket" in outcome.stderr) == (5, True), outcome.text
+    for _ in range(2):
+        outcome = world.command("copy", "--to", f"s3://{storage.make_bucket()}/market")
+        assert outcome.code == 0, outcome.text
+    assert f"{len(world.market.photos())} photos compared" in outcome.stderr

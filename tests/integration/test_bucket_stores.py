@@ -88,6 +88,19 @@ def test_a_scratch_folder_serves_one_archive(world: BucketWorld) -> None:
     assert world.objects == before
 
 
+def test_a_mistyped_bucket_does_not_keep_the_scratch_folder(storage: Storage, tmp_path: Path) -> None:
+    """It has no store, so the folder is free for the right one."""
+    with a_bucket_world(storage, tmp_path) as world:
+        right = world.settings["archive"]
+        world.settings["archive"] = {**right, "url": "s3://bucket-oen/market"}
+        for command in ("sync", "status"):
+            outcome = world.program(command)
+            assert (outcome.code, "NoSuchBucket" in outcome.stderr) == (5, True), outcome.text
+        world.settings["archive"] = right
+        assert world.program("sync").code == 0
+        assert world.program("status").code == 0
+
+
 def test_a_signal_while_the_first_store_opens_leaves_its_lease_released(storage: Storage, tmp_path: Path) -> None:
     """Otherwise its next run would wait for the lease to run out, and for an hour of quota."""
     begun = tmp_path / "swap-begun"

@@ -201,6 +201,7 @@ def test_two_holders_name_their_checkpoints_apart(place_of: PlaceOf) -> None:
 def test_the_scratch_folder_of_another_archive_is_refused(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     claim_scratch(scratch, "s3://returns/test at AWS")
+    (scratch / str(CAMPAIGN)).mkdir()
     claim_scratch(scratch, "s3://returns/test at AWS")
     with pytest.raises(ConfigError, match="holds the catalogues of s3://returns/test at AWS") as caught:
         claim_scratch(scratch, "s3://returns/market at AWS")
