@@ -18,7 +18,7 @@ from market_photos.archive.objects import Bucket
 from market_photos.archive.probe import WRITERS, require_conditional_puts, require_one_winner
 from market_photos.archive.urgency import Urgency
 from market_photos.clock import Clock
-from market_photos.errors import CatalogDamaged
+from market_photos.errors import CatalogDamaged, CatalogUnusable
 from market_photos.settings import Archive as ArchiveSettings
 
 #: Stores whose catalogues are fetched at the same time: mostly they wait for the storage.
@@ -38,10 +38,22 @@ class BucketArchive:
         checkpoint.claim_scratch(self.catalogs, f"{self.name} at {self._settings.endpoint or 'AWS'}")
 
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
-        self._claim_scratch()
-        for _ in in_threads(self._fetch, campaigns or self.stores(), FETCHING_THREADS):
-            continue
+        for error in self.fetch_each(campaigns).values():
+            raise error
         return self.catalogs
+
+    def fetch_each(self, campaigns: Iterable[int] = ()) -> dict[int, CatalogUnusable]:
+        self._claim_scratch()
+        stores = sorted(set(campaigns)) or self.stores()
+        tried = zip(stores, in_threads(self._try_to_fetch, stores, FETCHING_THREADS), strict=True)
+        return {campaign: error for campaign, error in tried if error}
+
+    def _try_to_fetch(self, campaign: int) -> CatalogUnusable | None:
+        try:
+            self._fetch(campaign)
+        except CatalogUnusable as error:
+            return error
+        return None
 
     def _fetch(self, campaign: int, failed: str = "") -> None:
         """Bring a catalogue up to date. `failed`: a checkpoint that could not be read just now."""

@@ -17,6 +17,7 @@ from market_photos.archive.lock import Lock
 from market_photos.archive.stores import known_stores, numbered_folders
 from market_photos.archive.urgency import Urgency
 from market_photos.clock import Clock
+from market_photos.errors import CatalogUnusable
 from market_photos.settings import Archive as ArchiveSettings
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,10 @@ class FolderArchive:
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         """Return the folder: a catalogue is beside its photos."""
         return self.catalogs
+
+    def fetch_each(self, campaigns: Iterable[int] = ()) -> dict[int, CatalogUnusable]:
+        """Do nothing, as `fetch`."""
+        return {}
 
     def urgency(self, campaign: int) -> Urgency | None:
         """Return None: the catalogue itself is at hand."""

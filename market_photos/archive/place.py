@@ -15,6 +15,7 @@ from market_photos.archive.lock import Lock
 from market_photos.archive.photo_file import Part, Stored
 from market_photos.archive.urgency import Urgency
 from market_photos.clock import Clock
+from market_photos.errors import CatalogUnusable
 
 
 class Place(Protocol):
@@ -82,7 +83,16 @@ class Archive(Protocol):
         """Return the numbers that have a folder, also where it is no store's, sorted. Blocks."""
 
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
-        """Bring the catalogues of some stores, or of all, up to date for reading; return `catalogs`. Blocks."""
+        """Bring the catalogues of some stores, or of all, up to date for reading; return `catalogs`. Blocks.
+
+        Raises CatalogUnusable, and as `fetch_each`.
+        """
+
+    def fetch_each(self, campaigns: Iterable[int] = ()) -> dict[int, CatalogUnusable]:
+        """Do as `fetch` does, but return the errors of stores: one costs the others nothing. Blocks.
+
+        Raises ArchiveUnwritable where the archive itself cannot be read, or this machine cannot keep its catalogues.
+        """
 
     def urgency(self, campaign: int) -> Urgency | None:
         """Return what the last run left on record beside the catalogue, if anything. Blocks."""

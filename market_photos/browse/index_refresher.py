@@ -30,7 +30,8 @@ class IndexRefresher:
         self._stopped = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="browse-index")
         self.troubles: dict[int, str] = {}
-        """Why the last update of an index failed, by store."""
+        """Why the last update of an index, or of the catalogue before it, failed, by store."""
+        self._unfetched: set[int] = set()
         self._progress: dict[int, float] = {}
         self._compare_at: dict[int, float] = {}
         self._next: dict[int, float] = {}
@@ -54,14 +55,22 @@ class IndexRefresher:
         if self._stopped.is_set() or time.monotonic() < self._fetch_at:
             return
         try:
-            self._stores.source.fetch()
+            errors = self._stores.source.fetch_each()
         except MarketPhotosError as error:
             log.warning("%s %s", error.message, error.hint)
+        else:
+            for campaign in self._unfetched - errors.keys():
+                self.troubles.pop(campaign, None)
+            self._unfetched = set(errors)
+            for campaign, unusable in errors.items():
+                self._fail(campaign, f"{unusable.message} {unusable.hint}")
         self._fetch_at = time.monotonic() + FETCH_PAUSE
 
     def _update(self, campaign: int, force: bool) -> int:
         began = time.monotonic()
-        if self._stopped.is_set() or (not force and began < self._next.get(campaign, 0)):
+        if self._stopped.is_set() or campaign in self._unfetched:
+            return 0
+        if not force and began < self._next.get(campaign, 0):
             return 0
         everything = began >= self._compare_at.get(campaign, 0)
         try:

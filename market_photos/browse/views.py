@@ -82,7 +82,7 @@ class Views:
             "returns": [one.return_.without_damage() for one in most_urgent_first(found)[:SHOWN_AWAITING]],
             "as_of": as_of,
             "names": self.stores.names(),
-            "troubles": troubles,
+            "troubles": {**self._index_refresher.troubles, **troubles},
             "flaw": self._flaw_in_lists(),
             "card_photos": CARD_PHOTOS,
             "results": Query(refund=AWAITING_VALUE),

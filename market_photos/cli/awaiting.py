@@ -11,7 +11,6 @@ from market_photos import console
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.layout import store_folder
 from market_photos.archive.places import open_archive
-from market_photos.archive.stores import select_stores
 from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import campaigns_option, config_option
 from market_photos.clock import SystemClock, iso
@@ -52,7 +51,7 @@ def awaiting(*, config: Path | None, campaigns: tuple[int, ...], as_json: bool) 
             return list(awaiting_of(catalog.reader, catalog.now().best)), line
 
     each = EachStore()
-    results = each.results(select_stores(archive, campaigns), look)
+    results = each.results(each.select(archive, campaigns), look)
     found = most_urgent_first(back for of_store, _ in results for back in of_store)
     if as_json:
         console.give([back.as_json() for back in found])

@@ -13,7 +13,6 @@ from market_photos import console
 from market_photos.archive.layout import CATALOG_NAME
 from market_photos.archive.places import open_archive
 from market_photos.archive.read_only_media import is_writable
-from market_photos.archive.stores import select_stores
 from market_photos.archive.volume import is_there
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.security import access_policy, is_loopback
@@ -21,6 +20,7 @@ from market_photos.browse.server import listen, serve
 from market_photos.browse.site import Site
 from market_photos.browse.stores import Stores
 from market_photos.browse.token import kept_token, new_token
+from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import config_option
 from market_photos.clock import SystemClock
 from market_photos.config import Settings, find_config, load
@@ -64,7 +64,7 @@ def browse(
     console.set_up_logging(0, quiet=False)
     settings = _settings(archive, config)
     source = open_archive(settings.archive)
-    campaigns = select_stores(source)
+    campaigns = EachStore().select(source)
     stores = Stores(source)
     token = _token(settings, is_reachable=bool(names) or not is_loopback(host))
     listening = listen(host, port)

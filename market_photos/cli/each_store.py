@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from market_photos import console
-from market_photos.errors import ExitCode, MarketPhotosError, most_serious
+from market_photos.archive.catalog.reader import KnownReturn, only_return, returns_numbered
+from market_photos.archive.place import Archive
+from market_photos.archive.stores import readable_stores
+from market_photos.errors import CatalogUnusable, ExitCode, MarketPhotosError, most_serious
 
 T = TypeVar("T")
 
@@ -15,6 +18,16 @@ class EachStore:
     def __init__(self) -> None:
         self._errors: dict[int, MarketPhotosError] = {}
 
+    def select(self, archive: Archive, campaigns: Iterable[int] = ()) -> list[int]:
+        """Return the given stores, or all, with catalogues that are up to date; without those that cannot be fetched.
+
+        Raises UsageError if a store or all are missing, ArchiveUnwritable.
+        """
+        stores, errors = readable_stores(archive, campaigns)
+        for campaign, error in errors.items():
+            self.fail(campaign, error)
+        return stores
+
     def results(self, stores: Iterable[int], work: Callable[[int], T]) -> list[T]:
         """Return what the work on each store returned; a store with an error has no result."""
         results = []
@@ -24,6 +37,30 @@ class EachStore:
             except MarketPhotosError as error:
                 self.fail(campaign, error)
         return results
+
+    def find_return(
+        self, archive: Archive, campaigns: Iterable[int], return_id: int, order: int | None
+    ) -> KnownReturn:
+        """Return the only return with this number, of this order where one is given, in the given stores or in all.
+
+        Raises UsageError where there is none or several; CatalogUnusable where a store that had an error may have it.
+        """
+        stores = self.select(archive, campaigns)
+        per_store = self.results(
+            stores, lambda campaign: returns_numbered(archive.catalogs, campaign, order, [return_id])
+        )
+        found = [known for of_store in per_store for known in of_store]
+        if not found:
+            self.require_all_read(f"return {return_id}")
+        return only_return(found, return_id, order)
+
+    def require_all_read(self, what: str) -> None:
+        """Raise CatalogUnusable if a store that had an error may have what no other store has."""
+        if self._errors:
+            raise CatalogUnusable(
+                f"No store that can be read has {what}.",
+                f"Store {', '.join(map(str, sorted(self._errors)))} may have it: see the error above.",
+            )
 
     def fail(self, campaign: int, error: MarketPhotosError) -> None:
         """Print the error of a store, and keep it."""

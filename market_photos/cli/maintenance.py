@@ -12,9 +12,8 @@ from typing import Any
 import click
 
 from market_photos import console
-from market_photos.archive.place import Archive
 from market_photos.archive.places import open_archive
-from market_photos.archive.stores import chosen, select_stores
+from market_photos.archive.stores import chosen
 from market_photos.archive.volume import require_marker
 from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import AGE, ID, Span, campaigns_option, command_line, config_option, json_option
@@ -36,12 +35,6 @@ def _settings(config: Path | None) -> Settings:
     return settings
 
 
-def _opened(settings: Settings, campaigns: tuple[int, ...]) -> tuple[Archive, list[int]]:
-    """Return the archive with catalogues that are up to date, and the chosen stores. Raises UsageError."""
-    archive = open_archive(settings.archive)
-    return archive, select_stores(archive, campaigns)
-
-
 @click.command()
 @click.option("--quick/--full", default=True, help="Compare names and sizes (the default), or every SHA-256 too.")
 @click.option("--repair", is_flag=True, help="Queue what is missing or changed for the next sync. Delete nothing.")
@@ -53,7 +46,7 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
 
     Is each of them on disk as it was served? Exits with 10 if not. Reads only, and works beside a run.
     """
-    archive, stores = _opened(_settings(config), campaigns)
+    archive, each = open_archive(_settings(config).archive), EachStore()
     problems: dict[int, list[dict[str, Any]]] = {}
 
     def report(campaign: int, problem: Problem) -> None:
@@ -67,8 +60,7 @@ def verify(*, quick: bool, repair: bool, as_json: bool, config: Path | None, cam
             archive, campaign, SystemClock(), full=not quick, repair=repair, command=command_line(), report=report
         )
 
-    each = EachStore()
-    results = each.results(stores, check)
+    results = each.results(each.select(archive, campaigns), check)
     code = each.exit_code(*(result.exit_code for result in results))
     if as_json:
         checked = [{**result.as_json(), "problems": problems.get(result.campaign, [])} for result in results]
@@ -148,11 +140,10 @@ def prune(
     A tombstone stays, so that they are never downloaded again. Returns on hold stay; see `market-photos hold`.
     """
     require_statuses(statuses)
-    archive, stores = _opened(_settings(config), campaigns)
+    archive, each = open_archive(_settings(config).archive), EachStore()
     before = older_than.before(dt.datetime.now(dt.UTC)).timestamp()
     wanted = Prune(archive, before, statuses, SystemClock(), command_line())
-    each = EachStore()
-    plans = each.results(stores, wanted.plan)
+    plans = each.results(each.select(archive, campaigns), wanted.plan)
     for line in [line for plan in plans for line in plan.lines()]:
         console.say(line)
     to_prune = [] if dry_run else [plan.campaign for plan in plans if not plan.is_empty]
@@ -227,8 +218,9 @@ def release(**options: Any) -> None:
 def _set_hold(
     *, is_held: bool, return_id: int, order: int | None, config: Path | None, campaigns: tuple[int, ...]
 ) -> None:
-    archive, stores = _opened(_settings(config), campaigns)
-    clock, command = SystemClock(), command_line()
-    campaign, known = set_hold(archive, stores, return_id, order, is_held=is_held, clock=clock, command=command)
+    archive, each = open_archive(_settings(config).archive), EachStore()
+    known = each.find_return(archive, campaigns, return_id, order)
+    set_hold(archive, known, is_held=is_held, clock=SystemClock(), command=command_line())
     state = "on hold: prune leaves it alone" if is_held else "released: prune may take it"
-    console.show(f"Store {campaign}: return {known.return_id} of order {known.order} is {state}.")
+    console.show(f"Store {known.campaign}: return {known.return_id} of order {known.order} is {state}.")
+    sys.exit(each.exit_code())

@@ -81,14 +81,17 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
     Where all can be read: OVERDUE if `max_age` is exceeded, else COMPLETE. Raises UsageError, ArchiveUnwritable.
     """
     opened, each = open_archive(settings.archive), EachStore()
-    archive = opened.fetch(options.campaigns)
-    known = known_stores(archive)
+    archive = opened.catalogs
+    for campaign, error in opened.fetch_each(options.campaigns).items():
+        each.fail(campaign, error)
+    known = sorted({*known_stores(archive), *each.failed})
     expected = sorted({*options.campaigns} or {*settings.campaigns.ids} or known)
     if options.max_age is not None:  # a store that was never synced has no folder
         shown = [campaign for campaign in expected if campaign in known]
     else:
         shown = chosen(opened.name, known, options.campaigns) if known else []
-    found = each.results(shown, lambda campaign: status_of(archive, campaign, settings.limits, clock))
+    readable = [campaign for campaign in shown if campaign not in each.failed]
+    found = each.results(readable, lambda campaign: status_of(archive, campaign, settings.limits, clock))
     last_run = next(iter(last_runs(archive)), None)
     problems = [] if options.max_age is None else overdue(found, expected, options.max_age, each.failed)
     if options.as_json:

@@ -10,9 +10,8 @@ from typing import Any
 import click
 
 from market_photos import console
-from market_photos.archive.catalog.reader import find_return
 from market_photos.archive.places import open_archive
-from market_photos.archive.stores import select_stores
+from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import (
     DATE,
     DURATION,
@@ -121,7 +120,7 @@ def fetch(*, campaign: int | None, order: int | None, return_id: int | None, **o
         return
     if campaign is None or order is None:
         archive = open_archive(load(find_config(options["config"])).archive)
-        known = find_return(archive.catalogs, select_stores(archive, campaigns), return_id, order)
+        known = EachStore().find_return(archive, campaigns, return_id, order)
         campaigns, order = (known.campaign,), known.order
     _run(OneReturn(ReturnRef(order, return_id)), campaigns=campaigns, **options)
 

@@ -1,11 +1,10 @@
 """Put a return on hold, which keeps it from pruning, or release it."""
 
-from collections.abc import Iterable
 from functools import partial
 
 from market_photos.archive import layout
 from market_photos.archive.catalog.catalog import Catalog
-from market_photos.archive.catalog.reader import KnownReturn, find_return
+from market_photos.archive.catalog.reader import KnownReturn
 from market_photos.archive.place import Archive
 from market_photos.clock import Clock, iso
 from market_photos.errors import UsageError
@@ -13,21 +12,8 @@ from market_photos.maintenance import return_folder
 from market_photos.maintenance.holding import changed_catalog
 
 
-def set_hold(
-    archive: Archive,
-    campaigns: Iterable[int],
-    return_id: int,
-    order: int | None,
-    *,
-    is_held: bool,
-    clock: Clock,
-    command: str,
-) -> tuple[int, KnownReturn]:
-    """Put a return on hold or release it, also beside a sync; return its store and the return.
-
-    Raises UsageError where no return or several have these numbers, or where it is pruned already.
-    """
-    found = find_return(archive.catalogs, campaigns, return_id, order)
+def set_hold(archive: Archive, found: KnownReturn, *, is_held: bool, clock: Clock, command: str) -> None:
+    """Put a return on hold or release it, also beside a sync. Raises UsageError where it is pruned already."""
     campaign, files = found.campaign, archive.files(found.campaign)
     opened = (
         Catalog(layout.store_folder(archive.catalogs, campaign), campaign, clock)
@@ -42,7 +28,6 @@ def set_hold(
             found.row, partial(return_folder.write_hold, files, found.folder, command, iso(clock.now().wall))
         ):
             raise UsageError(
-                f"Return {return_id} of store {campaign} is pruned, or is being pruned now: it cannot be held.",
+                f"Return {found.return_id} of store {campaign} is pruned, or is being pruned now: it cannot be held.",
                 "Its photos are deleted.",
             )
-    return campaign, found

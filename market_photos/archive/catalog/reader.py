@@ -267,15 +267,14 @@ def snapshot(archive: Path, campaign: int) -> Iterator[Reader]:
         yield reader
 
 
-def find_return(archive: Path, campaigns: Iterable[int], return_id: int, order: int | None = None) -> KnownReturn:
-    """Return the only return with this number, of this order where one is given, in some stores.
+def returns_numbered(archive: Path, campaign: int, order: int | None, return_ids: Sequence[int]) -> list[KnownReturn]:
+    """Return what `Reader.numbered` finds in one store. Raises CatalogUnusable."""
+    with snapshot(archive, campaign) as reader:
+        return reader.numbered(order, return_ids)
 
-    Raises UsageError where there is none or several, and CatalogUnusable.
-    """
-    found: list[KnownReturn] = []
-    for campaign in campaigns:
-        with open_reader(archive, campaign) as reader:
-            found += reader.numbered(order, [return_id])
+
+def only_return(found: Sequence[KnownReturn], return_id: int, order: int | None = None) -> KnownReturn:
+    """Return the only return that was found with this number. Raises UsageError where there is none or several."""
     if not found:
         of_order = f" of order {order}" if order is not None else ""
         raise UsageError(
