@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from market_photos.errors import ConfigError
 from market_photos.settings import Api, Archive, Browse, Campaigns, Limits, Report, Sync, allowed_range
+from market_photos.text import without_password
 
 ENV_PREFIX = "MARKET_PHOTOS_"
 ENV_CONFIG = f"{ENV_PREFIX}CONFIG"
@@ -199,8 +200,8 @@ def _as_toml(value: Any) -> str:
 
 
 def _hidden(text: str) -> str:
-    """Return the beginning of a text, without anything that looks like a key."""
-    hidden = _KEY_LIKE.sub("(a key, not shown)", text)
+    """Return the beginning of a text, without anything that looks like a key, or like the password of an address."""
+    hidden = without_password(_KEY_LIKE.sub("(a key, not shown)", text))
     return hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…"
 
 

@@ -1,7 +1,5 @@
 """Read HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper or lower case."""
 
-from urllib.parse import urlsplit
-
 from yarl import URL
 
 from market_photos.errors import ConfigError
@@ -32,7 +30,7 @@ def _parsed(text: str, variable: str) -> URL:
         is_usable = False
     if not is_usable:
         raise ConfigError(
-            f"{variable}: {urlsplit(text).scheme or 'this'} is not a usable proxy.",
+            f"{variable}: {text.partition('://')[0] or 'this'} is not a usable proxy.",
             "Name an HTTP proxy, http://host:port, or list the server in NO_PROXY.",
         )
     return proxy

@@ -40,7 +40,7 @@ def _checked_url(value: str) -> str:
 
 def _checked_bucket(value: str) -> str:
     url = URL(value.strip())
-    if url.scheme != "s3" or not url.host or url.user or url.query or url.fragment:
+    if url.scheme != "s3" or not url.host or url.user or url.password or url.query or url.fragment:
         raise ValueError("must be an address like s3://bucket/prefix")
     return str(url).rstrip("/")
 

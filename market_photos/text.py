@@ -5,6 +5,9 @@ import re
 #: Control characters except tab and line feed, the line separators U+2028 and U+2029, and two non-characters.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
+#: What stands before the last @ of an address, after the quote and the scheme.
+_BEFORE_AT = re.compile(r"^(['\"]?(?:[\w+.-]+://)?).*@", re.DOTALL)
+
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: `1 photo`, `1,200 photos`."""
@@ -44,3 +47,8 @@ def without_controls(value: str) -> str:
 def one_line(value: str) -> str:
     """Return the string on one line, without control characters, in a form that UTF-8 can encode."""
     return without_controls(value).replace("\n", "?").replace("\t", "?")
+
+
+def without_password(address: str) -> str:
+    """Return the address, which may stand in quotes, without what stands before its @: it may be a password."""
+    return _BEFORE_AT.sub(r"\1(not shown)@", address)

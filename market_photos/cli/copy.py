@@ -20,7 +20,7 @@ from market_photos.maintenance.copy import CopyResult, copy_store
 from market_photos.maintenance.verify import problem_line
 from market_photos.reporting.run_log import copy_runs
 from market_photos.settings import Archive as ArchiveSettings
-from market_photos.text import human_bytes
+from market_photos.text import human_bytes, without_password
 
 
 @click.command()
@@ -75,7 +75,8 @@ def _target(settings: ArchiveSettings, to: str, endpoint: str | None) -> Archive
     try:
         return open_archive(ArchiveSettings(**given))
     except ValidationError as error:
-        raise UsageError(f"--to {to}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--to {without_password(to)}: {problem}.") from None
 
 
 def _line(result: CopyResult, target: str) -> str:

@@ -59,5 +59,7 @@ async def _post(session: aiohttp.ClientSession, target: URL, body: bytes) -> str
             return "" if response.status < 300 else f"it answers {response.status}"
     except ConfigError as error:
         return error.message
+    except aiohttp.ClientResponseError as error:  # its str() has the address of the proxy with its password
+        return f"{type(error).__name__}: {error.status}, {error.message}"
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
         return type(error).__name__ if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"

@@ -162,6 +162,13 @@ def test_the_runs_that_reached_no_store_are_copied(world: World, tmp_path: Path)
     assert ours == theirs
 
 
+def test_a_target_with_a_password_is_refused_without_showing_it(world: World) -> None:
+    outcome = world.command("copy", "--to", "s3://AKIA:secretsecret@bucket/market")
+    assert outcome.code == 2
+    assert "--to s3://(not shown)@bucket/market: must be an address" in outcome.stderr
+    assert "secretsecret" not in outcome.text
+
+
 def test_what_comes_to_the_source_meanwhile_is_left_for_the_next_copy(world: World, tmp_path: Path) -> None:
     """A run between the catalogue and the files does not make the copy look incomplete."""
 

@@ -182,6 +182,15 @@ async def test_a_monitor_that_hangs_delays_the_run_by_seconds_only(
     assert len(monitor.calls) == 2
 
 
+async def test_a_proxy_that_refuses_is_told_without_its_password(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:password@127.0.0.1:{monitor.server_port}")  # knows no CONNECT
+    assert not await ping("https://monitor.invalid/uuid", "success")
+    assert "ClientHttpProxyError: 501" in caplog.text
+    assert "password" not in caplog.text
+
+
 async def test_a_long_summary_is_cut_at_its_beginning(monitor: Monitor) -> None:
     assert await ping(monitor.url, "fail", "п" * MOST_BYTES + "the errors")
     body = monitor.calls[0][1]

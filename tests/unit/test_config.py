@@ -351,3 +351,25 @@ def test_settings_do_not_show_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKET_PHOTOS_API_KEY", KEY)
     assert KEY not in f"{load(None)!r} {load(None)}"
     assert load(None).api_key() == KEY
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("archive.url", "s3://AKIA:wJalr/secret+x@bucket-one/market", "'s3://(not shown)@bucket-one/market'"),
+        ("archive.url", "s3://AKIA@bucket-one", "'s3://(not shown)@bucket-one'"),
+        ("archive.url", "s3://:secret@bucket-one", "'s3://(not shown)@bucket-one'"),
+        ("archive.url", "AKIA:secret@bucket-one", "'(not shown)@bucket-one'"),
+        ("archive.endpoint", "https://me:secret@host:port", "'https://(not shown)@host:port'"),
+        ("archive.endpoint", "https://[me:secret@host", "'https://(not shown)@host'"),
+        ("api.base_url", "https://me:se@cret@host", "'https://(not shown)@host'"),
+        ("report.ping_url", "me:secret@host", "(not shown)"),
+    ],
+)
+def test_a_refused_address_is_shown_without_user_and_password(
+    tmp_path: Path, name: str, value: str, shown: str
+) -> None:
+    section, _, key = name.partition(".")
+    told = refused(written(tmp_path, f'[{section}]\n{key} = "{value}"'))
+    assert f"{name} = {shown}: " in told
+    assert not any(word in told for word in ("secret", "cret", "AKIA", "wJalr"))

@@ -42,7 +42,8 @@ def test_the_environment_names_the_proxy(
 
 
 @pytest.mark.parametrize(
-    "value", ["socks5://me:secret@proxy:1080", "http://", "http://me:secret@proxy:99999", "://x"]
+    "value",
+    ["socks5://me:secret@proxy:1080", "http://", "http://me:secret@proxy:99999", "://x", "http://me:secret@[::1"],
 )
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(
     monkeypatch: pytest.MonkeyPatch, value: str
