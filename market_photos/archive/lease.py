@@ -254,8 +254,15 @@ def require_dead(bucket: Bucket, campaign: int, state: LeaseState, modified: flo
         bucket.put(probe, b"")
         found = bucket.get(probe)
     left = TTL + SLACK - ((found.modified if found else modified) - modified)
-    if left > 0:
+    if left <= 0:
+        return
+    again = f"run this command again in {human_time(left)}"
+    if not state.who.command:
         raise AlreadyRunning(
-            f"{bucket.url}/{campaign}: another run is at work here: {state.who}.",
-            f"{_WAIT} If it has died, this command goes on in {human_time(left)} at the latest.",
+            f"{bucket.url}/{campaign}: the lease is damaged, so another run may be at work here.",
+            f"Stop such a run if there is one, then {again}.",
         )
+    raise AlreadyRunning(
+        f"{bucket.url}/{campaign}: another run is at work here: {state.who}.",
+        f"{_WAIT} If it has died, {again}.",
+    )

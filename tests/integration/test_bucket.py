@@ -194,7 +194,7 @@ def test_a_killed_run_is_taken_over_and_the_whole_quota_counts_as_spent(storage:
         other = world.another_machine()
         early = other.program("sync", "--json")
         assert early.code == 6, early.text
-        assert "If it has died, this command goes on in" in early.stderr
+        assert "If it has died, run this command again in" in early.stderr
         dry = other.sync_after_takeover("--dry-run")
         assert dry.code == 0, dry.text
         outcome = other.program("sync", "--json", "-v")

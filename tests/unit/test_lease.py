@@ -60,8 +60,9 @@ def test_a_held_lease_is_taken_over_only_after_time_to_live_and_slack(bucket: Me
     """By the clock of the storage, whatever the machines' clocks say."""
     killed(bucket, stamp="of the killed run")
     bucket.now += TTL + SLACK - 1
-    with pytest.raises(AlreadyRunning, match="`sync`, process"), held(bucket):
+    with pytest.raises(AlreadyRunning, match="`sync`, process") as caught, held(bucket):
         pass
+    assert caught.value.hint.endswith("If it has died, run this command again in 1.0 s.")
     bucket.now += 1
     with held(bucket) as lease:
         assert lease.is_taken_over
@@ -180,8 +181,9 @@ def test_a_lease_that_somebody_edited_is_damage(bucket: MemoryBucket, edited: di
 
 def test_a_rebuild_takes_over_what_is_no_lease_when_nobody_can_be_at_work(bucket: MemoryBucket) -> None:
     bucket.put(KEY, b"edited")
-    with pytest.raises(AlreadyRunning, match="does not say which"), held(bucket, replaces_damaged=True):
+    with pytest.raises(AlreadyRunning, match="the lease is damaged") as caught, held(bucket, replaces_damaged=True):
         pass
+    assert caught.value.hint.endswith("run this command again in 1 min 45 s.")
     bucket.now += TTL + SLACK
     with held(bucket, replaces_damaged=True) as lease:
         assert lease.is_taken_over
