@@ -24,7 +24,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return PROGRESS
 
     monkeypatch.setattr(progress_file, "measure", measure)
-    return SimpleNamespace(stores=[SimpleNamespace(is_dry=False, folder=tmp_path, title="101 shop")], clock=CLOCK)
+    store = SimpleNamespace(is_dry=False, folder=tmp_path, title="101 shop")
+    return SimpleNamespace(visitor=SimpleNamespace(at_work=[store]), clock=CLOCK)
 
 
 @pytest.fixture
