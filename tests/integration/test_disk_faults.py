@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,12 +150,11 @@ def _prefix_of_nobody() -> tuple[str, ...]:
     return NOBODY
 
 
-def test_a_folder_of_another_user_is_reported(tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_reported() -> None:
     prefix = _prefix_of_nobody()
-    with a_world(tmp_path) as world:
-        for folder in (tmp_path, *tmp_path.parents):
-            if folder.name.startswith(("pytest-", "popen-", "test_")):
-                folder.chmod(0o755)
+    # Not in tmp_path: another session of pytest would close the folder that all share to others.
+    with tempfile.TemporaryDirectory() as name, a_world(folder := Path(name)) as world:
+        folder.chmod(0o755)
         world.archive.mkdir(mode=0o555)
         outcome = world.program("sync", "-v", prefix=prefix)
         assert outcome.code == 5, outcome.text
