@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
 from typing import Any, BinaryIO
 
 from aiohttp import web
@@ -68,5 +68,17 @@ class FileStream(web.StreamResponse):
         raise ConnectionResetError(request.path)
 
     def _close(self) -> None:
-        """Close the file in a thread: it may be at a read that was given up."""
-        self._threads.submit(self._file.close)
+        close_in(self._threads, self._file.close)
+
+
+def close_in(threads: Executor, close: Callable[[], None]) -> None:
+    """Close a file in a thread, as it may be at a read that was given up; at once where the threads have ended."""
+
+    def closed(done: "Future[None]") -> None:
+        if done.cancelled():
+            close()
+
+    try:
+        threads.submit(close).add_done_callback(closed)
+    except RuntimeError:
+        close()

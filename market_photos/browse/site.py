@@ -17,7 +17,7 @@ from aiohttp import web
 from market_photos.archive.catalog.reader import KnownPhoto
 from market_photos.archive.files import Opened
 from market_photos.browse import downloads, files, thumbs, views
-from market_photos.browse.file_stream import FileStream
+from market_photos.browse.file_stream import FileStream, close_in
 from market_photos.browse.index_refresher import IndexRefresher
 from market_photos.browse.query import RESULTS, TAGS, Query
 from market_photos.browse.security import FILE_CSP
@@ -120,7 +120,7 @@ class Site:
         """Return a preview. One that exists does not wait for others; previews of one photo are drawn in turn."""
         folder, digest = self.stores.views(photo.key.campaign), photo.sha256.hex()
         with contextlib.ExitStack() as closing:
-            closing.callback(self._files.submit, opened.close)
+            closing.callback(close_in, self._files, opened.close)
             try:
                 made = await self._read_file(
                     partial(files.preview, self._thumbnails.kept, folder, opened, photo, edge)
