@@ -1,9 +1,10 @@
-"""Blocking work in threads, whose end a cancelled task waits for."""
+"""Blocking work in threads. A cancelled task waits for its end, unless that leaves nothing half done."""
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TypeVar
 
@@ -27,6 +28,26 @@ async def to_the_end(work: Awaitable[T]) -> T:
         await asyncio.gather(task, return_exceptions=True)
         raise
     return task.result()
+
+
+async def abandonable(work: Callable[[], T]) -> T:
+    """Do blocking work in a thread that nobody waits for: after a cancellation, the process may end at once.
+
+    For work that only looks, as at an object storage that may not answer.
+    """
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()
+
+    def do() -> None:
+        try:
+            result = work()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    threading.Thread(target=do, name="abandonable", daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 @asynccontextmanager

@@ -1,9 +1,9 @@
 """A run whose stores are at work in other processes."""
 
-import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from market_photos.sync.run import Run
 from market_photos.sync.stock import stock_of
 from market_photos.sync.store_locks import StoreLocks
 from market_photos.sync.urgency import most_urgent_first
+from market_photos.threads import abandonable
 
 
 def in_batches(candidates: list[Candidate], processes: int, size: int) -> Iterator[list[Candidate]]:
@@ -61,7 +62,7 @@ class ClusterRun(Run):
         if not candidates:
             return []
         self.planned = len(candidates)
-        candidates = await asyncio.to_thread(most_urgent_first, self._archive, candidates, self.clock)
+        candidates = await abandonable(partial(most_urgent_first, self._archive, candidates, self.clock))
         with tempfile.TemporaryDirectory(prefix="market-photos-") as scratch:
             if self.options.max_photos is not None:
                 self._job = replace(self._job, budget=Path(scratch, "photos-left"))

@@ -32,6 +32,7 @@ from market_photos.cluster.process import Home, leave, work_at
 from market_photos.config import Settings
 from market_photos.errors import AlreadyRunning, ExitCode, ServerUnavailable, UsageError
 from market_photos.sync.stop import Stop
+from market_photos.threads import abandonable
 
 #: Seconds in which the results of a worker that leaves may still be fetched.
 DELIVERY_SECONDS = 10.0
@@ -59,7 +60,10 @@ async def serve(address: str, settings: Settings, command: str, clock: Clock) ->
         _own_scratch(settings, command, clock) as own,
         tempfile.TemporaryDirectory(prefix="market-photos-") as scratch,
     ):
-        await asyncio.to_thread(open_archive(own.archive).prepare)
+        preparing = asyncio.create_task(abandonable(open_archive(own.archive).prepare))
+        if not await _first(preparing, leaving):
+            return
+        preparing.result()
         home = Home(own, leaving)
         work_at(home)
         connecting = asyncio.create_task(_connect(address, scratch))

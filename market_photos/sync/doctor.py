@@ -22,6 +22,7 @@ from market_photos.market.requests import Endpoint, campaigns_request, token_req
 from market_photos.sync.discovery import cabinet_limits
 from market_photos.sync.refused_photos import as_error
 from market_photos.text import human_bytes, human_time
+from market_photos.threads import abandonable
 
 #: Each of these opens the methods that are used. The API writes them in either case, with `-` and `:` or `_`.
 USEFUL_SCOPES = {
@@ -63,7 +64,8 @@ def problem(error: MarketPhotosError) -> Finding:
 async def examine(settings: Settings, say: Callable[[str], None]) -> ExitCode:
     """Print the findings; return the exit code of the most serious problem."""
     findings = []
-    for finding in (*check_archive(settings), *check_place(settings)):
+    in_storage = await abandonable(lambda: list(check_place(settings)))
+    for finding in (*check_archive(settings), *in_storage):
         findings.append(_shown(finding, say))
     async for finding in check_api(settings, SystemClock(), Random()):
         findings.append(_shown(finding, say))

@@ -6,6 +6,7 @@ async with Client(...): discover → lock → for each store: visit (open → ru
 import asyncio
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from market_photos.archive.places import open_archive
@@ -26,6 +27,7 @@ from market_photos.sync.store_locks import StoreLocks
 from market_photos.sync.unvisited import unvisited
 from market_photos.sync.urgency import most_urgent_first
 from market_photos.sync.visit import Visitor
+from market_photos.threads import abandonable
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Run:
         key = self.settings.api_key()
         if self.options.max_seconds is not None:
             loop.call_later(self.options.max_seconds, self.stop.request, ExitCode.LIMIT, "--max-duration is over")
-        await asyncio.to_thread(self._archive.prepare)
+        await abandonable(self._archive.prepare)
         with ExitStack() as held:
             marker = self.settings.archive.marker
             locks = StoreLocks(self._archive.catalogs, self.options.command, self.clock, held, marker)
@@ -172,7 +174,7 @@ class Run:
         """Visit stores side by side, as many at once as the settings and the system allow."""
         at_once = stores_that_fit(self.settings.limits, len(candidates))
         if at_once < len(candidates):
-            candidates = await asyncio.to_thread(most_urgent_first, self._archive, candidates, self.clock)
+            candidates = await abandonable(partial(most_urgent_first, self._archive, candidates, self.clock))
         return await self.visit_side_by_side(candidates, client, locks, asyncio.Semaphore(at_once))
 
     async def visit_side_by_side(
