@@ -6,7 +6,7 @@ from pathlib import Path
 
 from market_photos.archive import layout, volume
 from market_photos.archive.place import Archive
-from market_photos.errors import CatalogUnusable, UsageError
+from market_photos.errors import UsageError
 
 
 def select_stores(archive: Archive, campaigns: Iterable[int] = ()) -> list[int]:
@@ -14,20 +14,7 @@ def select_stores(archive: Archive, campaigns: Iterable[int] = ()) -> list[int]:
 
     Raises UsageError if a store or all are missing, and as `Archive.fetch`.
     """
-    stores, errors = readable_stores(archive, campaigns)
-    for error in errors.values():
-        raise error
-    return stores
-
-
-def readable_stores(archive: Archive, campaigns: Iterable[int] = ()) -> tuple[list[int], dict[int, CatalogUnusable]]:
-    """Return the stores as `select_stores` does, and apart from them the errors of those that cannot be fetched.
-
-    Raises UsageError if a store or all are missing, ArchiveUnwritable.
-    """
-    errors = archive.fetch_each(campaigns)
-    known = sorted({*known_stores(archive.catalogs), *errors})
-    return [store for store in chosen(archive.name, known, campaigns) if store not in errors], errors
+    return chosen(archive.name, known_stores(archive.fetch(campaigns)), campaigns)
 
 
 def chosen(archive: str, known: list[int], campaigns: Iterable[int]) -> list[int]:

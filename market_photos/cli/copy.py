@@ -12,10 +12,11 @@ from market_photos.archive import volume
 from market_photos.archive.place import Archive
 from market_photos.archive.places import open_archive
 from market_photos.archive.stores import chosen
+from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import campaigns_option, command_line, config_option
 from market_photos.clock import SystemClock
 from market_photos.config import find_config, load
-from market_photos.errors import UsageError, most_serious
+from market_photos.errors import UsageError
 from market_photos.maintenance.copy import CopyResult, copy_store
 from market_photos.maintenance.verify import problem_line
 from market_photos.reporting.run_log import copy_runs
@@ -40,9 +41,9 @@ def copy(*, to: str, endpoint: str | None, config: Path | None, campaigns: tuple
     if source.name == target.name:
         raise UsageError(f"{target.name}: is the archive itself.", "Give another bucket or folder to --to.")
     target.prepare()
-    results = []
-    source.fetch(campaigns)
-    for campaign in chosen(source.name, source.stores(), campaigns):
+    each = EachStore()
+
+    def copy_one(campaign: int) -> CopyResult:
         result = copy_store(
             source,
             target,
@@ -52,11 +53,15 @@ def copy(*, to: str, endpoint: str | None, config: Path | None, campaigns: tuple
             command=command_line(),
             report=lambda store, problem: console.show(problem_line(store, problem)),
         )
-        results.append(result)
         console.say(_line(result, target.name))
+        return result
+
+    each.fetch(source, campaigns)
+    stores = chosen(source.name, source.stores(), campaigns)
+    results = each.results(each.sound(stores), copy_one)
     with volume.disk_errors(target.catalogs):
         copy_runs(source.catalogs, target.catalogs)
-    code = most_serious([result.exit_code for result in results])
+    code = each.exit_code(*(result.exit_code for result in results))
     if not code:
         console.say(f"Now set [archive] to {target.name}, and sync with that only: both archives count one quota.")
     sys.exit(code)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from market_photos import console
 from market_photos.archive.catalog.reader import KnownReturn, only_return, returns_numbered
 from market_photos.archive.place import Archive
-from market_photos.archive.stores import readable_stores
+from market_photos.archive.stores import chosen, known_stores
 from market_photos.errors import CatalogUnusable, ExitCode, MarketPhotosError, most_serious
 
 T = TypeVar("T")
@@ -18,15 +18,26 @@ class EachStore:
     def __init__(self) -> None:
         self._errors: dict[int, MarketPhotosError] = {}
 
+    def fetch(self, archive: Archive, campaigns: Iterable[int] = ()) -> None:
+        """Bring the catalogues of the given stores, or of all, up to date. Raises ArchiveUnwritable."""
+        for campaign, error in archive.fetch_each(campaigns).items():
+            self.fail(campaign, error)
+
     def select(self, archive: Archive, campaigns: Iterable[int] = ()) -> list[int]:
-        """Return the given stores, or all, with catalogues that are up to date; without those that cannot be fetched.
+        """Return the given stores, or all, with catalogues that are up to date; without those that had an error.
 
         Raises UsageError if a store or all are missing, ArchiveUnwritable.
         """
-        stores, errors = readable_stores(archive, campaigns)
-        for campaign, error in errors.items():
-            self.fail(campaign, error)
-        return stores
+        self.fetch(archive, campaigns)
+        return self.sound(chosen(archive.name, self.known(archive), campaigns))
+
+    def known(self, archive: Archive) -> list[int]:
+        """Return the stores whose catalogues are here, and those that had an error, sorted."""
+        return sorted({*known_stores(archive.catalogs), *self._errors})
+
+    def sound(self, stores: Iterable[int]) -> list[int]:
+        """Return those of the stores that had no error."""
+        return [campaign for campaign in stores if campaign not in self._errors]
 
     def results(self, stores: Iterable[int], work: Callable[[int], T]) -> list[T]:
         """Return what the work on each store returned; a store with an error has no result."""

@@ -11,7 +11,7 @@ import click
 from market_photos import console
 from market_photos.archive.catalog.requests import PastRun
 from market_photos.archive.places import open_archive
-from market_photos.archive.stores import chosen, known_stores
+from market_photos.archive.stores import chosen
 from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import DURATION, Span, campaigns_option, config_option, json_option
 from market_photos.clock import Clock, SystemClock, iso
@@ -82,16 +82,14 @@ def show(settings: Settings, options: StatusOptions, clock: Clock) -> ExitCode:
     """
     opened, each = open_archive(settings.archive), EachStore()
     archive = opened.catalogs
-    for campaign, error in opened.fetch_each(options.campaigns).items():
-        each.fail(campaign, error)
-    known = sorted({*known_stores(archive), *each.failed})
+    each.fetch(opened, options.campaigns)
+    known = each.known(opened)
     expected = sorted({*options.campaigns} or {*settings.campaigns.ids} or known)
     if options.max_age is not None:  # a store that was never synced has no folder
         shown = [campaign for campaign in expected if campaign in known]
     else:
         shown = chosen(opened.name, known, options.campaigns) if known else []
-    readable = [campaign for campaign in shown if campaign not in each.failed]
-    found = each.results(readable, lambda campaign: status_of(archive, campaign, settings.limits, clock))
+    found = each.results(each.sound(shown), lambda campaign: status_of(archive, campaign, settings.limits, clock))
     last_run = next(iter(last_runs(archive)), None)
     problems = [] if options.max_age is None else overdue(found, expected, options.max_age, each.failed)
     if options.as_json:

@@ -113,3 +113,12 @@ def test_browse_starts_and_its_pages_name_the_damaged_store(world: BucketWorld) 
         process.send_signal(signal.SIGTERM)
         outcome = world.end_of(process)
     assert (outcome.code, DAMAGED in outcome.stderr) == (0, True)
+
+
+def test_copy_copies_the_others(world: BucketWorld, tmp_path: Path) -> None:
+    outcome = world.command("copy", "--to", str(tmp_path / "copy"))
+    assert outcome.code == 9, outcome.text
+    assert DAMAGED in outcome.stderr
+    world.settings["archive"] = {"directory": str(tmp_path / "copy")}
+    verified = world.command("verify", "--full", "--json")
+    assert (verified.code, [store["campaign"] for store in verified.json["stores"]]) == (0, [FIRST, LAST])

@@ -70,3 +70,18 @@ def test_rebuild_rebuilds_the_others(world: World) -> None:
     assert "error: " in outcome.stderr
     assert world.command("verify", f"--campaign={LAST}").code == 0
     assert world.command("verify", f"--campaign={FIRST}").code == 9
+
+
+def test_copy_copies_the_others(world: World, tmp_path: Path) -> None:
+    _damage(world)
+    with Lock(world.archive / str(FIRST) / "run.lock", "sync", FixedClock()):
+        outcome = world.command("copy", "--to", str(tmp_path / "copy"))
+    assert outcome.code == 9, outcome.text
+    assert outcome.stderr.count("error: ") == 2
+    assert f"Store {LAST}: " in outcome.stderr
+    assert "Now set [archive]" not in outcome.stderr
+    again = world.command("copy", "--to", str(tmp_path / "copy"), f"--campaign={FIRST}")
+    assert again.code == 0, again.text
+    world.settings["archive"] = {"directory": str(tmp_path / "copy")}
+    verified = world.command("verify", "--full", "--json")
+    assert (verified.code, [store["campaign"] for store in verified.json["stores"]]) == (0, [FIRST, LAST])
