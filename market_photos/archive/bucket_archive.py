@@ -33,9 +33,10 @@ class BucketArchive:
         self.catalogs = settings.scratch
         self._bucket = Bucket(str(settings.url), settings.endpoint)
         self.name = self._bucket.url
+        self.address = f"{self.name} at {settings.endpoint or 'AWS'}"
 
     def _claim_scratch(self) -> None:
-        checkpoint.claim_scratch(self.catalogs, f"{self.name} at {self._settings.endpoint or 'AWS'}")
+        checkpoint.claim_scratch(self.catalogs, self.address)
 
     def fetch(self, campaigns: Iterable[int] = ()) -> Path:
         for error in self.fetch_each(campaigns).values():

@@ -98,6 +98,10 @@ class FolderArchive:
         self.catalogs = settings.catalogs
         self.name = str(settings.directory)
 
+    @property
+    def address(self) -> str:
+        return os.path.realpath(self.catalogs)
+
     def stores(self) -> list[int]:
         return known_stores(self.catalogs)
 

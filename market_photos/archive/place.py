@@ -76,6 +76,10 @@ class Archive(Protocol):
     def name(self) -> str:
         """Its folder or address, for people."""
 
+    @property
+    def address(self) -> str:
+        """What tells it from every other archive: its folder without links, or its bucket with the storage."""
+
     def stores(self) -> list[int]:
         """Return the stores that have a catalogue or photos, sorted. Blocks."""
 

@@ -74,7 +74,7 @@ def reason_of(error: Exception) -> str:
 def _hint(error: Exception) -> str:
     text = str(error)
     if _NO_BUCKET in text:
-        return "Check url in [archive], or make the bucket."
+        return "Check the name of the bucket in url of [archive], or in --to of copy; or make the bucket."
     if any(word in text for word in _ABOUT_THE_KEY):
         return "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may read and write in this bucket."
-    return "Check endpoint in [archive] and the network; the same command then goes on."
+    return "Check endpoint in [archive], or --endpoint of copy, and the network; the same command then goes on."

@@ -23,10 +23,15 @@ from market_photos.reporting.run_log import copy_runs
 from market_photos.settings import Archive as ArchiveSettings
 from market_photos.text import human_bytes, without_password
 
+#: Given as --endpoint, where [archive] names another storage.
+AWS = "aws"
+
 
 @click.command()
 @click.option("--to", "to", required=True, metavar="TARGET", help="s3://bucket/prefix, or a folder.")
-@click.option("--endpoint", metavar="URL", help="Address of the object storage; default: endpoint in [archive].")
+@click.option(
+    "--endpoint", metavar="URL", help="Address of the object storage, or `aws`; default: endpoint in [archive]."
+)
 @config_option
 @campaigns_option
 def copy(*, to: str, endpoint: str | None, config: Path | None, campaigns: tuple[int, ...]) -> None:
@@ -38,8 +43,9 @@ def copy(*, to: str, endpoint: str | None, config: Path | None, campaigns: tuple
     """
     settings = load(find_config(config))
     source, target = open_archive(settings.archive), _target(settings.archive, to, endpoint)
-    if source.name == target.name:
+    if source.address == target.address:
         raise UsageError(f"{target.name}: is the archive itself.", "Give another bucket or folder to --to.")
+    console.say(f"Copies {source.name} to {target.address}.")
     target.prepare()
     each = EachStore()
 
@@ -63,13 +69,13 @@ def copy(*, to: str, endpoint: str | None, config: Path | None, campaigns: tuple
         copy_runs(source.catalogs, target.catalogs)
     code = each.exit_code(*(result.exit_code for result in results))
     if not code:
-        console.say(f"Now set [archive] to {target.name}, and sync with that only: both archives count one quota.")
+        console.say(f"Now set [archive] to {target.address}, and sync with that only: both archives count one quota.")
     sys.exit(code)
 
 
 def _target(settings: ArchiveSettings, to: str, endpoint: str | None) -> Archive:
     """Return the archive to copy to. Raises UsageError."""
-    given = settings.model_dump() | {"endpoint": endpoint or settings.endpoint}
+    given = settings.model_dump() | {"endpoint": None if endpoint == AWS else endpoint or settings.endpoint}
     if "://" in to:
         # Each target has a scratch folder of its own, as an archive may be copied to several.
         digest = hashlib.sha256(f"{to} {given['endpoint']}".encode()).hexdigest()
@@ -80,8 +86,10 @@ def _target(settings: ArchiveSettings, to: str, endpoint: str | None) -> Archive
     try:
         return open_archive(ArchiveSettings(**given))
     except ValidationError as error:
-        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UsageError(f"--to {without_password(to)}: {problem}.") from None
+        problem = error.errors()[0]
+        option, value = ("--endpoint", str(endpoint)) if problem["loc"] == ("endpoint",) else ("--to", to)
+        text = problem["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{option} {without_password(value)}: {text}.") from None
 
 
 def _line(result: CopyResult, target: str) -> str:

@@ -1,6 +1,7 @@
 """copy: an archive moves with all of its history, whatever cuts the copy short, and whatever happens after it."""
 
 import hashlib
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from market_photos.archive.places import open_archive
 from market_photos.clock import SystemClock
 from market_photos.maintenance.copy import copy_store
 from market_photos.settings import Limits
-from tests.integration.buckets import Storage, taking_over_after
-from tests.integration.harness import CAMPAIGN, PATIENCE_S, SHORT_PERIOD, Outcome, World, a_world
-from tests.integration.test_bucket import BucketWorld
+from tests.integration.buckets import Storage, ministack, objects, store_of, taking_over_after
+from tests.integration.harness import CAMPAIGN, PATIENCE_S, SHORT_PERIOD, Outcome, World, a_world, script
+from tests.integration.test_bucket import BucketWorld, a_bucket_world
 
 
 @pytest.fixture
@@ -205,3 +206,41 @@ def test_an_archive_is_copied_to_several_buckets(world: World, storage: Storage,
         outcome = world.command("copy", "--to", f"s3://{storage.make_bucket()}/market")
         assert outcome.code == 0, outcome.text
     assert f"{len(world.market.photos())} photos compared" in outcome.stderr
+
+
+def test_a_link_to_the_archive_is_the_archive_itself(world: World, tmp_path: Path) -> None:
+    world.settings["archive"] = {}
+    (tmp_path / "link").symlink_to(world.archive)
+    outcome = world.command("copy", "--to", str(tmp_path / "link"))
+    assert (outcome.code, "is the archive itself" in outcome.stderr) == (2, True), outcome.text
+
+
+def test_a_bucket_of_the_same_name_in_another_storage_is_another_archive(
+    storage: Storage, keys: None, tmp_path: Path
+) -> None:
+    with a_bucket_world(storage, tmp_path) as world, ministack(tmp_path) as other:
+        assert world.command("sync").code == 0
+        urllib.request.urlopen(urllib.request.Request(f"{other.endpoint}/{world.bucket}", method="PUT")).close()
+        to = ("copy", "--to", f"s3://{world.bucket}/market")
+        itself = world.command(*to)
+        assert (itself.code, "is the archive itself" in itself.stderr) == (2, True), itself.text
+        outcome = world.command(*to, "--endpoint", other.endpoint)
+        assert outcome.code == 0, outcome.text
+        assert f"Now set [archive] to s3://{world.bucket}/market at {other.endpoint}" in outcome.stderr
+        assert len(objects(store_of(other, world.bucket))) == len(world.objects)
+
+
+def test_aws_is_a_target_of_an_archive_in_another_storage(storage: Storage, keys: None, tmp_path: Path) -> None:
+    """Its address is taken from the environment, where nothing answers."""
+    impatient = script("from market_photos.archive import objects", "objects.REPEAT_SECONDS = 1")
+    with a_bucket_world(storage, tmp_path) as world:
+        words = ("copy", "--to", f"s3://{world.bucket}/market", "--endpoint", "aws")
+        outcome = world.end_of(world.start(*words, script=impatient, env={"AWS_ENDPOINT_URL": "https://127.0.0.1:1"}))
+    assert outcome.code == 5, outcome.text
+    assert f"to s3://{world.bucket}/market at AWS." in outcome.stderr
+
+
+def test_a_wrong_endpoint_is_named_as_such(world: World) -> None:
+    world.settings["archive"] = {}
+    outcome = world.command("copy", "--to", "s3://bucket/market", "--endpoint", "storage.example")
+    assert (outcome.code, "--endpoint storage.example: must be" in outcome.stderr) == (2, True), outcome.text
