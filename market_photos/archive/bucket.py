@@ -24,6 +24,7 @@ from market_photos.archive.bucket_files import SHA256, stored
 from market_photos.archive.lease import Lease, boottime
 from market_photos.archive.objects import Bucket
 from market_photos.archive.photo_file import Part, Stored, discarded_at_the_end
+from market_photos.archive.place import TAKEN_OVER
 from market_photos.archive.storage_errors import Conflict
 from market_photos.archive.upload import UploadedPart
 from market_photos.archive.urgency import Urgency
@@ -40,8 +41,6 @@ CHECKPOINT_BYTES = 1_000_000
 CHECKPOINT_SECONDS = 6 * 3600
 #: In a store's scratch folder: photos that are being downloaded and do not fit into memory.
 _PARTS = "parts"
-#: The beginning of a stamp that no catalogue knows, so that it counts as older than the last run.
-TAKEN_OVER = "taken-over-"
 #: Seconds before a checkpoint from which an object may be unknown to it: it was uploaded after it was made.
 _UPLOAD_SECONDS = 600.0
 

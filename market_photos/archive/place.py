@@ -17,6 +17,10 @@ from market_photos.archive.urgency import Urgency
 from market_photos.clock import Clock
 from market_photos.errors import CatalogUnusable
 
+#: The beginning of a stamp for a store whose last run was killed or cut off, so that its catalogue may lack that run.
+#: No catalogue knows such a stamp.
+TAKEN_OVER = "taken-over-"
+
 
 class Place(Protocol):
     """The photos and records of one store, which this process has locked.

@@ -5,6 +5,7 @@ from random import Random
 
 from market_photos import failpoints
 from market_photos.archive.catalog.catalog import Catalog
+from market_photos.archive.place import TAKEN_OVER
 from market_photos.clock import Clock, age
 from market_photos.market.limits import RECORDED_SECONDS, Limits
 from market_photos.market.quota import TRANSIT, Quota, token_ages
@@ -75,11 +76,20 @@ def forget_old_requests(catalog: Catalog, settings: LimitSettings) -> None:
     catalog.requests.forget_requests(settings.period_seconds + TRANSIT)
 
 
-def spend_quota(catalog: Catalog, settings: LimitSettings) -> None:
-    """Record the whole quota as spent now: what was sent since the catalogue was copied is not known. Blocks."""
-    log.warning(
-        "store %s: the catalogue is older than the last run: it was put back from a backup, or lost. "
-        "Photos that are on disk are not requested, and the quota of a period counts as spent",
-        catalog.campaign,
-    )
+def spend_quota(catalog: Catalog, settings: LimitSettings, stamp: str) -> None:
+    """Record the whole quota as spent now: what was sent since the catalogue was copied is not known. Blocks.
+
+    `stamp`: of the store's place. It tells a run that was taken over from a catalogue that is not the last one.
+    """
+    if stamp.startswith(TAKEN_OVER):
+        log.info(
+            "store %s: taken over from a run that did not end in order. The quota of a period counts as spent",
+            catalog.campaign,
+        )
+    else:
+        log.warning(
+            "store %s: the catalogue is older than the last run: it was put back from a backup, or lost. "
+            "Photos that are on disk are not requested, and the quota of a period counts as spent",
+            catalog.campaign,
+        )
     catalog.requests.assume_sent(quotas(settings.photo_requests, settings.return_requests).items())

@@ -129,7 +129,7 @@ class Visitor:
             catalog.returns.set_meta("name", candidate.name)
         catalog.requests.settle_ages()
         if is_older := adoption.is_older(catalog, place):
-            spend_quota(catalog, self.settings.limits)
+            spend_quota(catalog, self.settings.limits, place.stamp)
             if not self.is_dry:
                 adopted = adoption.adopt_all(catalog, place)
                 log.info("store %s: %d photos were there already", catalog.campaign, adopted)

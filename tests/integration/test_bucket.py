@@ -197,10 +197,12 @@ def test_a_killed_run_is_taken_over_and_the_whole_quota_counts_as_spent(storage:
         assert "If it has died, run this command again in" in early.stderr
         dry = other.sync_after_takeover("--dry-run")
         assert dry.code == 0, dry.text
+        assert "taken over from a run that did not end in order" in dry.stderr
         outcome = other.program("sync", "--json", "-v")
         assert outcome.code == 0, outcome.text
         assert world.log.worst_window("photo", 6.0) <= 20
         assert "photos were there already" in outcome.stderr
+        assert "warning: store" not in dry.stderr + outcome.stderr
         other.assert_photos_are_right(in_flight=IN_FLIGHT)
 
 

@@ -1,7 +1,9 @@
 """The quota outlives the process: a request is on record before it is sent and as long as it counts."""
 
 import json
+import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +11,13 @@ import pytest
 
 from market_photos.archive.catalog.catalog import Catalog
 from market_photos.archive.catalog.requests import KEEP_REQUESTS, PastRequest
+from market_photos.archive.place import TAKEN_OVER
 from market_photos.clock import Moment, ServerTime, age
 from market_photos.errors import CatalogUnusable, ExitCode
+from market_photos.market.requests import quotas
+from market_photos.settings import Limits
+from market_photos.sync.ledger import log as ledger_log
+from market_photos.sync.ledger import spend_quota
 from tests.unit.worlds import CAMPAIGN, ToldClock, a_return
 
 SERVER = 1_795_000_000.0
@@ -187,3 +194,23 @@ def test_each_run_is_recorded_with_its_outcome(tmp_path: Path) -> None:
     assert rows[0][:5] == (first, "sync", 1000, 1060, 3)
     assert json.loads(rows[0][5]) == {"error": "ж \udcff"}
     assert rows[1] == (second, "backfill", 1000, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "level", "words"),
+    [
+        (f"{TAKEN_OVER}0123456789abcdef", logging.INFO, "taken over from a run that did not end in order"),
+        ("0123456789abcdef", logging.WARNING, "put back from a backup"),
+        ("", logging.WARNING, "put back from a backup"),
+    ],
+)
+def test_the_whole_quota_counts_as_spent_and_only_a_catalogue_that_is_not_the_last_one_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, stamp: str, level: int, words: str
+) -> None:
+    limits = Limits(photo_requests=20, return_requests=10)
+    with caplog.at_level(logging.INFO), Catalog(tmp_path, CAMPAIGN, ToldClock()) as catalog:
+        spend_quota(catalog, limits, stamp)
+        spent = Counter(request.method for request in catalog.requests.past_requests())
+    assert spent == quotas(20, 10)
+    [told] = [record for record in caplog.records if record.name == ledger_log.name]
+    assert (told.levelno, words in told.getMessage()) == (level, True)
