@@ -5,6 +5,7 @@
     │   └── ConfigError        2      the caller: file, key, value, allowed range
     ├── KeyRefused             4      the owner of the key: it is missing, revoked, or lacks the scope
     ├── ArchiveUnwritable      5      the owner of the disk: it is full, read-only, or not mounted
+    │   └── StoreUnwritable    5      the owner of the bucket: it forbids what one store needs; the others go on
     ├── AlreadyRunning         6      nobody: wait until the other run ends
     ├── ServerUnavailable      8      the operator of the Market or of the network
     ├── CatalogUnusable        9      the owner of the archive: its catalogue is locked, missing, or too new
@@ -106,6 +107,15 @@ class ArchiveUnwritable(MarketPhotosError):
     """The archive cannot be read or written."""
 
     exit_code = ExitCode.ARCHIVE
+
+
+class StoreUnwritable(ArchiveUnwritable):
+    """What one store needs is forbidden in the archive."""
+
+
+def ends_every_store(error: MarketPhotosError | None) -> bool:
+    """Return whether an error of one store is one of all: the key is refused, or the disk is full."""
+    return isinstance(error, KeyRefused | ArchiveUnwritable) and not isinstance(error, StoreUnwritable)
 
 
 class AlreadyRunning(MarketPhotosError):

@@ -4,7 +4,7 @@ import errno
 import re
 
 from market_photos.console import redact
-from market_photos.errors import ArchiveUnwritable
+from market_photos.errors import ArchiveUnwritable, StoreUnwritable
 from market_photos.text import one_line
 
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -16,9 +16,11 @@ _CONFLICT = frozenset({304, 404, 412})
 _PASSING = frozenset({0, 408, 409, 425, 429, 500, 502, 503, 504})
 _NOT_SUPPORTED = 501
 _NO_BUCKET = "NoSuchBucket"
+#: The key is known, and may not do this: a policy or a retention lock may concern one folder only.
+_DENIED = "AccessDenied"
 #: The last one is where a machine asks for its role if there is no key.
 _ABOUT_THE_KEY = (
-    "AccessDenied",
+    _DENIED,
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "Unauthorized",
@@ -49,8 +51,15 @@ def error_of(error: Exception, address: str, *, is_generic: bool) -> Exception:
     status = int(found[1]) if found else 0 if is_generic else 400
     if status in _CONFLICT and _NO_BUCKET not in str(error):
         return Conflict()
-    kind = PassingFault if status in _PASSING else NotSupported if status == _NOT_SUPPORTED else ArchiveUnwritable
-    return kind(f"{address}: {reason_of(error)}.", _hint(error))
+    return _kind(status, str(error))(f"{address}: {reason_of(error)}.", _hint(error))
+
+
+def _kind(status: int, text: str) -> type[ArchiveUnwritable]:
+    if status in _PASSING:
+        return PassingFault
+    if status == _NOT_SUPPORTED:
+        return NotSupported
+    return StoreUnwritable if _DENIED in text else ArchiveUnwritable
 
 
 def missing(error: FileNotFoundError, address: str) -> Exception:

@@ -14,7 +14,7 @@ from market_photos.cluster.budget import SharedBudget
 from market_photos.cluster.job import Job, LogOptions, Result, StopRequest, reports_of, sendable
 from market_photos.cluster.process import Batch, Home
 from market_photos.config import Settings, load
-from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ExitCode, MarketPhotosError
+from market_photos.errors import AlreadyRunning, ArchiveUnwritable, ExitCode, MarketPhotosError, ends_every_store
 from market_photos.market.client import Client
 from market_photos.reporting.report import StoreReport
 from market_photos.sync.discovery import Candidate, Discovered, ask_time
@@ -86,7 +86,8 @@ async def _work(job: Job, candidates: list[Candidate], home: Home | None) -> Res
         except MarketPhotosError as error:
             return Result(sendable(reports_of(candidates, error)), 0)
         reports, requests = await _run_all(job, candidates, settings, batch)
-    unwritable = [report.error for report in reports.values() if isinstance(report.error, ArchiveUnwritable)]
+    errors = [report.error for report in reports.values() if ends_every_store(report.error)]
+    unwritable = [error for error in errors if isinstance(error, ArchiveUnwritable)]
     if home and unwritable:
         home.leave_because_of(unwritable[0])
         batch.stop.request(home.leaving.code, home.leaving.reason)

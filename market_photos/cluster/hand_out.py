@@ -10,7 +10,14 @@ from market_photos.cluster.batch import run_batch
 from market_photos.cluster.engine import Engine
 from market_photos.cluster.job import Job, Result, StopRequest, reports_of
 from market_photos.cluster.process import stop_job
-from market_photos.errors import ArchiveUnwritable, KeyRefused, MarketPhotosError, ServerUnavailable
+from market_photos.errors import (
+    ArchiveUnwritable,
+    KeyRefused,
+    MarketPhotosError,
+    ServerUnavailable,
+    StoreUnwritable,
+    ends_every_store,
+)
 from market_photos.reporting.report import StoreReport
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.stop import Stop
@@ -28,7 +35,7 @@ STOP_SECONDS = 1.0
 #: Seconds after a stop in which a batch may be in no process that answers; then nobody waits for it any longer.
 UNHEARD_SECONDS = 10.0
 #: Workers that try a store while it ends with such an error: it may be the way of one machine that is cut off.
-TRIES: dict[type[object], int] = {ArchiveUnwritable: 5, ServerUnavailable: 2}
+TRIES: dict[type[object], int] = {ArchiveUnwritable: 5, StoreUnwritable: 2, ServerUnavailable: 2}
 
 
 class HandOut:
@@ -97,9 +104,9 @@ class HandOut:
         A refused key or a full disk stops the whole run.
         """
         self.requests += result.requests
-        ends_all = (KeyRefused, ArchiveUnwritable) if self._engine.is_local else KeyRefused
         for failed in (report.error for report in result.reports):
-            if isinstance(failed, ends_all):
+            # On another machine the archive may be in reach.
+            if failed and ends_every_store(failed) and (self._engine.is_local or isinstance(failed, KeyRefused)):
                 self._stop.request(failed.exit_code, failed.message)
         reports = {report.campaign: report for report in result.reports}
         left = [store for store in batch if self._goes_on(store.campaign, reports, result)]

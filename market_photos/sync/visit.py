@@ -16,7 +16,7 @@ from market_photos.archive.place import Archive, Place
 from market_photos.clock import ServerClock
 from market_photos.config import Settings
 from market_photos.console import current_store, redact
-from market_photos.errors import ArchiveUnwritable, ExitCode, KeyRefused, MarketPhotosError
+from market_photos.errors import ExitCode, MarketPhotosError, ends_every_store
 from market_photos.market.client import Client
 from market_photos.reporting.harmless import harmless
 from market_photos.reporting.report import Counters, StoreReport, verdict
@@ -80,7 +80,7 @@ class Visitor:
                 "Run the same command again, and keep the log.",
             )
             report.exit_code = ExitCode.INTERNAL
-        if isinstance(report.error, KeyRefused | ArchiveUnwritable):
+        if report.error and ends_every_store(report.error):
             self.stop.request(report.error.exit_code, report.error.message)
         return report
 

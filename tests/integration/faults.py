@@ -21,6 +21,8 @@ class Fault(Enum):
     """It is refused with 503."""
     CONFLICT = auto()
     """It is refused with 409."""
+    DENIED = auto()
+    """It is refused with 403."""
     LOST_REQUEST = auto()
     """The connection is reset before the storage sees it."""
     LOST_ANSWER = auto()
@@ -29,7 +31,11 @@ class Fault(Enum):
 
 #: Says what becomes of a request, by its method and path; None: it passes.
 Chooses = Callable[[str, str], Fault | None]
-_REFUSALS = {Fault.SLOW_DOWN: (503, "SlowDown"), Fault.CONFLICT: (409, "ConditionalRequestConflict")}
+_REFUSALS = {
+    Fault.SLOW_DOWN: (503, "SlowDown"),
+    Fault.CONFLICT: (409, "ConditionalRequestConflict"),
+    Fault.DENIED: (403, "AccessDenied"),
+}
 
 
 class FaultyStorage(Storage):

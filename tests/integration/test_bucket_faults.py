@@ -15,6 +15,7 @@ from market_photos.archive.storage_errors import Conflict
 from market_photos.errors import ArchiveUnwritable
 from tests.integration.buckets import KEYS, Storage, ministack
 from tests.integration.faults import Fault, FaultyStorage, faulty
+from tests.integration.harness import fill
 from tests.integration.test_bucket import a_bucket_world
 
 ETAG = '"0123456789abcdef0123456789abcdef"'
@@ -45,7 +46,7 @@ def fail_with(storage: FaultyStorage, *faults: Fault | None) -> None:
     storage.chooses = lambda *_: left.pop(0) if left else None
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.DENIED])
 def test_every_request_is_repeated(storage: FaultyStorage, bucket: Bucket, fault: Fault) -> None:
     """Also a conditional put that was done although its answer was lost."""
     faults = [fault] * 7
@@ -168,3 +169,17 @@ def test_a_run_outlives_a_storage_that_is_away_for_seconds(storage: FaultyStorag
         assert outcome.code == 0, outcome.text
         assert len([fault for _, fault in storage.requests if fault]) > 5
         world.assert_photos_are_right()
+
+
+def test_a_store_whose_folder_is_forbidden_costs_the_others_nothing(storage: FaultyStorage, tmp_path: Path) -> None:
+    """By a policy of the bucket, say. What it lacks is fetched when the store is allowed again."""
+    with a_bucket_world(storage, tmp_path, returns=3) as world:
+        for number in (102, 103):
+            fill(world.market.add_store(number), returns=3)
+        storage.chooses = lambda method, path: Fault.DENIED if method == "PUT" and "/102/photos/" in path else None
+        outcome = world.program("sync", "--json")
+        assert outcome.code == 5, outcome.text
+        assert {store["campaign"]: store["exit_code"] for store in outcome.json["stores"]} == {101: 0, 102: 5, 103: 0}
+        assert "AccessDenied" in outcome.json["stores"][1]["error"]
+        storage.chooses = lambda *_: None
+        assert world.program("sync", "-q").code == 0

@@ -10,7 +10,7 @@ import pytest
 from market_photos.cluster.engine import Engine
 from market_photos.cluster.hand_out import TRIES, HandOut
 from market_photos.cluster.job import Job, LogOptions, Result
-from market_photos.errors import ArchiveUnwritable, ExitCode, MarketPhotosError, ServerUnavailable
+from market_photos.errors import ArchiveUnwritable, ExitCode, MarketPhotosError, ServerUnavailable, StoreUnwritable
 from market_photos.reporting.report import Counters, StoreReport
 from market_photos.sync.discovery import Candidate
 from market_photos.sync.plan import Nightly
@@ -136,7 +136,7 @@ def test_what_a_process_leaves_goes_to_another_and_its_parts_are_added_up() -> N
     assert engine.avoided == [set(), {"worker-1"}]
 
 
-@pytest.mark.parametrize("error", [ArchiveUnwritable("no"), ServerUnavailable("no")])
+@pytest.mark.parametrize("error", [ArchiveUnwritable("no"), StoreUnwritable("no"), ServerUnavailable("no")])
 def test_a_store_that_fails_on_one_machine_after_the_other_ends_with_its_error(error: MarketPhotosError) -> None:
     reports = [StoreReport(store.campaign, exit_code=error.exit_code, error=error) for store in STORES]
     engine = FakeEngine(ends_with(Result(reports, 0, frozenset([101, 102]), "worker-1")))
