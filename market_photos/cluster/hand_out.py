@@ -134,7 +134,8 @@ class HandOut:
             report = self._take_stock(store)
         except MarketPhotosError as error:
             return reports_of([store], error)[0]
-        report.error, report.exit_code = self._failure, self._stop.code
+        earlier = self._begun.get(store.campaign, report)
+        report.error, report.exit_code = self._failure or earlier.error, self._stop.code
         return report
 
     async def _pass_on_stop(self, tasks: "dict[asyncio.Task[None], list[Candidate]]") -> None:

@@ -146,6 +146,24 @@ def test_a_store_that_fails_on_one_machine_after_the_other_ends_with_its_error(e
     assert [report.error for report in scene.ended] == [error, error]
 
 
+def test_the_error_of_a_store_that_no_other_machine_goes_on_with_is_told() -> None:
+    """The only worker has left because of it, and the run is stopped while it waits for another one."""
+    error = ArchiveUnwritable("no")
+    first = Result([StoreReport(101, exit_code=error.exit_code, error=error)], 0, frozenset([101, 102]), "worker-1")
+    results = [first]
+
+    async def work(batch: list[Candidate]) -> Result:
+        return results.pop() if results else await forever(batch)
+
+    scene = Scene(FakeEngine(work))
+    scene.engine.at_work = {}
+    virtual.run(scene.stopped_after(30))
+    assert [(report.error, report.exit_code) for report in scene.ended] == [
+        (error, ExitCode.INTERRUPTED),
+        (None, ExitCode.INTERRUPTED),
+    ]
+
+
 @pytest.mark.parametrize(
     ("at_work", "told"), [({}, "no worker is connected"), (None, "the scheduler does not answer")]
 )
