@@ -1,6 +1,6 @@
 """Do the same for each store of an archive: the error of one costs the others nothing."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from market_photos import console
@@ -56,22 +56,32 @@ class EachStore:
 
         Raises UsageError where there is none or several; CatalogUnusable where a store that had an error may have it.
         """
+        return only_return(self.find_returns(archive, campaigns, order, [return_id]), return_id, order)
+
+    def find_returns(
+        self, archive: Archive, campaigns: Iterable[int], order: int | None, return_ids: Sequence[int]
+    ) -> list[KnownReturn]:
+        """Return the returns of an order, those with these ids, or both, in the given stores or in all.
+
+        Raises UsageError if a store or all are missing; CatalogUnusable where a store that had an error may have a
+        number that no other has.
+        """
         stores = self.select(archive, campaigns)
         per_store = self.results(
-            stores, lambda campaign: returns_numbered(archive.catalogs, campaign, order, [return_id])
+            stores, lambda campaign: returns_numbered(archive.catalogs, campaign, order, return_ids)
         )
         found = [known for of_store in per_store for known in of_store]
-        if not found:
-            self.require_all_read(f"return {return_id}")
-        return only_return(found, return_id, order)
-
-    def require_all_read(self, what: str) -> None:
-        """Raise CatalogUnusable if a store that had an error may have what no other store has."""
-        if self._errors:
+        lacking = sorted({*return_ids} - {known.return_id for known in found})
+        if self._errors and (lacking or not found):
+            what = f"return {', '.join(map(str, lacking))}" if lacking else f"order {order}"
             raise CatalogUnusable(
-                f"No store that can be read has {what}.",
-                f"Store {', '.join(map(str, sorted(self._errors)))} may have it: see the error above.",
+                f"No store that can be read has {what}.", f"{self.named()} may have it: see the error above."
             )
+        return found
+
+    def named(self) -> str:
+        """Return the stores that had an error, at the beginning of a sentence."""
+        return f"Store {', '.join(map(str, sorted(self._errors)))}"
 
     def fail(self, campaign: int, error: MarketPhotosError) -> None:
         """Print the error of a store, and keep it."""

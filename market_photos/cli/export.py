@@ -1,16 +1,22 @@
 """`export`: write packs of evidence and tables."""
 
 import datetime as dt
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from market_photos import console
+from market_photos.archive.catalog.reader import snapshot
+from market_photos.archive.place import Archive
 from market_photos.archive.places import open_archive
+from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import DATE, ID, campaigns_option, config_option
 from market_photos.clock import SystemClock
 from market_photos.config import find_config, load
-from market_photos.errors import UsageError
+from market_photos.errors import CatalogUnusable, UsageError
 from market_photos.export.exporting import Job, export_pack, export_table
 from market_photos.export.rows import Days
 from market_photos.export.selection import Selection
@@ -81,20 +87,36 @@ def export(
             "Say what to export: --order or --return for a pack of evidence, or --format for a table, not both.",
             "For example: market-photos export --order 40000123 --out pack.zip",
         )
-    job = Job(open_archive(load(find_config(config)).archive), campaigns, out, force)
+    job = Job(open_archive(load(find_config(config)).archive), out, force)
     if kind is None:
-        _pack(job, Selection(order, tuple(sorted(set(returns)))), **options)
+        _pack(job, campaigns, Selection(order, tuple(sorted(set(returns)))), **options)
     else:
-        _table(job, kind, **options)
+        _table(job, campaigns, kind, **options)
 
 
-def _pack(job: Job, selection: Selection, *, pdf: bool, language: str | None, **table_options: Any) -> None:
+def _pack(
+    job: Job,
+    campaigns: tuple[int, ...],
+    selection: Selection,
+    *,
+    pdf: bool,
+    language: str | None,
+    **table_options: Any,
+) -> None:
     _refuse(table_options, "a pack", "--format")
-    export_pack(job, selection, language or "ru", SystemClock(), pdf=pdf)
+    each = EachStore()
+    found = each.find_returns(job.archive, campaigns, *selection)
+    export_pack(job, found, selection, language or "ru", SystemClock(), pdf=pdf)
+    if each.failed:
+        console.say(
+            f"warning: {each.named()}: could not be read; if it has {selection.describe()} too, the pack lacks it."
+        )
+    sys.exit(each.exit_code())
 
 
 def _table(
     job: Job,
+    campaigns: tuple[int, ...],
     kind: str,
     *,
     pdf: bool,
@@ -113,7 +135,24 @@ def _table(
         raise UsageError(f"--from {first.date()} is after --to {last.date()}.", "Give the earlier day to --from.")
     days = Days(first.date() if first else None, last.date() if last else None)
     style = Style(Wording(language) if language else None, _delimiter(delimiter, language))
-    export_table(job, days, kind, style, all_returns=all_returns)
+    export_table(job, partial(_readable, job.archive, campaigns), days, kind, style, all_returns=all_returns)
+
+
+def _readable(archive: Archive, campaigns: tuple[int, ...]) -> list[int]:
+    """Return the stores of a table. Raises CatalogUnusable, before anything is written, unless all can be read."""
+    each = EachStore()
+
+    def open_once(campaign: int) -> int:
+        with snapshot(archive.catalogs, campaign):
+            return campaign
+
+    stores = each.results(each.select(archive, campaigns), open_once)
+    if each.failed:
+        raise CatalogUnusable(
+            f"{each.named()}: the table would lack it, so nothing was written.",
+            "See the error above, or name the stores that can be read with --campaign.",
+        )
+    return stores
 
 
 def _refuse(options: dict[str, Any], what: str, belongs: str) -> None:

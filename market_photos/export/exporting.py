@@ -1,14 +1,15 @@
 """Run the exports, and report on standard error what was written and what is missing."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from market_photos.archive.catalog.reader import KnownReturn
 from market_photos.archive.place import Archive
-from market_photos.archive.stores import select_stores
 from market_photos.clock import Clock
 from market_photos.console import say
 from market_photos.export.output import output
-from market_photos.export.pack import Packed, find, write_pack
+from market_photos.export.pack import Packed, require_photos, write_pack
 from market_photos.export.pdf import write_pdf
 from market_photos.export.rows import Days, index
 from market_photos.export.selection import Selection
@@ -21,34 +22,38 @@ SHOWN_ABSENT = 10
 
 
 class Job(NamedTuple):
-    """The stores of an archive, and the file to write: `-` for standard output."""
+    """The archive, and the file to write: `-` for standard output."""
 
     archive: Archive
-    campaigns: tuple[int, ...]
-    """Empty for all stores."""
     target: Path
     force: bool
     """Whether an existing file is replaced."""
 
 
-def export_pack(job: Job, selection: Selection, language: str, clock: Clock, *, pdf: bool = False) -> None:
-    """Write a pack of the selected returns, or with `pdf` its page alone.
+def export_pack(
+    job: Job, found: Sequence[KnownReturn], selection: Selection, language: str, clock: Clock, *, pdf: bool = False
+) -> None:
+    """Write a pack of the selected returns, which were found, or with `pdf` its page alone.
 
     Raises UsageError, CatalogUnusable, NothingArchived, EvidenceBroken or ArchiveUnwritable.
     """
     write = write_pdf if pdf else write_pack
-    stores = select_stores(job.archive, job.campaigns)
-    found = find(job.archive.catalogs, stores, selection)
+    require_photos(found, selection)
     with output(job.target, job.archive.catalogs, force=job.force) as stream:
         packed = write(stream, job.archive, found, selection, language=language, made_at=clock.now().wall)
     _say_packed(job.target, packed, "" if pdf else "; open index.html in it")
 
 
-def export_table(job: Job, days: Days, kind: str, style: Style, *, all_returns: bool = False) -> None:
-    """Write the table in one of the formats of WRITERS. Raises the same errors as `export_pack`."""
+def export_table(
+    job: Job, select: Callable[[], list[int]], days: Days, kind: str, style: Style, *, all_returns: bool = False
+) -> None:
+    """Write the table in one of the formats of WRITERS. Raises the same errors as `export_pack`.
+
+    `select` returns the stores; it is called once the file can be written.
+    """
     catalogs = job.archive.catalogs
     with output(job.target, catalogs, force=job.force) as stream:
-        rows = index(catalogs, select_stores(job.archive, job.campaigns), days, all_returns=all_returns)
+        rows = index(catalogs, select(), days, all_returns=all_returns)
         written = WRITERS[kind](stream, rows, style)
     say(f"{job.target}: {counted(written, 'row')}, one per photo; paths are relative to {job.archive.name}")
 

@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 from market_photos import __version__
 from market_photos.archive.catalog.photos import State
-from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn, snapshot
+from market_photos.archive.catalog.reader import KnownPhoto, KnownReturn
 from market_photos.archive.catalog.record_codec import render
 from market_photos.archive.layout import RECORD_NAME
 from market_photos.archive.place import Archive
@@ -34,15 +33,11 @@ class Packed:
     """Photos that the catalogue lists and the archive does not contain."""
 
 
-def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[KnownReturn]:
-    """Return the selected returns.
+def require_photos(found: Sequence[KnownReturn], selection: Selection) -> None:
+    """Raise unless these are the selected returns, and photos of them are on disk.
 
     Raises UsageError where a return is unknown or none of them has photos, NothingArchived where none is on disk.
     """
-    found: list[KnownReturn] = []
-    for campaign in campaigns:  # one after another: a process may not open all of them at once
-        with snapshot(archive, campaign) as reader:
-            found += reader.numbered(selection.order, selection.returns)
     known = {return_.return_id for return_ in found}
     lacking = [str(number) for number in selection.returns if number not in known]
     if lacking or not found:
@@ -57,7 +52,6 @@ def find(archive: Path, campaigns: Sequence[int], selection: Selection) -> list[
             f"No photo of {selection.describe()} is in the archive: {counts}. No file was written.",
             "Run `market-photos sync`: it brings what is pending or failed. What is gone or pruned stays away.",
         )
-    return found
 
 
 def write_pack(

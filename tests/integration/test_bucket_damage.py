@@ -122,3 +122,11 @@ def test_copy_copies_the_others(world: BucketWorld, tmp_path: Path) -> None:
     world.settings["archive"] = {"directory": str(tmp_path / "copy")}
     verified = world.command("verify", "--full", "--json")
     assert (verified.code, [store["campaign"] for store in verified.json["stores"]]) == (0, [FIRST, LAST])
+
+
+def test_export_of_a_return_of_another_store_is_written_and_of_a_table_refused(world: BucketWorld) -> None:
+    out = world.folder / "pack.zip"
+    pack = world.command("export", "--return", only_return_of(world, LAST), "--out", str(out))
+    assert (pack.code, out.exists(), DAMAGED in pack.stderr) == (9, True, True), pack.text
+    table = world.program("export", "--format", "csv", "--out", "-")
+    assert (table.code, table.stdout, DAMAGED in table.stderr) == (9, "", True), table.text

@@ -1,5 +1,6 @@
 """A store that cannot be read costs the commands that read the other stores nothing."""
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,3 +67,35 @@ def test_awaiting_lists_the_returns_of_the_others(world: World) -> None:
     text = world.command("awaiting")
     assert (text.code, text.stdout.splitlines()[0].partition(".")[0]) == (9, "2 returns await your decision")
     assert world.command("awaiting", f"--campaign={FIRST}").code == 0
+
+
+def test_a_pack_of_another_store_is_written_and_what_it_may_lack_is_said(world: World, tmp_path: Path) -> None:
+    for number, words in enumerate([("--order", f"{LAST + 1000}"), ("--return", f"{LAST}")]):
+        out = tmp_path / f"pack-{number}.zip"
+        outcome = world.command("export", *words, "--out", str(out))
+        assert outcome.code == 9, outcome.text
+        assert any(name.endswith(".jpg") for name in zipfile.ZipFile(out).namelist())
+        assert f"warning: Store {WRONG}: could not be read" in outcome.stderr
+    alone = world.command("export", "--return", f"{LAST}", f"--campaign={LAST}", "--out", str(tmp_path / "alone.zip"))
+    assert alone.code == 0, alone.text
+
+
+def test_a_return_that_only_the_damaged_store_may_have_is_not_called_unknown(world: World, tmp_path: Path) -> None:
+    for words, what in [
+        (("--order", f"{WRONG + 1000}"), f"order {WRONG + 1000}"),
+        (("--return", f"{WRONG}", "--return", f"{LAST}"), f"return {WRONG}"),
+    ]:
+        outcome = world.command("export", *words, "--out", str(tmp_path / "pack.zip"))
+        assert outcome.code == 9, outcome.text
+        assert f"No store that can be read has {what}." in outcome.stderr
+        assert not (tmp_path / "pack.zip").exists()
+
+
+def test_a_table_that_would_lack_a_store_is_refused_before_anything_is_written(world: World) -> None:
+    outcome = world.program("export", "--format", "csv", "--out", "-")
+    assert (outcome.code, outcome.stdout) == (9, ""), outcome.text
+    assert f"Store {WRONG}: the table would lack it" in outcome.stderr
+    others = [f"--campaign={store}" for store in (FIRST, LAST)]
+    table = world.program("export", "--format", "csv", "--out", "-", *others)
+    assert table.code == 0, table.text
+    assert len(table.stdout.splitlines()) == 3

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from market_photos.archive.catalog.reader import KnownReturn, returns_numbered
 from market_photos.archive.places import open_archive
 from market_photos.errors import EvidenceBroken, UsageError
 from market_photos.export.bag import Bag
-from market_photos.export.pack import Packed, find, write_pack
+from market_photos.export.pack import Packed, require_photos, write_pack
 from market_photos.export.selection import Selection
 from market_photos.settings import Archive
 from tests.archives import JPEG, ArchiveOf
@@ -26,9 +27,15 @@ def store(tmp_path: Path) -> ArchiveOf:
     return ArchiveOf(tmp_path / "archive", name="")
 
 
+def selected(store: ArchiveOf, selection: Selection) -> list[KnownReturn]:
+    found = returns_numbered(store.archive, 101, *selection)
+    require_photos(found, selection)
+    return found
+
+
 def packed(store: ArchiveOf, selection: Selection, language: str = "ru") -> tuple[zipfile.ZipFile, Packed, bytes]:
     stream = io.BytesIO()
-    found = find(store.archive, [101], selection)
+    found = selected(store, selection)
     result = write_pack(
         stream, open_archive(Archive(directory=store.archive)), found, selection, language=language, made_at=MADE_AT
     )
@@ -158,7 +165,7 @@ def test_a_return_that_is_not_in_the_archive_is_an_error(store: ArchiveOf, selec
     store.add_photos(501, 43, [{"hash": "cc"}])
     store.add_photos(502, 44)
     with pytest.raises(UsageError, match=said) as error:
-        find(store.archive, [101], selection)
+        selected(store, selection)
     assert "market-photos" in error.value.hint
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from market_photos.archive.catalog.reader import KnownReturn, returns_numbered
 from market_photos.archive.places import open_archive
 from market_photos.errors import EvidenceBroken, NothingArchived, UsageError
 from market_photos.export.output import output
-from market_photos.export.pack import Packed, find
+from market_photos.export.pack import Packed, require_photos
 from market_photos.export.pdf import write_pdf
 from market_photos.export.selection import Selection
 from market_photos.settings import Archive
@@ -28,12 +29,18 @@ def store(tmp_path: Path) -> ArchiveOf:
     return ArchiveOf(tmp_path / "archive")
 
 
+def selected(store: ArchiveOf, selection: Selection) -> list[KnownReturn]:
+    found = returns_numbered(store.archive, 101, *selection)
+    require_photos(found, selection)
+    return found
+
+
 def pdf_of(store: ArchiveOf, language: str = "ru") -> tuple[bytes, Packed]:
     stream = io.BytesIO()
     packed = write_pdf(
         stream,
         open_archive(Archive(directory=store.archive)),
-        find(store.archive, [101], ORDER),
+        selected(store, ORDER),
         ORDER,
         language=language,
         made_at=MADE_AT,
@@ -103,7 +110,7 @@ def test_an_order_without_a_photo_on_disk_is_exit_3(store: ArchiveOf) -> None:
     """It says how many photos are in which state; nothing is written."""
     store.add_photos(500, 41, [{"hash": "aa", "state": "gone", "note": "404"}, {"hash": "bb", "state": "pending"}])
     with pytest.raises(NothingArchived, match="1 gone, 1 pending") as error:
-        find(store.archive, [101], ORDER)
+        selected(store, ORDER)
     assert error.value.exit_code == 3
     assert "sync" in error.value.hint
 
