@@ -5,7 +5,7 @@ import re
 
 from market_photos.console import redact
 from market_photos.errors import ArchiveUnwritable, StoreUnwritable
-from market_photos.text import one_line
+from market_photos.text import one_line, without_password
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(.*?)</Code>")
@@ -28,6 +28,19 @@ _ABOUT_THE_KEY = (
     "169.254.169.254",
 )
 _SHOWN = 300
+_ORIGIN = re.compile(r"performing \w+ (https?://[^/\s]+)")
+#: The name of a field in the source of an error.
+_FIELD = re.compile(r"^\w+: ")
+#: Causes that obstore gives by a name of its source code, in words; the others are shown as they are.
+_CAUSES = {
+    "TimedOut": "it takes too long",
+    "InvalidContentType": "it does not speak https",
+    "Version": "it does not speak http",
+    "IncompleteMessage": "it closes the connection",
+    "IncompleteBody": "it closes the connection",
+    "UnknownIssuer": "nobody whom this machine trusts has signed its certificate",
+    "ProxyAuthRequired": "the proxy wants a user and a password",
+}
 
 
 class Conflict(Exception):
@@ -76,8 +89,19 @@ def reason_of(error: Exception) -> str:
     if code:
         found = f"the storage answers {code[1]}" + (f": {message[1]}" if message else "")
     else:
-        found = text.partition("\n")[0].rpartition(" - ")[2]
-    return one_line(found)[:_SHOWN].rstrip(".")
+        first, _, source = text.partition("\n")
+        found = first.rpartition(" - ")[2]
+        if origin := _ORIGIN.search(first):
+            cause = _innermost(source) if found.startswith("HTTP error") else ""
+            found = f"no usable answer from {without_password(origin[1])}: {cause or found}"
+    return one_line(found)[:_SHOWN].rstrip(".: ")
+
+
+def _innermost(source: str) -> str:
+    """Return the innermost cause of an error, whose fields stand each on a line that is indented by its depth."""
+    deepest = max(reversed(source.splitlines()), key=lambda line: len(line) - len(line.lstrip()), default="")
+    cause = _FIELD.sub("", deepest.strip().rstrip(",")).strip('"')
+    return _CAUSES.get(cause, cause)
 
 
 def _hint(error: Exception) -> str:

@@ -167,7 +167,7 @@ def silence() -> None:
 def unreachable(address: str, error: Exception) -> ServerUnavailable:
     """Return the error for a scheduler that cannot be reached."""
     return ServerUnavailable(
-        f"The scheduler at {address} cannot be reached: {error}.",
+        f"The scheduler at {address} cannot be reached: {str(error).rstrip('.')}.",
         "Check that `dask scheduler` runs there, and the certificates where the address begins with tls://.",
     )
 

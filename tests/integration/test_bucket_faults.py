@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from market_photos.archive import objects
 from market_photos.archive.objects import UPLOADS, Bucket
@@ -86,6 +88,20 @@ def test_a_photo_whose_answer_was_lost_is_found_to_be_there(storage: FaultyStora
     found = bucket.head("7/a.jpg")
     assert found
     assert found.attributes["sha256"] == "1"
+
+
+@pytest.mark.parametrize(("scheme", "cause"), [("http", "it takes too long"), ("https", "it does not speak https")])
+def test_a_storage_without_a_usable_answer_is_told_with_its_address_and_the_cause(
+    behind: Storage, keys: None, monkeypatch: pytest.MonkeyPatch, scheme: str, cause: str
+) -> None:
+    """One that accepts connections and is silent, and one that is reached by the wrong scheme."""
+    monkeypatch.setattr(objects, "SHORT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if scheme == "http" else URL(behind.endpoint).port
+        endpoint = f"{scheme}://127.0.0.1:{port}"
+        with pytest.raises(ArchiveUnwritable) as caught:
+            Bucket("s3://bucket/market", endpoint, Patience(0.0)).folders()
+    assert caught.value.message == f"s3://bucket/market/: no usable answer from {endpoint}: {cause}."
 
 
 def test_a_condition_that_does_not_hold_is_no_fault(storage: FaultyStorage, bucket: Bucket) -> None:

@@ -83,3 +83,8 @@ def test_an_error_that_many_tasks_have_raised_can_be_sent() -> None:
     header, frames = protocol.serialize(report)
     received = protocol.deserialize(header, frames)
     assert (str(received.error), received.error.hint) == ("the lease is lost", "wait")
+
+
+def test_a_scheduler_that_cannot_be_reached_is_told_in_one_sentence() -> None:
+    told = engine.unreachable("tls://host:8786", OSError("timed out after 10s."))
+    assert told.message == "The scheduler at tls://host:8786 cannot be reached: timed out after 10s."

@@ -36,11 +36,19 @@ def test_a_storage_that_gives_a_code_and_no_words_is_told_with_the_code() -> Non
     assert reason_of(Exception(refused)) == "the storage answers AccessDenied"
 
 
+def test_a_server_that_is_no_storage_is_told_with_its_address() -> None:
+    answer = "Server returned non-2xx status code: 404 Not Found: "
+    text = f"Generic S3 error: Error performing GET http://h:80/b/k in 2ms - {answer}\n\nDebug source:"
+    told = reason_of(Exception(text))
+    assert told == "no usable answer from http://h:80: Server returned non-2xx status code: 404 Not Found"
+
+
 def test_a_storage_that_cannot_be_reached_is_named(bucket: Bucket) -> None:
     with pytest.raises(ArchiveUnwritable) as caught:
         bucket.create("7/lease.json", b"x")
-    assert caught.value.message.startswith("s3://bucket/prefix/7/lease.json: ")
-    assert "\n" not in caught.value.message
+    assert caught.value.message == (
+        "s3://bucket/prefix/7/lease.json: no usable answer from http://127.0.0.1:1: Connection refused."
+    )
     assert "AKIA" not in repr(caught.value.message) + repr(bucket.url)
     assert caught.value.__cause__ is None
     assert "endpoint" in caught.value.hint
