@@ -5,6 +5,7 @@ made from it. `examples` holds TOML, for settings without a default.
 """
 
 import datetime as dt
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,12 +25,14 @@ from pydantic_settings import NoDecode
 from yarl import URL
 
 OFFICIAL_URL = "https://api.partner.market.yandex.ru"
+#: A host, or a bucket.
+_HOST = re.compile(r"[\w.:-]+")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def _checked_url(value: str) -> str:
     url = URL(value.strip())
-    if url.scheme not in {"https", "http"} or not url.host:
+    if url.scheme not in {"https", "http"} or not _HOST.fullmatch(url.host or ""):
         raise ValueError("must be an address like https://host")
     if url.scheme == "http" and url.host not in _LOOPBACK:
         raise ValueError("must be https, or the key would travel in the clear (http is for this machine only)")
@@ -40,7 +43,14 @@ def _checked_url(value: str) -> str:
 
 def _checked_bucket(value: str) -> str:
     url = URL(value.strip())
-    if url.scheme != "s3" or not url.host or url.user or url.password or url.query or url.fragment:
+    if (
+        url.scheme != "s3"
+        or not _HOST.fullmatch(url.host or "")
+        or url.user
+        or url.password
+        or url.query
+        or url.fragment
+    ):
         raise ValueError("must be an address like s3://bucket/prefix")
     return str(url).rstrip("/")
 

@@ -31,6 +31,8 @@ T = TypeVar("T")
 KEY = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 #: Environment variables whose values appear in no message. A server repeats the id of a key in its refusals.
 SECRETS = (*KEY, "AWS_SESSION_TOKEN", "AWS_TOKEN")
+#: Environment variables that stand in headers or addresses as they are.
+VERBATIM = (*SECRETS, "AWS_REGION", "AWS_DEFAULT_REGION")
 #: Seconds for which a request is repeated.
 REPEAT_SECONDS = 30.0
 #: The same under a lease: longer than a lease lasts, so that its end decides.
@@ -49,6 +51,9 @@ SILENT_SECONDS = 60
 CHUNK_BYTES = 1024 * 1024
 #: Photos that are uploaded at the same time, lest each takes its share of a slow line for too long.
 UPLOADS = 32
+#: What obstore raises for an address that it cannot use. No module has this class.
+_PANIC = "PanicException"
+_CHECK = "Check [archive] and the variables AWS_*."
 _NO_SUCH_RANGE = "416 Range Not Satisfiable"
 
 
@@ -204,17 +209,21 @@ class Bucket:
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
-        """Turn errors of obstore into Conflict, FileNotFoundError, PassingFault and ArchiveUnwritable."""
+        """Turn errors of obstore into Conflict, FileNotFoundError, ArchiveUnwritable and ConfigError."""
         try:
             yield
         except FileNotFoundError as error:
             raise missing(error, f"{self.url}/{key}") from None
         except BaseError as error:  # its text has the request, signed
             raise error_of(error, f"{self.url}/{key}", is_generic=isinstance(error, GenericError)) from None
+        except BaseException as error:
+            if type(error).__name__ != _PANIC:
+                raise
+            raise ConfigError(f"{self.url}: {reason_of(error)}.", _CHECK) from None
 
 
 def require_whole_key(environ: Mapping[str, str]) -> None:
-    """Raise ConfigError if the key lacks a part, or a part holds what no key has: obstore would end the process."""
+    """Raise ConfigError if the key lacks a part, or a variable holds what is no part of it: obstore would panic."""
     given = [name for name in KEY if environ.get(name)]
     if len(given) == 1:
         [lacking] = set(KEY) - set(given)
@@ -222,12 +231,12 @@ def require_whole_key(environ: Mapping[str, str]) -> None:
             f"{given[0]} is set, and {lacking} is not.",
             "Set both for a key, or neither where this machine has a role.",
         )
-    for name in SECRETS:
+    for name in VERBATIM:
         value = environ.get(name, "")
         if not (value.isascii() and value.isprintable()) or value != value.strip():
             raise ConfigError(
-                f"{name}: holds more than a key (a space, a line break or a character that no key has).",
-                "Often a line break is at its end: `printf %s KEY | base64` adds none to a Kubernetes Secret.",
+                f"{name}: holds a space, a line break or a character that does not belong there.",
+                "Often a line break is at its end: `printf %s VALUE | base64` adds none to a Kubernetes Secret.",
             )
 
 
@@ -253,8 +262,8 @@ def _store(url: URL, endpoint: str | None, timeouts: dict[str, str], retries: An
         return S3Store(
             url.host or "", prefix=prefix, config=config, client_options=client | timeouts, retry_config=retries
         )
-    except BaseError as error:
-        raise ConfigError(f"{url}: {reason_of(error)}.", "Check [archive] and the variables AWS_*.") from None
+    except (BaseError, ValueError) as error:
+        raise ConfigError(f"{url}: {reason_of(error)}.", _CHECK) from None
 
 
 def _options(attributes: Mapping[str, str] | None) -> Any:

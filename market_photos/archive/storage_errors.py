@@ -82,7 +82,7 @@ def missing(error: FileNotFoundError, address: str) -> Exception:
     return FileNotFoundError(errno.ENOENT, "there is no such object", address)
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Return what the storage says, as one line without secrets."""
     text = redact(str(error))
     code, message = _CODE.search(text), _MESSAGE.search(text)

@@ -149,7 +149,7 @@ def test_a_key_with_a_line_break_is_told_by_every_command_and_the_run_is_on_reco
     monkeypatch.setenv(name, f"{KEYS['AWS_ACCESS_KEY_ID']}\n")
     for command in (("sync", "--json"), ("status",), ("doctor",)):
         outcome = world.program(*command)
-        assert (outcome.code, f"{name}: holds more than a key" in outcome.text) == (2, True), outcome.text
+        assert (outcome.code, f"{name}: holds a space, a line break" in outcome.text) == (2, True), outcome.text
     world.assert_no_key()
     monkeypatch.setenv(name, KEYS["AWS_ACCESS_KEY_ID"])
     assert world.program("status", "--json").json["last_run"]["exit_code"] == 2

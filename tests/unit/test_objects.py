@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from market_photos.archive import probe
-from market_photos.archive.objects import SECRETS, Bucket, Found
+from market_photos.archive.objects import SECRETS, VERBATIM, Bucket, Found
 from market_photos.archive.patience import Patience
 from market_photos.archive.storage_errors import Conflict, NotSupported, reason_of
 from market_photos.errors import ArchiveUnwritable, ConfigError
@@ -59,7 +59,7 @@ def test_a_storage_that_cannot_be_reached_is_named(bucket: Bucket) -> None:
     [
         ({"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY"),
         ({"AWS_ACCESS_KEY_ID": ""}, "AWS_ACCESS_KEY_ID"),
-        *(({name: f"{SECRET}{end}"}, name) for name in SECRETS for end in ("\n", "\r\n", " ", "\tmore", "é")),
+        *(({name: f"{SECRET}{end}"}, name) for name in VERBATIM for end in ("\n", "\r\n", " ", "\tmore", "é")),
         ({"AWS_SESSION_TOKEN": f"\n{SECRET}"}, "AWS_SESSION_TOKEN"),
         ({"AWS_CHECKSUM_ALGORITHM": "none"}, "AWS_"),
     ],
@@ -74,6 +74,17 @@ def test_a_key_that_is_not_whole_is_an_error_of_the_configuration_that_names_the
     told = f"{caught.value.message} {caught.value.hint}"
     assert named in told
     assert SECRET not in told
+
+
+def test_an_address_that_obstore_cannot_use_is_an_error_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    """It panics for some, and does not accept others."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "no address")
+    with pytest.raises(ConfigError, match=r"s3://bucket/prefix: .*Invalid"):
+        Bucket("s3://bucket/prefix", None, Patience(0.0)).get("7/lease.json")
+    with pytest.raises(ConfigError, match="empty path segment"):
+        Bucket("s3://bucket/a//b", "http://127.0.0.1:1")
 
 
 def test_no_key_is_no_error_as_the_machine_may_have_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
