@@ -122,24 +122,23 @@ async def local_engine(processes: int, scratch: str) -> AsyncIterator[Engine]:
 
     silence()
     with dask.config.set(_LOCAL_SETTINGS):
-        with _signals_blocked():
-            cluster = LocalCluster(
-                n_workers=processes,
-                threads_per_worker=BATCHES_AT_ONCE,
-                memory_limit=0,
-                security=True,
-                dashboard_address="127.0.0.1:0",
-                local_directory=scratch,
-                silence_logs=logging.CRITICAL,
-                asynchronous=True,
-            )
-            try:
+        cluster = LocalCluster(
+            n_workers=processes,
+            threads_per_worker=BATCHES_AT_ONCE,
+            memory_limit=0,
+            security=True,
+            dashboard_address="127.0.0.1:0",
+            local_directory=scratch,
+            silence_logs=logging.CRITICAL,
+            asynchronous=True,
+        )
+        try:
+            with _signals_blocked():
                 await to_the_end(cluster)  # a process that is half started would never end
-            except BaseException:
-                await cluster.close()
-                raise
-        async with cluster, Client(cluster, asynchronous=True) as client:
-            yield Engine(client, is_local=True)
+            async with Client(cluster, asynchronous=True) as client:
+                yield Engine(client, is_local=True)
+        finally:
+            await to_the_end(cluster.close())
 
 
 @asynccontextmanager
