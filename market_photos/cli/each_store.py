@@ -54,7 +54,7 @@ class EachStore:
     ) -> KnownReturn:
         """Return the only return with this number, of this order where one is given, in the given stores or in all.
 
-        Raises UsageError where there is none or several; CatalogUnusable where a store that had an error may have it.
+        Raises UsageError where there is none or several; `refusal` where a store that had an error may have it.
         """
         return only_return(self.find_returns(archive, campaigns, order, [return_id]), return_id, order)
 
@@ -63,8 +63,8 @@ class EachStore:
     ) -> list[KnownReturn]:
         """Return the returns of an order, those with these ids, or both, in the given stores or in all.
 
-        Raises UsageError if a store or all are missing; CatalogUnusable where a store that had an error may have a
-        number that no other has.
+        Raises UsageError if a store or all are missing; `refusal` where a store that had an error may have a number
+        that no other has.
         """
         stores = self.select(archive, campaigns)
         per_store = self.results(
@@ -74,10 +74,16 @@ class EachStore:
         lacking = sorted({*return_ids} - {known.return_id for known in found})
         if self._errors and (lacking or not found):
             what = f"return {', '.join(map(str, lacking))}" if lacking else f"order {order}"
-            raise CatalogUnusable(
+            raise self.refusal(
                 f"No store that can be read has {what}.", f"{self.named()} may have it: see the error above."
             )
         return found
+
+    def refusal(self, message: str, hint: str) -> MarketPhotosError:
+        """Return an error that follows from those of the stores, with the most serious of their codes."""
+        error = CatalogUnusable(message, hint)
+        error.exit_code = self.exit_code()
+        return error
 
     def named(self) -> str:
         """Return the stores that had an error, at the beginning of a sentence."""

@@ -16,7 +16,7 @@ from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import DATE, ID, campaigns_option, config_option
 from market_photos.clock import SystemClock
 from market_photos.config import find_config, load
-from market_photos.errors import CatalogUnusable, UsageError
+from market_photos.errors import UsageError
 from market_photos.export.exporting import Job, export_pack, export_table
 from market_photos.export.rows import Days
 from market_photos.export.selection import Selection
@@ -139,7 +139,7 @@ def _table(
 
 
 def _readable(archive: Archive, campaigns: tuple[int, ...]) -> list[int]:
-    """Return the stores of a table. Raises CatalogUnusable, before anything is written, unless all can be read."""
+    """Return the stores of a table. Raises an error, before anything is written, unless all can be read."""
     each = EachStore()
 
     def open_once(campaign: int) -> int:
@@ -148,7 +148,7 @@ def _readable(archive: Archive, campaigns: tuple[int, ...]) -> list[int]:
 
     stores = each.results(each.select(archive, campaigns), open_once)
     if each.failed:
-        raise CatalogUnusable(
+        raise each.refusal(
             f"{each.named()}: the table would lack it, so nothing was written.",
             "See the error above, or name the stores that can be read with --campaign.",
         )
