@@ -19,7 +19,7 @@ from market_photos.cli.each_store import EachStore
 from market_photos.cli.options import AGE, ID, Span, campaigns_option, command_line, config_option, json_option
 from market_photos.clock import SystemClock
 from market_photos.config import Settings, find_config, load
-from market_photos.errors import ArchiveUnwritable, ExitCode, MarketPhotosError, UsageError, most_serious
+from market_photos.errors import ArchiveUnwritable, ExitCode, MarketPhotosError, UsageError
 from market_photos.maintenance.hold import set_hold
 from market_photos.maintenance.integrity import Problem
 from market_photos.maintenance.prune import Prune
@@ -83,7 +83,7 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
     settings = _settings(config)
     archive = open_archive(settings.archive)
     in_order: list[UsageError] = []
-    failed: list[ExitCode] = []
+    each = EachStore()
     stores = chosen(archive.name, archive.stores(), campaigns)
     copied = {} if campaigns else copies(archive.catalogs, stores)
     for campaign in stores:
@@ -95,8 +95,7 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
         except UsageError as error:
             in_order.append(error)
         except MarketPhotosError as error:
-            console.say_error(error)
-            failed.append(error.exit_code)
+            each.fail(campaign, error)
         else:
             for line in rebuilt.lines():
                 console.show(line)
@@ -104,9 +103,9 @@ def rebuild(*, config: Path | None, campaigns: tuple[int, ...]) -> None:
         raise in_order[0]
     for fine in in_order:
         console.say(fine.message)
-    if len(failed) + len(in_order) < len(stores):
+    if len(each.failed) + len(in_order) < len(stores):
         console.say("Now run `market-photos sync`: it lists everything once, and fetches only what is not here.")
-    sys.exit(most_serious(failed))
+    sys.exit(each.exit_code())
 
 
 @click.command()
